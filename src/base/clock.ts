@@ -1,0 +1,55 @@
+/**
+ * The only place that reads the time or sets a timer. Everything else is given a `Clock`, so that
+ * the simulator can run hours in milliseconds and one seed reproduces a run.
+ */
+import { uptime } from 'node:os';
+import { performance } from 'node:perf_hooks';
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch, UTC. For display and certificates; may jump. */
+  wallMs(): number;
+  /** Milliseconds since boot, counted through suspend (CLOCK_BOOTTIME). For leases; never jumps. 10 ms grain. */
+  bootMs(): number;
+  /** Milliseconds from an arbitrary start, sub-millisecond grain. For measuring; stops in suspend. */
+  monotonicMs(): number;
+  /** Runs `act` once after `delayMs`. Does not keep the process alive. */
+  setTimer(delayMs: number, act: () => void): Timer;
+  /** Resolves after `delayMs`; rejects with the signal's reason if it aborts first. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+  /** Resolves once everything that is ready now has had its turn. */
+  nextTurn(): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  wallMs: () => Date.now(),
+  // libuv reads CLOCK_BOOTTIME (or /proc/uptime, which is the same clock) for uptime.
+  bootMs: () => uptime() * 1000,
+  monotonicMs: () => performance.now(),
+  setTimer(delayMs, act) {
+    const handle = setTimeout(act, delayMs);
+    handle.unref();
+    return { cancel: () => clearTimeout(handle) };
+  },
+  sleep(delayMs, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const onAbort = (): void => {
+        clearTimeout(handle);
+        reject(signal?.reason as Error);
+      };
+      const handle = setTimeout(() => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      }, delayMs);
+      signal?.addEventListener('abort', onAbort, { once: true });
+    });
+  },
+  nextTurn: () => new Promise((resolve) => setImmediate(resolve)),
+};

@@ -1,0 +1,38 @@
+/**
+ * Every bound of the product, with its unit in its name and its reason beside it. Queues, loops,
+ * bodies and names take their bound from here and from nowhere else.
+ */
+
+export const limits = {
+  /** One value. Kubernetes allows 1 MiB, Swarm 500 KiB; keys, certificates and passwords are far below. */
+  secretValueBytesMax: 64 * 1024,
+  /** Versions kept per secret; the oldest that is neither current nor previous is destroyed first. */
+  secretVersionsMax: 32,
+  /** A name segment: RFC 1123 label length plus one, so that host names fit. */
+  nameSegmentCharsMax: 64,
+  nameSegmentsMax: 8,
+  labelsMax: 32,
+  labelValueCharsMax: 256,
+  /** Files delivered to one workload, so that one set fits one stream frame and one small tmpfs. */
+  setFilesMax: 128,
+  setBytesMax: 1024 * 1024,
+  /** HTTP: a value plus headers' worth of slack; documents (apply) have their own bound. */
+  httpBodyBytesMax: 256 * 1024,
+  httpHeaderBytesMax: 16 * 1024,
+  applyBodyBytesMax: 4 * 1024 * 1024,
+  jsonDepthMax: 32,
+  jsonKeysMax: 10_000,
+  /** One message on the node stream: a set at its largest plus its envelope. */
+  streamFrameBytesMax: 2 * 1024 * 1024,
+  /** Lists. */
+  pageItemsDefault: 50,
+  pageItemsMax: 500,
+  /** Batches that share one fsync. Bounds the time a commit holds the loop. */
+  commitGroupMax: 512,
+  /** How long a node may keep secrets without hearing from the gateway; also the outage budget. */
+  leaseMsDefault: 10 * 60_000,
+  leaseMsMin: 5_000,
+  leaseMsMax: 24 * 3_600_000,
+  joinTokenMsMax: 10 * 60_000,
+  nodeCertificateMs: 24 * 3_600_000,
+} as const;

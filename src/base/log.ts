@@ -1,0 +1,64 @@
+/**
+ * The log: one JSON line per event on standard error: a level, an event name and flat fields.
+ *
+ * No prose, no nested objects, no errors with their causes: what is not a short fact is not logged,
+ * so that nothing which came from a secret can slip in (THREAT-MODEL, V13).
+ */
+import type { Clock } from './clock.ts';
+import { codeOf, Fault } from './fault.ts';
+
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export interface Log {
+  debug(event: string, fields?: LogFields): void;
+  info(event: string, fields?: LogFields): void;
+  warn(event: string, fields?: LogFields): void;
+  error(event: string, fields?: LogFields): void;
+  /** A log that adds `fields` to every line. */
+  with(fields: LogFields): Log;
+}
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const satisfies LogLevel[];
+
+export interface LogOptions {
+  readonly clock: Clock;
+  readonly level: LogLevel;
+  /** Receives whole lines, each ending in a newline. */
+  readonly write: (line: string) => void;
+}
+
+export function createLog(options: LogOptions, bound: LogFields = {}): Log {
+  const threshold = logLevels.indexOf(options.level);
+  const emit =
+    (level: LogLevel) =>
+    (event: string, fields: LogFields = {}): void => {
+      if (logLevels.indexOf(level) < threshold) return;
+      const time = new Date(options.clock.wallMs()).toISOString();
+      options.write(`${JSON.stringify({ time, level, event, ...bound, ...fields })}\n`);
+    };
+  return {
+    debug: emit('debug'),
+    info: emit('info'),
+    warn: emit('warn'),
+    error: emit('error'),
+    with: (fields) => createLog(options, { ...bound, ...fields }),
+  };
+}
+
+export const silentLog: Log = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  with: () => silentLog,
+};
+
+/** An error as log fields. Of a bug, the class and the place of the throw: its text may hold input. */
+export function errorFields(error: unknown): LogFields {
+  if (error instanceof Fault) return { code: error.code, message: error.message };
+  if (!(error instanceof Error)) return { code: codeOf(error) };
+  const place = error.stack?.split('\n').find((line) => line.startsWith('    at '));
+  return { code: codeOf(error), error: error.name, at: place?.trim() };
+}
