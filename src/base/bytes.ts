@@ -26,7 +26,9 @@ export function equalSecretly(left: Uint8Array, right: Uint8Array): boolean {
  * length as 4 bytes, big-endian. Strings are UTF-8.
  */
 export function joinPrefixed(parts: readonly (string | Uint8Array)[]): Buffer {
-  const buffers = parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'utf8') : part));
+  const buffers = parts.map((part) =>
+    typeof part === 'string' ? Buffer.from(part, 'utf8') : part,
+  );
   const joined = Buffer.allocUnsafe(buffers.reduce((sum, part) => sum + 4 + part.length, 0));
   let offset = 0;
   for (const part of buffers) {
