@@ -16,6 +16,18 @@ export interface FaultSpec {
 }
 
 export const faults = {
+  'attest.gone': {
+    status: 410,
+    exit: 1,
+    retry: 'never',
+    hint: 'The container stopped while it was looked at. Nothing was delivered to it.',
+  },
+  'attest.mismatch': {
+    status: 409,
+    exit: 1,
+    retry: 'later',
+    hint: 'What the container engine says does not fit what the kernel shows. If it lasts, look at that engine.',
+  },
   'auth.required': {
     status: 401,
     exit: 5,
@@ -63,6 +75,30 @@ export const faults = {
     exit: 3,
     retry: 'after-change',
     hint: 'Check the spelling with the matching `list` command. What you may not see is reported as unknown too.',
+  },
+  'runtime.invalid': {
+    status: 502,
+    exit: 1,
+    retry: 'later',
+    hint: 'The container engine answered with something else than its API promises. Check its version.',
+  },
+  'runtime.refused': {
+    status: 502,
+    exit: 1,
+    retry: 'after-change',
+    hint: 'The container engine refused. Its own log says why.',
+  },
+  'runtime.unreachable': {
+    status: 503,
+    exit: 7,
+    retry: 'later',
+    hint: 'Is the container engine running, and may the enforcer open its socket? See `runtime` in its configuration.',
+  },
+  'runtime.unsupported': {
+    status: 501,
+    exit: 1,
+    retry: 'after-change',
+    hint: 'This container engine is too old or runs elsewhere. Docker 20.10 or Podman 4 on this host is needed.',
   },
 } as const satisfies Record<string, FaultSpec>;
 

@@ -1,0 +1,84 @@
+/**
+ * Runtimes: who runs the containers on this node, and what they say about them.
+ *
+ * One small interface, a literal list of the built-in kinds, one file per kind, and one suite that
+ * each of them passes (`runtime.suite.ts`). What a runtime says is not yet trusted: `enforcer/attest`
+ * checks it against the kernel.
+ *
+ * Promises (every runtime)
+ *   - `watch` first yields each running container as `started`, then one `synced`, then changes as
+ *     they happen. It outlives the engine: while the engine is away nothing is yielded; afterwards
+ *     only the differences are, and no second `synced`.
+ *   - `started` and `stopped` of one id alternate. A restart in place (same id, new process) is a
+ *     `stopped` followed by a `started`; so the mounts of the old process are never taken for those
+ *     of the new one.
+ *   - A container that stops is reported even if the engine lost the event (a list every minute).
+ * Does not promise
+ *   - That each short life is seen: a container that ended before it could be inspected is left out.
+ *   - Order between different containers.
+ */
+import type { Clock } from '../../base/clock.ts';
+import type { Log } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import type { KubernetesFacts, RuntimeKind, WorkloadImage } from '../../model/workload.ts';
+
+export interface RuntimeContainer {
+  readonly id: string;
+  readonly name: string;
+  /** Of the main process, in the enforcer's PID namespace. Always above zero. */
+  readonly pid: number;
+  readonly image: WorkloadImage;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Milliseconds since the epoch. For display. */
+  readonly startedAtMs: number;
+  /** As configured, e.g. `1000:1000`, `app` or empty. The kernel's word is in the attested facts. */
+  readonly user: string;
+  readonly paused: boolean;
+  readonly readOnlyRoot: boolean;
+  readonly privileged: boolean;
+  readonly hostPid: boolean;
+  /** From the labels that the kubelet sets, where it does. */
+  readonly kubernetes?: KubernetesFacts;
+}
+
+export type RuntimeEvent =
+  | { readonly kind: 'started'; readonly container: RuntimeContainer }
+  | { readonly kind: 'synced' }
+  | { readonly kind: 'stopped' | 'paused' | 'resumed'; readonly id: string };
+
+export type RuntimeHealth =
+  | { readonly state: 'connecting' | 'stopped' }
+  | { readonly state: 'up'; readonly version: string }
+  /** `code` of the fault that the last attempt ended with. */
+  | { readonly state: 'down'; readonly code: string };
+
+export interface ExecOutcome {
+  readonly exitCode: number;
+}
+
+export interface Runtime {
+  readonly kind: RuntimeKind;
+  /** Ends, without throwing, once `signal` aborts. One watch at a time. */
+  watch(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
+  /**
+   * The container as it is now, or undefined if it does not run.
+   *
+   * @throws Fault `runtime.unreachable` if the engine does not answer.
+   */
+  inspect(id: string): Promise<RuntimeContainer | undefined>;
+  health(): RuntimeHealth;
+  /**
+   * Runs a command inside, waiting for its end; its output is discarded. For `onChange: exec`.
+   * Absent where the runtime cannot.
+   */
+  exec?(id: string, argv: readonly string[], signal: AbortSignal): Promise<ExecOutcome>;
+  /** Restarts the container in place. For `onChange: restart-process`. Absent where the runtime cannot. */
+  restart?(id: string): Promise<void>;
+}
+
+/** What every runtime is made with. */
+export interface RuntimeContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
