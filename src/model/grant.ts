@@ -1,0 +1,58 @@
+/**
+ * A grant: a group receives secrets, each as a file, and what happens in the workload on a change.
+ * A grant is known by its group's name: one grant per group.
+ */
+import * as schema from '../base/schema.ts';
+import { limits } from '../base/limits.ts';
+import { nameSchema } from './group.ts';
+import { type Name, parseSecretName, type SecretName } from './name.ts';
+
+export const secretNameSchema = schema.text<SecretName>(parseSecretName, {
+  max: limits.nameSegmentsMax * (limits.nameSegmentCharsMax + 1),
+  description: 'a secret name: names joined by single slashes, at most 8',
+});
+
+/** Octal, as people write it: "0400". No set-id bits, no execute bits: the mount is noexec. */
+export const modeSchema = schema.string({ min: 4, max: 4, pattern: /^0[0246]{3}$/ });
+const idSchema = schema.integer({ min: 0, max: 4_294_967_294 });
+
+export const grantedSecretSchema = schema.object({
+  secret: secretNameSchema,
+  /** The file's name in the workload's directory; the secret's last segment when left out. */
+  file: schema.optional(nameSchema),
+  mode: schema.optional(modeSchema),
+  /** Inside the container; the container's own user when left out. */
+  uid: schema.optional(idSchema),
+  gid: schema.optional(idSchema),
+});
+
+export const signals = [
+  'SIGHUP',
+  'SIGINT',
+  'SIGTERM',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGQUIT',
+  'SIGWINCH',
+] as const;
+export type SignalName = (typeof signals)[number];
+
+export const onChangeSchema = schema.object({ signal: schema.optional(schema.oneOf(signals)) });
+
+export const grantSchema = schema.object({
+  group: nameSchema,
+  secrets: schema.array(grantedSecretSchema, { min: 1, max: limits.setFilesMax }),
+  /** Absolute directory inside the container. `/run/secrets` when left out. */
+  target: schema.optional(schema.string({ min: 2, max: 255, pattern: /^(?:\/[A-Za-z0-9._-]+)+$/ })),
+  onChange: schema.optional(onChangeSchema),
+  onLeaseLoss: schema.optional(schema.oneOf(['wipe', 'keep'] as const)),
+  /** How long the node may keep the files without hearing from the gateway. The gateway's default when left out. */
+  leaseSeconds: schema.optional(
+    schema.integer({ min: limits.leaseMsMin / 1000, max: limits.leaseMsMax / 1000 }),
+  ),
+});
+
+export type GrantedSecret = schema.Infer<typeof grantedSecretSchema>;
+export type OnChange = schema.Infer<typeof onChangeSchema>;
+export type Grant = schema.Infer<typeof grantSchema>;
+export type GroupName = Name;
