@@ -1,0 +1,134 @@
+/**
+ * Mounts: puts whole sets of files into the memory of running containers, changes them and takes
+ * them away again. The face of the room.
+ *
+ * One mount is one private tmpfs at one directory of one container. The enforcer keeps the only
+ * writable handle; the container gets a read-only view; the host's mount table shows nothing.
+ *
+ * Promises
+ *   - A reader that opens the target directory once per set sees the old set or the new set, whole.
+ *   - What `withdraw` and a set without a name took away is empty for descriptors that are still
+ *     open, before the promise resolves. What an application has read already, it has.
+ *   - No path that a container controls is ever followed: not through symbolic links, not twice.
+ *   - An enforcer that is killed at any point leaves mounts that `adopt` takes up again, or nothing.
+ *   - Contents are copied out of the caller's buffers before `place` returns its promise, and these
+ *     copies are wiped. The caller wipes its own.
+ * Does not promise
+ *   - Anything against a process with CAP_SYS_ADMIN over the container's mount namespace: it can
+ *     unmount or cover what is ours. `inspect` tells.
+ *   - That a mount survives the container. A restarted container is a new place.
+ */
+import type { WorkloadProcess } from '../../model/workload.ts';
+
+/** The process whose mount namespace is meant, and that its number is not another's by now. */
+export type MountProcess = Pick<WorkloadProcess, 'pid' | 'startTicks' | 'mountNamespace'>;
+
+/** Where a set goes: one directory in the mount namespace of one process. */
+export interface MountPlace {
+  /** `uid` and `gid`, on the host, own the directories and the files that name no other owner. */
+  readonly process: MountProcess & Pick<WorkloadProcess, 'uid' | 'gid'>;
+  /** Absolute directory inside the container; see `checkTarget`. Usually /run/secrets. */
+  readonly target: string;
+}
+
+export interface SetFile {
+  /** One path segment: letters, digits, `.`, `_`, `-`; no leading dot; up to 253. */
+  readonly name: string;
+  /** Permission bits, 0o000 … 0o777; 0o400 unless there is a reason. */
+  readonly mode: number;
+  /** As numbered inside the container; the place's owner when left out. */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** `keep`: the same bytes as the file of this name has in the set that is in place. */
+  readonly content: Uint8Array | 'keep';
+}
+
+export interface FileSet {
+  /** Must rise with every change, also when files are only taken away. */
+  readonly revision: number;
+  readonly files: readonly SetFile[];
+  /**
+   * Replaced values stay readable for a moment, for readers who have the old directory open. When
+   * urgent (a leaked or revoked version) they are emptied before the promise resolves instead.
+   */
+  readonly urgent?: boolean;
+}
+
+/**
+ * Our mount, as seen from inside the container.
+ *   in-place      on top at the target, read-only, nosuid, nodev, noexec
+ *   altered       on top, but its flags were changed
+ *   over-mounted  something else covers it
+ *   unmounted     it is not at the target any more
+ *   gone          the container has ended
+ */
+export type MountState = 'in-place' | 'altered' | 'over-mounted' | 'unmounted' | 'gone';
+
+export interface PlaceResult {
+  /** `unchanged`: this revision was there already. */
+  readonly outcome: 'mounted' | 'rotated' | 'unchanged';
+  readonly revision: number;
+  /** Looked up after the change. A receipt is true only when this is `in-place`. */
+  readonly state: MountState;
+}
+
+export interface WithdrawResult {
+  /** `absent`: no mount of this id was held. `gone`: the container had ended; our copy is wiped too. */
+  readonly outcome: 'withdrawn' | 'absent' | 'gone';
+}
+
+export interface AdoptedFile {
+  readonly name: string;
+  readonly mode: number;
+  readonly size: number;
+}
+
+export interface Adopted {
+  readonly revision: number;
+  readonly files: readonly AdoptedFile[];
+}
+
+/** A mount of ours found in a container. */
+export interface FoundMount {
+  readonly id: string;
+  readonly target: string;
+}
+
+export interface Mounts {
+  /**
+   * Mounts a new set, or swaps the set if one is held under this id.
+   *
+   * @param id - Names the mount across restarts: letters, digits, `.`, `_`, `:`, `-`; up to 128. The
+   *   container can see it.
+   * @throws Fault `mount.target-invalid`, `mount.target-symlink`, `mount.target-missing`,
+   *   `mount.target-shared`: the target cannot be used.
+   * @throws Fault `mount.process-gone`: the process has ended, or the number is another's now.
+   * @throws Fault `mount.stale`: a later revision is in place already.
+   * @throws Fault `mount.keep-unknown`: there is no file to keep under that name.
+   * @throws Fault `mount.owner-unmapped`: an owner has no number outside the container.
+   * @throws Fault `mount.full`, `mount.failed`: no room, or the kernel refused. The old set is as it was.
+   * @throws Fault `mount.swappable`: this kernel cannot keep a tmpfs out of swap, and swap is on.
+   */
+  place(id: string, place: MountPlace, set: FileSet): Promise<PlaceResult>;
+
+  /** Overwrites, truncates, removes, then unmounts. Repeating it does no harm. */
+  withdraw(id: string): Promise<WithdrawResult>;
+
+  /**
+   * Takes up a mount that an earlier enforcer left, without changing what its readers see.
+   *
+   * @returns undefined if there is no whole set of ours under this id; what was left of a half
+   *   withdrawn one has been wiped and unmounted then.
+   * @throws Fault `mount.foreign`: something pretends to be ours.
+   */
+  adopt(id: string, place: MountPlace): Promise<Adopted | undefined>;
+
+  /** Lists the mounts in a container that bear our mark, whoever holds them. */
+  find(process: MountProcess): Promise<readonly FoundMount[]>;
+
+  /** @returns `gone` also when no mount of this id is held. */
+  inspect(id: string): Promise<MountState>;
+
+  /** Lets go of everything and leaves the mounts in place, for the next enforcer to adopt. */
+  close(): Promise<void>;
+}
