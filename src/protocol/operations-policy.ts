@@ -1,0 +1,251 @@
+/** Operations on groups and grants, whole documents of them, and the questions asked of policy. */
+import { limits } from '../base/limits.ts';
+import * as schema from '../base/schema.ts';
+import { grantSchema, secretNameSchema } from '../model/grant.ts';
+import { groupMatchSchema, nameSchema } from '../model/group.ts';
+import { operation } from './operation.ts';
+import { pageMembers, pageOf } from './page.ts';
+
+const revision = schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const nameOnly = schema.object({ name: nameSchema });
+const shortText = schema.string({ max: 512 });
+
+export const groupView = schema.object({
+  name: nameSchema,
+  match: groupMatchSchema,
+  revision,
+  /** Running workloads that match now. */
+  members: schema.integer({ min: 0, max: 10_000_000 }),
+  /** Why the group deserves a second look: `labels-only`, `matches-nothing`, `matches-everything`. */
+  warnings: schema.array(shortText, { max: 8 }),
+});
+export type GroupView = schema.Infer<typeof groupView>;
+
+export const grantView = schema.object({ ...grantSchema.members, revision });
+export type GrantView = schema.Infer<typeof grantView>;
+
+/** One YAML document, as data. */
+export const policyDocument = schema.anyOf(
+  schema.object({
+    kind: schema.oneOf(['Group'] as const),
+    name: nameSchema,
+    match: groupMatchSchema,
+  }),
+  schema.object({ kind: schema.oneOf(['Grant'] as const), ...grantSchema.members }),
+);
+export type PolicyDocument = schema.Infer<typeof policyDocument>;
+
+const documentsInput = schema.object({
+  documents: schema.array(policyDocument, { max: 20_000 }),
+  /** Also delete groups and grants that no document names. */
+  prune: schema.optional(schema.boolean()),
+});
+
+/** What a change of policy does, or would do. */
+export const policyChange = schema.object({
+  changes: schema.array(
+    schema.object({
+      kind: schema.oneOf(['Group', 'Grant'] as const),
+      name: nameSchema,
+      change: schema.oneOf(['create', 'update', 'delete', 'unchanged'] as const),
+      /** The document before and after, as YAML text. Policy holds no values. */
+      before: schema.optional(schema.string({ max: 65_536 })),
+      after: schema.optional(schema.string({ max: 65_536 })),
+      warnings: schema.array(shortText, { max: 8 }),
+    }),
+    { max: 40_000 },
+  ),
+  /** Running workloads whose set of secrets changes; the first 1,000 of `impactTotal`. */
+  impact: schema.array(
+    schema.object({
+      workload: shortText,
+      node: shortText,
+      gains: schema.array(secretNameSchema, { max: limits.setFilesMax }),
+      loses: schema.array(secretNameSchema, { max: limits.setFilesMax }),
+    }),
+    { max: 1000 },
+  ),
+  impactTotal: schema.integer({ min: 0, max: 10_000_000 }),
+});
+export type PolicyChange = schema.Infer<typeof policyChange>;
+
+export const explanation = schema.object({
+  allowed: schema.boolean(),
+  /** Each rule that was looked at, in order, and what it said. */
+  steps: schema.array(
+    schema.object({
+      rule: shortText,
+      verdict: schema.oneOf(['allows', 'does-not-match', 'denies'] as const),
+      because: shortText,
+    }),
+    { max: 1000 },
+  ),
+});
+export type Explanation = schema.Infer<typeof explanation>;
+
+export const policyOperations = {
+  'group.list': operation({
+    summary: 'List groups',
+    method: 'GET',
+    path: '/v1/groups',
+    body: 'none',
+    reply: 'json',
+    input: schema.object({ ...pageMembers }),
+    output: pageOf(groupView),
+    resource: () => 'groups',
+    effect: 'read',
+    access: 'permission',
+  }),
+  'group.get': operation({
+    summary: 'Show a group and how many running workloads it matches',
+    method: 'GET',
+    path: '/v1/groups/{name}',
+    body: 'none',
+    reply: 'json',
+    input: nameOnly,
+    output: groupView,
+    resource: (input) => `groups/${input.name}`,
+    effect: 'read',
+    access: 'permission',
+  }),
+  'group.put': operation({
+    summary: 'Create or replace a group',
+    method: 'PUT',
+    path: '/v1/groups/{name}',
+    body: 'json',
+    reply: 'json',
+    input: schema.object({ name: nameSchema, match: groupMatchSchema }),
+    output: groupView,
+    resource: (input) => `groups/${input.name}`,
+    effect: 'change',
+    access: 'permission',
+    preconditioned: true,
+  }),
+  'group.delete': operation({
+    summary: 'Delete a group that no grant uses',
+    method: 'DELETE',
+    path: '/v1/groups/{name}',
+    body: 'none',
+    reply: 'json',
+    input: nameOnly,
+    output: groupView,
+    resource: (input) => `groups/${input.name}`,
+    effect: 'change',
+    access: 'permission',
+    preconditioned: true,
+  }),
+  'grant.list': operation({
+    summary: 'List grants',
+    method: 'GET',
+    path: '/v1/grants',
+    body: 'none',
+    reply: 'json',
+    input: schema.object({ ...pageMembers }),
+    output: pageOf(grantView),
+    resource: () => 'grants',
+    effect: 'read',
+    access: 'permission',
+  }),
+  'grant.get': operation({
+    summary: 'Show what a group is granted',
+    method: 'GET',
+    path: '/v1/grants/{group}',
+    body: 'none',
+    reply: 'json',
+    input: schema.object({ group: nameSchema }),
+    output: grantView,
+    resource: (input) => `grants/${input.group}`,
+    effect: 'read',
+    access: 'permission',
+  }),
+  'grant.put': operation({
+    summary: 'Create or replace what a group is granted',
+    method: 'PUT',
+    path: '/v1/grants/{group}',
+    body: 'json',
+    reply: 'json',
+    input: grantSchema,
+    output: grantView,
+    resource: (input) => `grants/${input.group}`,
+    effect: 'change',
+    access: 'permission',
+    preconditioned: true,
+  }),
+  'grant.delete': operation({
+    summary: 'Withdraw everything that a group is granted',
+    method: 'DELETE',
+    path: '/v1/grants/{group}',
+    body: 'none',
+    reply: 'json',
+    input: schema.object({ group: nameSchema }),
+    output: grantView,
+    resource: (input) => `grants/${input.group}`,
+    effect: 'change',
+    access: 'permission',
+    preconditioned: true,
+  }),
+  'policy.diff': operation({
+    summary: 'Show what applying documents would change, and in which running workloads',
+    method: 'POST',
+    path: '/v1/policy:diff',
+    body: 'json',
+    reply: 'json',
+    input: documentsInput,
+    output: policyChange,
+    resource: () => 'policy',
+    effect: 'read',
+    access: 'permission',
+  }),
+  'policy.apply': operation({
+    summary: 'Apply documents: all of them or none',
+    method: 'POST',
+    path: '/v1/policy:apply',
+    body: 'json',
+    reply: 'json',
+    input: documentsInput,
+    output: policyChange,
+    resource: () => 'policy',
+    effect: 'change',
+    access: 'permission',
+  }),
+  'access.explain': operation({
+    summary: 'Explain why a workload receives a secret, or why it does not',
+    method: 'GET',
+    path: '/v1/access:explain',
+    body: 'none',
+    reply: 'json',
+    input: schema.object({
+      /** A workload's id, or its name if that is unique. */
+      workload: schema.string({ min: 1, max: 256 }),
+      secret: secretNameSchema,
+    }),
+    output: explanation,
+    resource: (input) => `secrets/${input.secret}`,
+    effect: 'read',
+    access: 'permission',
+  }),
+  'access.who-can': operation({
+    summary: 'List the groups, and the running workloads, that receive a secret',
+    method: 'GET',
+    path: '/v1/access:who-can',
+    body: 'none',
+    reply: 'json',
+    input: schema.object({ secret: secretNameSchema }),
+    output: schema.object({
+      groups: schema.array(nameSchema, { max: 10_000 }),
+      workloads: schema.array(
+        schema.object({
+          id: shortText,
+          name: shortText,
+          node: shortText,
+          group: nameSchema,
+          file: shortText,
+        }),
+        { max: 10_000 },
+      ),
+    }),
+    resource: (input) => `secrets/${input.secret}`,
+    effect: 'read',
+    access: 'permission',
+  }),
+} as const;
