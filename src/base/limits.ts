@@ -33,6 +33,14 @@ export const limits = {
   leaseMsDefault: 10 * 60_000,
   leaseMsMin: 5_000,
   leaseMsMax: 24 * 3_600_000,
+  /** One answer of a container engine: a list of 2,000 containers with long labels is 8 MiB. */
+  engineAnswerBytesMax: 32 * 1024 * 1024,
+  engineEventBytesMax: 1024 * 1024,
+  engineTimeoutMs: 10_000,
+  containersMax: 10_000,
+  /** Labels of one container that are attested; images carry about 20 of their own. */
+  containerLabelsMax: 128,
+  containerLabelCharsMax: 1024,
   joinTokenMsMax: 10 * 60_000,
   nodeCertificateMs: 24 * 3_600_000,
 } as const;

@@ -1,0 +1,249 @@
+/**
+ * The part of Docker's Engine API that a node agent needs, over the engine's unix socket.
+ *
+ * Promises
+ *   - Every answer is bounded in size and, but for the event stream, in time.
+ *   - Speaks the newest version of the API that both sides know, found out by `connect`.
+ * Does not promise
+ *   - To remember the engine: after a restart of it, call `connect` again.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { Fault, isFault } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
+import { UnixHttp, type UnixHttpReply, type UnixHttpRequest } from '../../wire/unix-http.ts';
+import { containerOf, parseJson, record, text, texts } from './docker-record.ts';
+import type { ExecOutcome, RuntimeContainer } from './runtime.ts';
+
+/** Docker 20.10 and Podman 4. Older ones lack nothing we use, but nobody tests them. */
+const apiVersionMin = '1.41';
+/** Newest version whose changes were read. */
+const apiVersionMax = '1.48';
+
+/** Repository digests change with a pull or push, so image events empty this. */
+const imagesRememberedMax = 512;
+
+export interface DockerEvent {
+  readonly type: 'container' | 'image';
+  readonly id: string;
+  readonly action: string;
+}
+
+export interface EngineVersion {
+  readonly engine: string;
+  readonly api: string;
+  /** The engine's clock at the answer, in whole seconds since the epoch, rounded down. */
+  readonly seconds: number;
+}
+
+export class DockerClient {
+  readonly #http: UnixHttp;
+  readonly #images = new Map<string, readonly string[]>();
+  #base = `/v${apiVersionMin}`;
+
+  constructor(options: { readonly socketPath: string; readonly clock: Clock }) {
+    this.#http = new UnixHttp({
+      ...options,
+      timeoutMs: limits.engineTimeoutMs,
+      bodyBytesMax: limits.engineAnswerBytesMax,
+    });
+  }
+
+  /**
+   * Asks who is there and agrees on a version of the API.
+   *
+   * @throws Fault `runtime.unreachable`, `runtime.unsupported`
+   */
+  async connect(signal?: AbortSignal): Promise<EngineVersion> {
+    const reply = await this.#send({ method: 'GET', path: '/version', ...withSignal(signal) });
+    const version = record(parseJson(reply.body), 'version');
+    const api = text(version, 'ApiVersion');
+    const oldest = typeof version['MinAPIVersion'] === 'string' ? version['MinAPIVersion'] : '1.0';
+    if (isOlder(api, apiVersionMin) || isOlder(apiVersionMax, oldest)) {
+      throw new Fault('runtime.unsupported', { api, oldest });
+    }
+    const agreed = isOlder(api, apiVersionMax) ? api : apiVersionMax;
+    this.#base = `/v${agreed}`;
+    this.forgetImages();
+    const seconds = Math.floor(Date.parse(reply.headers.date ?? '') / 1000);
+    return {
+      engine: text(version, 'Version'),
+      api: agreed,
+      // Podman before 5 sends no date. From 0 on, it replays what it has, which costs a few looks.
+      seconds: Number.isFinite(seconds) ? seconds : 0,
+    };
+  }
+
+  /** Ids of the containers that run (or are paused). */
+  async listRunning(signal?: AbortSignal): Promise<readonly string[]> {
+    const reply = await this.#call('GET', '/containers/json', signal);
+    const list = parseJson(reply.body);
+    if (!Array.isArray(list)) throw new Fault('runtime.invalid', { field: 'containers' });
+    if (list.length > limits.containersMax) {
+      throw new Fault('limit.exceeded', { what: 'containers', max: limits.containersMax });
+    }
+    return list.map((item) => text(record(item, 'container'), 'Id'));
+  }
+
+  /** The container, or undefined if there is none of that id or it does not run. */
+  async inspect(id: string, signal?: AbortSignal): Promise<RuntimeContainer | undefined> {
+    try {
+      const reply = await this.#call('GET', `/containers/${segment(id)}/json`, signal);
+      return await containerOf(parseJson(reply.body), (image) => this.#digestsOf(image, signal));
+    } catch (error) {
+      if (isUnknown(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** @param seconds - Since the epoch, on the engine's clock: events from then on come first. */
+  async *events(seconds: number, signal: AbortSignal): AsyncIterable<DockerEvent> {
+    const filters = encodeURIComponent(JSON.stringify({ type: ['container', 'image'] }));
+    const path = `${this.#base}/events?since=${seconds}&filters=${filters}`;
+    const incoming = await this.#guard(() => this.#http.open({ method: 'GET', path, signal }));
+    if (incoming.statusCode !== 200) {
+      incoming.destroy();
+      throw new Fault('runtime.refused', { status: incoming.statusCode, call: '/events' });
+    }
+    let rest = '';
+    incoming.setEncoding('utf8');
+    try {
+      for await (const chunk of incoming as AsyncIterable<string>) {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        if (rest.length > limits.engineEventBytesMax) {
+          throw new Fault('limit.exceeded', { what: 'event', bytes: limits.engineEventBytesMax });
+        }
+        for (const line of lines) {
+          const event = line.trim() === '' ? undefined : eventOf(parseJson(line));
+          if (event !== undefined) yield event;
+        }
+      }
+    } catch (error) {
+      throw asFault(error);
+    } finally {
+      incoming.destroy();
+    }
+  }
+
+  forgetImages(): void {
+    this.#images.clear();
+  }
+
+  async exec(id: string, argv: readonly string[], signal: AbortSignal): Promise<ExecOutcome> {
+    const created = await this.#call('POST', `/containers/${segment(id)}/exec`, signal, {
+      Cmd: argv,
+      AttachStdout: true,
+      AttachStderr: true,
+    });
+    const exec = segment(text(record(parseJson(created.body), 'exec'), 'Id'));
+    const started = await this.#guard(() =>
+      this.#http.open({
+        ...jsonBody({ Detach: false, Tty: false }),
+        method: 'POST',
+        path: `${this.#base}/exec/${exec}/start`,
+        signal,
+      }),
+    );
+    // The answer ends when the command does. What it prints may hold anything: read and dropped.
+    await this.#guard(async () => {
+      for await (const _chunk of started) continue;
+    });
+    const ended = await this.#call('GET', `/exec/${exec}/json`, signal);
+    const exitCode = record(parseJson(ended.body), 'exec')['ExitCode'];
+    return { exitCode: typeof exitCode === 'number' ? exitCode : -1 };
+  }
+
+  /** @param graceSeconds - Between the stop signal and the kill; below the time an answer may take. */
+  async restart(id: string, graceSeconds: number): Promise<void> {
+    await this.#call('POST', `/containers/${segment(id)}/restart?t=${graceSeconds}`);
+  }
+
+  async #digestsOf(imageId: string, signal?: AbortSignal): Promise<readonly string[]> {
+    const known = this.#images.get(imageId);
+    if (known !== undefined) return known;
+    let digests: readonly string[];
+    try {
+      const reply = await this.#call('GET', `/images/${segment(imageId)}/json`, signal);
+      digests = texts(record(parseJson(reply.body), 'image'), 'RepoDigests');
+    } catch (error) {
+      // The image may be deleted under a running container; then it has no digests to rest on.
+      if (!isUnknown(error)) throw error;
+      digests = [];
+    }
+    if (this.#images.size >= imagesRememberedMax) this.#images.clear();
+    this.#images.set(imageId, digests);
+    return digests;
+  }
+
+  #call(
+    method: UnixHttpRequest['method'],
+    path: string,
+    signal?: AbortSignal,
+    body?: unknown,
+  ): Promise<UnixHttpReply> {
+    return this.#send({
+      method,
+      path: this.#base + path,
+      ...withSignal(signal),
+      ...(body === undefined ? {} : jsonBody(body)),
+    });
+  }
+
+  async #send(message: UnixHttpRequest): Promise<UnixHttpReply> {
+    const reply = await this.#guard(() => this.#http.send(message));
+    if (reply.status >= 200 && reply.status < 300) return reply;
+    throw new Fault('runtime.refused', { status: reply.status, call: message.path.slice(0, 80) });
+  }
+
+  async #guard<Result>(act: () => Promise<Result>): Promise<Result> {
+    try {
+      return await act();
+    } catch (error) {
+      throw asFault(error);
+    }
+  }
+}
+
+function asFault(error: unknown): Fault {
+  if (error instanceof Fault) return error;
+  const reason = (error as { code?: unknown }).code;
+  const detail = typeof reason === 'string' ? { reason } : {};
+  return new Fault('runtime.unreachable', detail, { cause: error });
+}
+
+function isUnknown(error: unknown): boolean {
+  return isFault(error, 'runtime.refused') && error.detail['status'] === 404;
+}
+
+function eventOf(value: unknown): DockerEvent | undefined {
+  const event = record(value, 'event');
+  const type = event['Type'];
+  if (type !== 'container' && type !== 'image') return undefined;
+  const id = text(record(event['Actor'], 'Actor'), 'ID');
+  return { type, id, action: text(event, 'Action') };
+}
+
+/** Ids come from the engine and go into paths: nothing but what ids are made of. */
+function segment(id: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9:_.-]{0,200}$/.test(id)) {
+    throw new Fault('runtime.invalid', { field: 'id' });
+  }
+  return id;
+}
+
+function isOlder(left: string, right: string): boolean {
+  const [leftMajor = 0, leftMinor = 0] = left.split('.').map(Number);
+  const [rightMajor = 0, rightMinor = 0] = right.split('.').map(Number);
+  return leftMajor !== rightMajor ? leftMajor < rightMajor : leftMinor < rightMinor;
+}
+
+function jsonBody(body: unknown): Pick<UnixHttpRequest, 'body' | 'headers'> {
+  return {
+    body: Buffer.from(JSON.stringify(body)),
+    headers: { 'content-type': 'application/json' },
+  };
+}
+
+function withSignal(signal: AbortSignal | undefined): { signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}

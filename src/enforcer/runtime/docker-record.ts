@@ -1,0 +1,118 @@
+/**
+ * Reads Docker's JSON: takes the fields that are needed, refuses those that have another type, ignores
+ * the rest. Works for Docker 20.10 and later and for Podman's Docker-compatible API.
+ */
+import { Fault } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
+import type { KubernetesFacts } from '../../model/workload.ts';
+import type { RuntimeContainer } from './runtime.ts';
+
+export type DockerRecord = Readonly<Record<string, unknown>>;
+
+export function parseJson(bytes: Buffer | string): unknown {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch (cause) {
+    throw new Fault('runtime.invalid', { field: 'json' }, { cause });
+  }
+}
+
+export function record(value: unknown, field: string): DockerRecord {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Fault('runtime.invalid', { field });
+  }
+  return value as DockerRecord;
+}
+
+export function text(from: DockerRecord, field: string): string {
+  const value = from[field];
+  if (typeof value !== 'string') throw new Fault('runtime.invalid', { field });
+  return value;
+}
+
+export function texts(from: DockerRecord, field: string): readonly string[] {
+  const value = from[field] ?? [];
+  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
+    throw new Fault('runtime.invalid', { field });
+  }
+  return value;
+}
+
+function flag(from: DockerRecord, field: string): boolean {
+  return from[field] === true;
+}
+
+/** Labels in alphabetical order, within bounds. What is left out can only narrow what is granted. */
+function labelsOf(value: unknown): Record<string, string> {
+  const labels = Object.entries(record(value ?? {}, 'Labels'))
+    .filter(
+      (entry): entry is [string, string] =>
+        typeof entry[1] === 'string' &&
+        entry[0].length <= limits.containerLabelCharsMax &&
+        entry[1].length <= limits.containerLabelCharsMax,
+    )
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .slice(0, limits.containerLabelsMax);
+  return Object.fromEntries(labels);
+}
+
+/** What cri-dockerd and the dockershim wrote on each container. */
+export function kubernetesOf(
+  labels: Readonly<Record<string, string>>,
+): KubernetesFacts | undefined {
+  const namespace = labels['io.kubernetes.pod.namespace'];
+  const pod = labels['io.kubernetes.pod.name'];
+  const podUid = labels['io.kubernetes.pod.uid'];
+  const container = labels['io.kubernetes.container.name'];
+  if (!namespace || !pod || !podUid || !container) return undefined;
+  return { namespace, pod, podUid, container };
+}
+
+/**
+ * @param inspected - The answer of `GET /containers/{id}/json`.
+ * @param digestsOf - Repository digests of an image id.
+ * @returns undefined if it does not run: stopped, created, or between two lives.
+ */
+export async function containerOf(
+  inspected: unknown,
+  digestsOf: (imageId: string) => Promise<readonly string[]>,
+): Promise<RuntimeContainer | undefined> {
+  const root = record(inspected, 'container');
+  const state = record(root['State'], 'State');
+  const pid = state['Pid'];
+  if (!flag(state, 'Running') || typeof pid !== 'number' || pid <= 0) return undefined;
+
+  const config = record(root['Config'], 'Config');
+  const host = record(root['HostConfig'] ?? {}, 'HostConfig');
+  const labels = labelsOf(config['Labels']);
+  const kubernetes = kubernetesOf(labels);
+  const imageId = qualified(text(root, 'Image'));
+  return {
+    id: text(root, 'Id'),
+    name: text(root, 'Name').replace(/^\//, ''),
+    pid,
+    image: {
+      reference: text(config, 'Image'),
+      id: imageId,
+      digests: await digestsOf(imageId),
+    },
+    labels,
+    startedAtMs: timeOf(text(state, 'StartedAt')),
+    user: typeof config['User'] === 'string' ? config['User'] : '',
+    paused: flag(state, 'Paused'),
+    readOnlyRoot: flag(host, 'ReadonlyRootfs'),
+    privileged: flag(host, 'Privileged'),
+    hostPid: host['PidMode'] === 'host',
+    ...(kubernetes === undefined ? {} : { kubernetes }),
+  };
+}
+
+/** Podman writes image ids without their algorithm. */
+function qualified(imageId: string): string {
+  return /^[0-9a-f]{64}$/.test(imageId) ? `sha256:${imageId}` : imageId;
+}
+
+function timeOf(rfc3339: string): number {
+  const milliseconds = Date.parse(rfc3339);
+  return Number.isFinite(milliseconds) ? milliseconds : 0;
+}

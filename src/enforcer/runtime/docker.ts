@@ -1,0 +1,183 @@
+/**
+ * The runtime for Docker, and for Podman through its Docker-compatible API.
+ *
+ * Works level-triggered: an event only says which container to look at, and what is told is the
+ * difference between two looks. So repeated, late, lost and reordered events do no harm.
+ *
+ * Nothing is missed at the start: the events are asked for from a time before the list is made (the
+ * engine answers that request before it has subscribed, so asking first alone would not do).
+ */
+import type { Clock } from '../../base/clock.ts';
+import { Fault, isFault } from '../../base/fault.ts';
+import { errorFields } from '../../base/log.ts';
+import { Changes } from './changes.ts';
+import { DockerClient } from './docker-client.ts';
+import { differences, type Known, type Look } from './known.ts';
+import type {
+  ExecOutcome,
+  Runtime,
+  RuntimeContainer,
+  RuntimeContext,
+  RuntimeEvent,
+  RuntimeHealth,
+} from './runtime.ts';
+
+/** How often the list is compared with what is known, though no event came. */
+const resyncMs = 60_000;
+/** Looks at once: the engine's own work per look is about 1 ms, so more would only queue there. */
+const looksAtOnce = 8;
+const retryMsMin = 100;
+const retryMsMax = 5_000;
+const restartGraceSeconds = 5;
+
+/** Filtered here and not by the engine, since Podman has names of its own (`died`). */
+const tellingActions: ReadonlySet<string> = new Set([
+  'start',
+  'restart',
+  'die',
+  'died',
+  'pause',
+  'unpause',
+]);
+
+export interface DockerRuntimeOptions extends RuntimeContext {
+  readonly socketPath: string;
+}
+
+export class DockerRuntime implements Runtime {
+  readonly kind = 'docker';
+  readonly #options: DockerRuntimeOptions;
+  readonly #clock: Clock;
+  readonly #client: DockerClient;
+  #health: RuntimeHealth = { state: 'connecting' };
+
+  constructor(options: DockerRuntimeOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#client = new DockerClient(options);
+  }
+
+  health(): RuntimeHealth {
+    return this.#health;
+  }
+
+  inspect(id: string): Promise<RuntimeContainer | undefined> {
+    return this.#client.inspect(id);
+  }
+
+  exec(id: string, argv: readonly string[], signal: AbortSignal): Promise<ExecOutcome> {
+    return this.#client.exec(id, argv, signal);
+  }
+
+  restart(id: string): Promise<void> {
+    return this.#client.restart(id, restartGraceSeconds);
+  }
+
+  async *watch(signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+    const known: Known = new Map();
+    const progress = { synced: false, failures: 0 };
+    while (!signal.aborted) {
+      try {
+        yield* this.#session(known, progress, signal);
+      } catch (error) {
+        if (signal.aborted) break;
+        if (!(error instanceof Fault)) throw error;
+        if (this.#health.state !== 'down') {
+          this.#options.log.warn('runtime.down', { kind: this.kind, ...errorFields(error) });
+        }
+        this.#health = { state: 'down', code: error.code };
+        progress.failures += 1;
+      }
+      await this.#pause(progress.failures, signal);
+    }
+    this.#health = { state: 'stopped' };
+  }
+
+  /** One connection to the engine: from the list to the end of its event stream. */
+  async *#session(
+    known: Known,
+    progress: { synced: boolean; failures: number },
+    signal: AbortSignal,
+  ): AsyncIterable<RuntimeEvent> {
+    const engine = await this.#client.connect(signal);
+    const changes = new Changes();
+    const ending = new AbortController();
+    const both = AbortSignal.any([signal, ending.signal]);
+    const reading = this.#readEvents(changes, engine.seconds, both);
+    try {
+      await this.#addListed(changes, known, { all: true, signal });
+      changes.add(listed);
+      let resyncAt = this.#clock.monotonicMs() + resyncMs;
+      for (;;) {
+        const quietMs = Math.max(0, resyncAt - this.#clock.monotonicMs());
+        if (quietMs === 0) {
+          await this.#addListed(changes, known, { all: false, signal });
+          resyncAt = this.#clock.monotonicMs() + resyncMs;
+        }
+        const ids = await changes.take(looksAtOnce, { clock: this.#clock, quietMs });
+        if (ids === 'ended') return;
+        if (ids === 'quiet') continue;
+        const looks = ids.filter((id) => id !== listed).map((id) => this.#look(id, signal));
+        for (const look of await Promise.all(looks)) {
+          if (look !== 'unreadable') yield* differences(known, look);
+        }
+        if (!ids.includes(listed)) continue;
+        progress.failures = 0;
+        this.#health = { state: 'up', version: engine.engine };
+        this.#options.log.info('runtime.up', { kind: this.kind, version: engine.engine });
+        if (!progress.synced) yield { kind: 'synced' };
+        progress.synced = true;
+      }
+    } finally {
+      ending.abort();
+      await reading;
+    }
+  }
+
+  async #readEvents(changes: Changes, seconds: number, signal: AbortSignal): Promise<void> {
+    try {
+      for await (const event of this.#client.events(seconds, signal)) {
+        if (event.type === 'image') this.#client.forgetImages();
+        else if (tellingActions.has(event.action)) changes.add(event.id);
+      }
+      changes.end(new Fault('runtime.unreachable', { reason: 'events ended' }));
+    } catch (error) {
+      changes.end(signal.aborted ? undefined : (error as Error));
+    }
+  }
+
+  /** Marks what to look at: everything, or only what the list and the known disagree about. */
+  async #addListed(
+    changes: Changes,
+    known: Known,
+    { all, signal }: { readonly all: boolean; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const running = new Set(await this.#client.listRunning(signal));
+    for (const id of running) if (all || !known.has(id)) changes.add(id);
+    for (const id of known.keys()) if (all || !running.has(id)) changes.add(id);
+  }
+
+  /**
+   * One container that cannot be read must not blind us to the others; nor does it count as stopped,
+   * for that would withdraw its secrets. The next list looks again at it.
+   */
+  async #look(id: string, signal: AbortSignal): Promise<Look | 'unreadable'> {
+    try {
+      return { id, container: await this.#client.inspect(id, signal) };
+    } catch (error) {
+      if (!isFault(error, 'runtime.invalid') && !isFault(error, 'runtime.refused')) throw error;
+      this.#options.log.warn('runtime.unreadable', { container: id, ...errorFields(error) });
+      return 'unreadable';
+    }
+  }
+
+  async #pause(failures: number, signal: AbortSignal): Promise<void> {
+    const longest = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(failures, 10));
+    const delayMs = longest * (0.5 + this.#options.random.fraction() / 2);
+    // Rejects only if the signal aborts, and then the caller looks at the signal.
+    await this.#clock.sleep(delayMs, signal).catch(() => undefined);
+  }
+}
+
+/** Stands for the end of the list among the ids; no engine gives an id like this. */
+const listed = '(listed)';
