@@ -34,6 +34,18 @@ export const faults = {
     retry: 'after-change',
     hint: 'Send a token: COFFER_TOKEN, COFFER_TOKEN_FILE, or a context made with `coffer context add`.',
   },
+  'backup.exists': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'A backup never overwrites. Name a file that does not exist yet.',
+  },
+  'backup.failed': {
+    status: 500,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'No backup was made, and the store is untouched. Check that the directory exists, is writable by the gateway alone and has space.',
+  },
   'gateway.bug': {
     status: 500,
     exit: 1,
@@ -99,6 +111,60 @@ export const faults = {
     exit: 1,
     retry: 'after-change',
     hint: 'This container engine is too old or runs elsewhere. Docker 20.10 or Podman 4 on this host is needed.',
+  },
+  'storage.corrupt': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'Keep the damaged file for inspection, and start from the newest backup in its place (without the old `-wal` file beside it).',
+  },
+  'storage.failed': {
+    status: 503,
+    exit: 7,
+    retry: 'later',
+    hint: 'The disk reported an error; nothing was acknowledged. Look at the kernel log and replace the disk if it repeats. The gateway reopens the store by itself.',
+  },
+  'storage.foreign': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'This file is not a Cofferdam store and was left as it is. Correct the path of the store.',
+  },
+  'storage.full': {
+    status: 507,
+    exit: 7,
+    retry: 'later',
+    hint: 'Nothing was written. Free space on the disk of the store; the gateway goes on by itself then.',
+  },
+  'storage.locked': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'Another gateway is using this store. Stop it first; one file serves one gateway, and several gateways need PostgreSQL.',
+  },
+  'storage.missing': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'There is no store at this path. Check that its volume is mounted, or initialise a new store.',
+  },
+  'storage.newer': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'A newer Cofferdam wrote this store. Start that version or a newer one; the file was left as it is.',
+  },
+  'storage.unsafe': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'The store would not be safe here. Mend what `reason` names: owner, mode (directory 0700, file 0600), kind of file or file system.',
+  },
+  'stream.malformed': {
+    status: 400,
+    exit: 7,
+    retry: 'never',
+    hint: 'The peer sent what this version does not understand. Compare `coffer version` on both sides.',
   },
 } as const satisfies Record<string, FaultSpec>;
 

@@ -24,6 +24,8 @@ export const limits = {
   jsonKeysMax: 10_000,
   /** One message on the node stream: a set at its largest plus its envelope. */
   streamFrameBytesMax: 2 * 1024 * 1024,
+  /** Containers on one node; Kubernetes stops at 110 by default, dense Docker hosts at several hundred. */
+  workloadsPerNodeMax: 4096,
   /** Lists. */
   pageItemsDefault: 50,
   pageItemsMax: 500,

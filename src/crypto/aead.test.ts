@@ -7,7 +7,7 @@ import { deepEqual, equal, notDeepEqual, ok, throws } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { type Random, systemRandom } from '../base/random.ts';
 import { AeadKey, aeadOverheadBytes, openBytes, sealBytes } from './aead.ts';
 

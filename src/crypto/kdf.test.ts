@@ -6,7 +6,7 @@
 import { deepEqual, equal, notDeepEqual, throws } from 'node:assert/strict';
 import { createHmac, createSecretKey } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { joinPrefixed } from '../base/bytes.ts';
 import {
   deriveBytes,

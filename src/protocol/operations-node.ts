@@ -1,5 +1,4 @@
 /** Operations on nodes, on the workloads that run there, and on what they hold. */
-import { limits } from '../base/limits.ts';
 import * as schema from '../base/schema.ts';
 import { secretNameSchema } from '../model/grant.ts';
 import { labelsSchema, nameSchema } from '../model/group.ts';
@@ -151,5 +150,3 @@ export const nodeOperations = {
     access: 'permission',
   }),
 } as const;
-
-export const nodeLimits = { workloadsPerNodeMax: 2000, labelsMax: limits.labelsMax } as const;

@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file stream.proto.
  */
 export const file_stream: GenFile = /*@__PURE__*/
-  fileDesc("CgxzdHJlYW0ucHJvdG8SE2NvZmZlcmRhbS5zdHJlYW0udjEi4gMKDEZyb21FbmZvcmNlchIrCgVoZWxsbxgBIAEoCzIaLmNvZmZlcmRhbS5zdHJlYW0udjEuSGVsbG9IABJAChB3b3JrbG9hZF9zdGFydGVkGAIgASgLMiQuY29mZmVyZGFtLnN0cmVhbS52MS5Xb3JrbG9hZFN0YXJ0ZWRIABJAChB3b3JrbG9hZF9zdG9wcGVkGAMgASgLMiQuY29mZmVyZGFtLnN0cmVhbS52MS5Xb3JrbG9hZFN0b3BwZWRIABIvCgdyZWNlaXB0GAQgASgLMhwuY29mZmVyZGFtLnN0cmVhbS52MS5SZWNlaXB0SAASPgoPY2hlY2twb2ludF9zZWVuGAUgASgLMiMuY29mZmVyZGFtLnN0cmVhbS52MS5DaGVja3BvaW50U2VlbkgAEjoKDXJlbmV3X3JlcXVlc3QYBiABKAsyIS5jb2ZmZXJkYW0uc3RyZWFtLnYxLlJlbmV3UmVxdWVzdEgAEjYKC25vZGVfaGVhbHRoGAcgASgLMh8uY29mZmVyZGFtLnN0cmVhbS52MS5Ob2RlSGVhbHRoSAASNAoKbGVhc2Vfc2VlbhgIIAEoCzIeLmNvZmZlcmRhbS5zdHJlYW0udjEuTGVhc2VTZWVuSABCBgoEYm9keSLGAgoLRnJvbUdhdGV3YXkSLwoHd2VsY29tZRgBIAEoCzIcLmNvZmZlcmRhbS5zdHJlYW0udjEuV2VsY29tZUgAEjgKDHNldF9hc3NpZ25lZBgCIAEoCzIgLmNvZmZlcmRhbS5zdHJlYW0udjEuU2V0QXNzaWduZWRIABIrCgVsZWFzZRgDIAEoCzIaLmNvZmZlcmRhbS5zdHJlYW0udjEuTGVhc2VIABI1CgpjaGVja3BvaW50GAQgASgLMh8uY29mZmVyZGFtLnN0cmVhbS52MS5DaGVja3BvaW50SAASLwoHcmVuZXdlZBgFIAEoCzIcLmNvZmZlcmRhbS5zdHJlYW0udjEuUmVuZXdlZEgAEi8KB3JlZnVzZWQYBiABKAsyHC5jb2ZmZXJkYW0uc3RyZWFtLnYxLlJlZnVzZWRIAEIGCgRib2R5Ir4BCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEg8KB2Jvb3RfaWQYAyABKAkSMAoJd29ya2xvYWRzGAQgAygLMh0uY29mZmVyZGFtLnN0cmVhbS52MS5Xb3JrbG9hZBInCgRoZWxkGAUgAygLMhkuY29mZmVyZGFtLnN0cmVhbS52MS5IZWxkEhIKCmNoZWNrcG9pbnQYBiABKAkSEgoKd2Vha2VuaW5ncxgHIAMoCSKgAwoIV29ya2xvYWQSCgoCaWQYASABKAkSDwoHcnVudGltZRgCIAEoCRIUCgxjb250YWluZXJfaWQYAyABKAkSDAoEbmFtZRgEIAEoCRIXCg9pbWFnZV9yZWZlcmVuY2UYBSABKAkSEAoIaW1hZ2VfaWQYBiABKAkSFQoNaW1hZ2VfZGlnZXN0cxgHIAMoCRI5CgZsYWJlbHMYCCADKAsyKS5jb2ZmZXJkYW0uc3RyZWFtLnYxLldvcmtsb2FkLkxhYmVsc0VudHJ5EjgKCmt1YmVybmV0ZXMYCSABKAsyJC5jb2ZmZXJkYW0uc3RyZWFtLnYxLkt1YmVybmV0ZXNGYWN0cxIVCg1zdGFydGVkX2F0X21zGAogASgEEgsKA3VpZBgLIAEoDRILCgNnaWQYDCABKA0SFgoOdXNlcl9uYW1lc3BhY2UYDSABKAgSEgoKcHJpdmlsZWdlZBgOIAEoCBIQCghob3N0X3BpZBgPIAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIt8BCg9LdWJlcm5ldGVzRmFjdHMSEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIPCgdwb2RfdWlkGAMgASgJEhEKCWNvbnRhaW5lchgEIAEoCRIXCg9zZXJ2aWNlX2FjY291bnQYBSABKAkSQAoGbGFiZWxzGAYgAygLMjAuY29mZmVyZGFtLnN0cmVhbS52MS5LdWJlcm5ldGVzRmFjdHMuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJfCgRIZWxkEhMKC3dvcmtsb2FkX2lkGAEgASgJEhQKDHNldF9yZXZpc2lvbhgCIAEoBBIsCgVmaWxlcxgDIAMoCzIdLmNvZmZlcmRhbS5zdHJlYW0udjEuSGVsZEZpbGUiPAoISGVsZEZpbGUSDAoEbmFtZRgBIAEoCRIRCglzZWNyZXRfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoDSJCCg9Xb3JrbG9hZFN0YXJ0ZWQSLwoId29ya2xvYWQYASABKAsyHS5jb2ZmZXJkYW0uc3RyZWFtLnYxLldvcmtsb2FkIiYKD1dvcmtsb2FkU3RvcHBlZBITCgt3b3JrbG9hZF9pZBgBIAEoCSLSAQoLU2V0QXNzaWduZWQSEwoLd29ya2xvYWRfaWQYASABKAkSFAoMc2V0X3JldmlzaW9uGAIgASgEEg4KBnRhcmdldBgDIAEoCRIoCgVmaWxlcxgEIAMoCzIZLmNvZmZlcmRhbS5zdHJlYW0udjEuRmlsZRIwCglvbl9jaGFuZ2UYBSABKAsyHS5jb2ZmZXJkYW0uc3RyZWFtLnYxLk9uQ2hhbmdlEhoKEmtlZXBfb25fbGVhc2VfbG9zcxgGIAEoCBIQCghsZWFzZV9tcxgHIAEoDSKnAQoERmlsZRIMCgRuYW1lGAEgASgJEhEKCXNlY3JldF9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgNEgwKBG1vZGUYBCABKA0SEAoDdWlkGAUgASgNSAGIAQESEAoDZ2lkGAYgASgNSAKIAQESEQoHY29udGVudBgHIAEoDEgAEg4KBGtlZXAYCCABKAhIAEIICgZzb3VyY2VCBgoEX3VpZEIGCgRfZ2lkIhoKCE9uQ2hhbmdlEg4KBnNpZ25hbBgBIAEoCSKVAgoHUmVjZWlwdBITCgt3b3JrbG9hZF9pZBgBIAEoCRIUCgxzZXRfcmV2aXNpb24YAiABKAQSNQoHb3V0Y29tZRgDIAEoDjIkLmNvZmZlcmRhbS5zdHJlYW0udjEuUmVjZWlwdC5PdXRjb21lEg0KBWZhdWx0GAQgASgJEiwKBWZpbGVzGAUgAygLMh0uY29mZmVyZGFtLnN0cmVhbS52MS5IZWxkRmlsZRIPCgd0b29rX3VzGAYgASgEIloKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEgoKBlBMQUNFRBABEggKBEdPTkUQAhIKCgZGQUlMRUQQAxIJCgVTVEFMRRAEEgkKBVdJUEVEEAUiFwoFTGVhc2USDgoGc2VyaWFsGAEgASgEIhsKCUxlYXNlU2VlbhIOCgZzZXJpYWwYASABKAQiYgoHV2VsY29tZRIQCghwcm90b2NvbBgBIAEoDRIQCghsZWFzZV9tcxgCIAEoDRIWCg5sZWFzZV9ldmVyeV9tcxgDIAEoDRIbChNjaGVja3BvaW50X3ZlcmlmaWVyGAQgASgJIi8KCkNoZWNrcG9pbnQSDAoEbm90ZRgBIAEoCRITCgtjb25zaXN0ZW5jeRgCIAMoDCJECg5DaGVja3BvaW50U2VlbhIMCgRzaXplGAEgASgEEhMKC2Nvc2lnbmF0dXJlGAIgASgJEg8KB3JlZnVzZWQYAyABKAkiKwoMUmVuZXdSZXF1ZXN0EhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYASABKAkiHgoHUmVuZXdlZBITCgtjZXJ0aWZpY2F0ZRgBIAEoCSIXCgdSZWZ1c2VkEgwKBGNvZGUYASABKAkiQgoKTm9kZUhlYWx0aBIOCgZtb3VudHMYASABKA0SEAoIdGFtcGVyZWQYAiADKAkSEgoKd2Vha2VuaW5ncxgDIAMoCWIGcHJvdG8z");
+  fileDesc("CgxzdHJlYW0ucHJvdG8SE2NvZmZlcmRhbS5zdHJlYW0udjEi4gMKDEZyb21FbmZvcmNlchIrCgVoZWxsbxgBIAEoCzIaLmNvZmZlcmRhbS5zdHJlYW0udjEuSGVsbG9IABJAChB3b3JrbG9hZF9zdGFydGVkGAIgASgLMiQuY29mZmVyZGFtLnN0cmVhbS52MS5Xb3JrbG9hZFN0YXJ0ZWRIABJAChB3b3JrbG9hZF9zdG9wcGVkGAMgASgLMiQuY29mZmVyZGFtLnN0cmVhbS52MS5Xb3JrbG9hZFN0b3BwZWRIABIvCgdyZWNlaXB0GAQgASgLMhwuY29mZmVyZGFtLnN0cmVhbS52MS5SZWNlaXB0SAASPgoPY2hlY2twb2ludF9zZWVuGAUgASgLMiMuY29mZmVyZGFtLnN0cmVhbS52MS5DaGVja3BvaW50U2VlbkgAEjoKDXJlbmV3X3JlcXVlc3QYBiABKAsyIS5jb2ZmZXJkYW0uc3RyZWFtLnYxLlJlbmV3UmVxdWVzdEgAEjYKC25vZGVfaGVhbHRoGAcgASgLMh8uY29mZmVyZGFtLnN0cmVhbS52MS5Ob2RlSGVhbHRoSAASNAoKbGVhc2Vfc2VlbhgIIAEoCzIeLmNvZmZlcmRhbS5zdHJlYW0udjEuTGVhc2VTZWVuSABCBgoEYm9keSLGAgoLRnJvbUdhdGV3YXkSLwoHd2VsY29tZRgBIAEoCzIcLmNvZmZlcmRhbS5zdHJlYW0udjEuV2VsY29tZUgAEjgKDHNldF9hc3NpZ25lZBgCIAEoCzIgLmNvZmZlcmRhbS5zdHJlYW0udjEuU2V0QXNzaWduZWRIABIrCgVsZWFzZRgDIAEoCzIaLmNvZmZlcmRhbS5zdHJlYW0udjEuTGVhc2VIABI1CgpjaGVja3BvaW50GAQgASgLMh8uY29mZmVyZGFtLnN0cmVhbS52MS5DaGVja3BvaW50SAASLwoHcmVuZXdlZBgFIAEoCzIcLmNvZmZlcmRhbS5zdHJlYW0udjEuUmVuZXdlZEgAEi8KB3JlZnVzZWQYBiABKAsyHC5jb2ZmZXJkYW0uc3RyZWFtLnYxLlJlZnVzZWRIAEIGCgRib2R5Ir4BCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEg8KB2Jvb3RfaWQYAyABKAkSMAoJd29ya2xvYWRzGAQgAygLMh0uY29mZmVyZGFtLnN0cmVhbS52MS5Xb3JrbG9hZBInCgRoZWxkGAUgAygLMhkuY29mZmVyZGFtLnN0cmVhbS52MS5IZWxkEhIKCmNoZWNrcG9pbnQYBiABKAkSEgoKd2Vha2VuaW5ncxgHIAMoCSKkBAoIV29ya2xvYWQSCgoCaWQYASABKAkSDwoHcnVudGltZRgCIAEoCRIUCgxjb250YWluZXJfaWQYAyABKAkSDAoEbmFtZRgEIAEoCRIXCg9pbWFnZV9yZWZlcmVuY2UYBSABKAkSEAoIaW1hZ2VfaWQYBiABKAkSFQoNaW1hZ2VfZGlnZXN0cxgHIAMoCRI5CgZsYWJlbHMYCCADKAsyKS5jb2ZmZXJkYW0uc3RyZWFtLnYxLldvcmtsb2FkLkxhYmVsc0VudHJ5EjgKCmt1YmVybmV0ZXMYCSABKAsyJC5jb2ZmZXJkYW0uc3RyZWFtLnYxLkt1YmVybmV0ZXNGYWN0cxIVCg1zdGFydGVkX2F0X21zGAogASgEEjUKB3Byb2Nlc3MYCyABKAsyJC5jb2ZmZXJkYW0uc3RyZWFtLnYxLldvcmtsb2FkUHJvY2VzcxISCgpwcml2aWxlZ2VkGAwgASgIEhAKCGhvc3RfcGlkGA0gASgIEhYKDnJlYWRfb25seV9yb290GA4gASgIEjcKBXByb29mGA8gAygLMiguY29mZmVyZGFtLnN0cmVhbS52MS5Xb3JrbG9hZC5Qcm9vZkVudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLAoKUHJvb2ZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIm4KD0t1YmVybmV0ZXNGYWN0cxIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEg8KB3BvZF91aWQYAyABKAkSEQoJY29udGFpbmVyGAQgASgJEhcKD3NlcnZpY2VfYWNjb3VudBgFIAEoCSKnAQoPV29ya2xvYWRQcm9jZXNzEgsKA3BpZBgBIAEoDRITCgtzdGFydF90aWNrcxgCIAEoBBIXCg9tb3VudF9uYW1lc3BhY2UYAyABKAQSFgoOdXNlcl9uYW1lc3BhY2UYBCABKAQSDgoGY2dyb3VwGAUgASgJEgsKA3VpZBgGIAEoDRILCgNnaWQYByABKA0SFwoPdXNlcl9uYW1lc3BhY2VkGAggASgIIm8KBEhlbGQSEwoLd29ya2xvYWRfaWQYASABKAkSDgoGdGFyZ2V0GAIgASgJEhQKDHNldF9yZXZpc2lvbhgDIAEoBBIsCgVmaWxlcxgEIAMoCzIdLmNvZmZlcmRhbS5zdHJlYW0udjEuSGVsZEZpbGUiPAoISGVsZEZpbGUSDAoEbmFtZRgBIAEoCRIRCglzZWNyZXRfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoDSJCCg9Xb3JrbG9hZFN0YXJ0ZWQSLwoId29ya2xvYWQYASABKAsyHS5jb2ZmZXJkYW0uc3RyZWFtLnYxLldvcmtsb2FkIiYKD1dvcmtsb2FkU3RvcHBlZBITCgt3b3JrbG9hZF9pZBgBIAEoCSLiAQoLU2V0QXNzaWduZWQSEwoLd29ya2xvYWRfaWQYASABKAkSDgoGdGFyZ2V0GAIgASgJEhQKDHNldF9yZXZpc2lvbhgDIAEoBBIoCgVmaWxlcxgEIAMoCzIZLmNvZmZlcmRhbS5zdHJlYW0udjEuRmlsZRIwCglvbl9jaGFuZ2UYBSABKAsyHS5jb2ZmZXJkYW0uc3RyZWFtLnYxLk9uQ2hhbmdlEhoKEmtlZXBfb25fbGVhc2VfbG9zcxgGIAEoCBIQCghsZWFzZV9tcxgHIAEoDRIOCgZ1cmdlbnQYCCABKAgipwEKBEZpbGUSDAoEbmFtZRgBIAEoCRIRCglzZWNyZXRfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoDRIMCgRtb2RlGAQgASgNEhAKA3VpZBgFIAEoDUgBiAEBEhAKA2dpZBgGIAEoDUgCiAEBEhEKB2NvbnRlbnQYByABKAxIABIOCgRrZWVwGAggASgISABCCAoGc291cmNlQgYKBF91aWRCBgoEX2dpZCIbCghPbkNoYW5nZRIPCgdzaWduYWxzGAEgAygJIqUCCgdSZWNlaXB0EhMKC3dvcmtsb2FkX2lkGAEgASgJEg4KBnRhcmdldBgCIAEoCRIUCgxzZXRfcmV2aXNpb24YAyABKAQSNQoHb3V0Y29tZRgEIAEoDjIkLmNvZmZlcmRhbS5zdHJlYW0udjEuUmVjZWlwdC5PdXRjb21lEg0KBWZhdWx0GAUgASgJEiwKBWZpbGVzGAYgAygLMh0uY29mZmVyZGFtLnN0cmVhbS52MS5IZWxkRmlsZRIPCgd0b29rX3VzGAcgASgEIloKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEgoKBlBMQUNFRBABEggKBEdPTkUQAhIKCgZGQUlMRUQQAxIJCgVTVEFMRRAEEgkKBVdJUEVEEAUiFwoFTGVhc2USDgoGc2VyaWFsGAEgASgEIhsKCUxlYXNlU2VlbhIOCgZzZXJpYWwYASABKAQiYgoHV2VsY29tZRIQCghwcm90b2NvbBgBIAEoDRIQCghsZWFzZV9tcxgCIAEoDRIWCg5sZWFzZV9ldmVyeV9tcxgDIAEoDRIbChNjaGVja3BvaW50X3ZlcmlmaWVyGAQgASgJIi8KCkNoZWNrcG9pbnQSDAoEbm90ZRgBIAEoCRITCgtjb25zaXN0ZW5jeRgCIAMoDCJECg5DaGVja3BvaW50U2VlbhIMCgRzaXplGAEgASgEEhMKC2Nvc2lnbmF0dXJlGAIgASgJEg8KB3JlZnVzZWQYAyABKAkiKwoMUmVuZXdSZXF1ZXN0EhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYASABKAkiHgoHUmVuZXdlZBITCgtjZXJ0aWZpY2F0ZRgBIAEoCSIXCgdSZWZ1c2VkEgwKBGNvZGUYASABKAkiQgoKTm9kZUhlYWx0aBIOCgZtb3VudHMYASABKA0SEAoIdGFtcGVyZWQYAiADKAkSEgoKd2Vha2VuaW5ncxgDIAMoCWIGcHJvdG8z");
 
 /**
  * @generated from message cofferdam.stream.v1.FromEnforcer
@@ -188,7 +188,7 @@ export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
   messageDesc(file_stream, 2);
 
 /**
- * A container or process as attested from runtime and kernel facts.
+ * A container or process as attested from runtime and kernel facts: `model/workload.ts`, field by field.
  *
  * @generated from message cofferdam.stream.v1.Workload
  */
@@ -244,29 +244,31 @@ export type Workload = Message<"cofferdam.stream.v1.Workload"> & {
   startedAtMs: bigint;
 
   /**
-   * @generated from field: uint32 uid = 11;
+   * @generated from field: cofferdam.stream.v1.WorkloadProcess process = 11;
    */
-  uid: number;
+  process?: WorkloadProcess | undefined;
 
   /**
-   * @generated from field: uint32 gid = 12;
-   */
-  gid: number;
-
-  /**
-   * @generated from field: bool user_namespace = 13;
-   */
-  userNamespace: boolean;
-
-  /**
-   * @generated from field: bool privileged = 14;
+   * @generated from field: bool privileged = 12;
    */
   privileged: boolean;
 
   /**
-   * @generated from field: bool host_pid = 15;
+   * @generated from field: bool host_pid = 13;
    */
   hostPid: boolean;
+
+  /**
+   * @generated from field: bool read_only_root = 14;
+   */
+  readOnlyRoot: boolean;
+
+  /**
+   * Fact name to `kernel`, `runtime` or `declared`.
+   *
+   * @generated from field: map<string, string> proof = 15;
+   */
+  proof: { [key: string]: string };
 };
 
 /**
@@ -304,11 +306,6 @@ export type KubernetesFacts = Message<"cofferdam.stream.v1.KubernetesFacts"> & {
    * @generated from field: string service_account = 5;
    */
   serviceAccount: string;
-
-  /**
-   * @generated from field: map<string, string> labels = 6;
-   */
-  labels: { [key: string]: string };
 };
 
 /**
@@ -319,7 +316,59 @@ export const KubernetesFactsSchema: GenMessage<KubernetesFacts> = /*@__PURE__*/
   messageDesc(file_stream, 4);
 
 /**
- * What one workload holds: the revision of its set and each file's source.
+ * @generated from message cofferdam.stream.v1.WorkloadProcess
+ */
+export type WorkloadProcess = Message<"cofferdam.stream.v1.WorkloadProcess"> & {
+  /**
+   * @generated from field: uint32 pid = 1;
+   */
+  pid: number;
+
+  /**
+   * @generated from field: uint64 start_ticks = 2;
+   */
+  startTicks: bigint;
+
+  /**
+   * @generated from field: uint64 mount_namespace = 3;
+   */
+  mountNamespace: bigint;
+
+  /**
+   * @generated from field: uint64 user_namespace = 4;
+   */
+  userNamespace: bigint;
+
+  /**
+   * @generated from field: string cgroup = 5;
+   */
+  cgroup: string;
+
+  /**
+   * @generated from field: uint32 uid = 6;
+   */
+  uid: number;
+
+  /**
+   * @generated from field: uint32 gid = 7;
+   */
+  gid: number;
+
+  /**
+   * @generated from field: bool user_namespaced = 8;
+   */
+  userNamespaced: boolean;
+};
+
+/**
+ * Describes the message cofferdam.stream.v1.WorkloadProcess.
+ * Use `create(WorkloadProcessSchema)` to create a new message.
+ */
+export const WorkloadProcessSchema: GenMessage<WorkloadProcess> = /*@__PURE__*/
+  messageDesc(file_stream, 5);
+
+/**
+ * What one workload holds in one directory: the revision of its set and each file's source.
  *
  * @generated from message cofferdam.stream.v1.Held
  */
@@ -330,12 +379,17 @@ export type Held = Message<"cofferdam.stream.v1.Held"> & {
   workloadId: string;
 
   /**
-   * @generated from field: uint64 set_revision = 2;
+   * @generated from field: string target = 2;
+   */
+  target: string;
+
+  /**
+   * @generated from field: uint64 set_revision = 3;
    */
   setRevision: bigint;
 
   /**
-   * @generated from field: repeated cofferdam.stream.v1.HeldFile files = 3;
+   * @generated from field: repeated cofferdam.stream.v1.HeldFile files = 4;
    */
   files: HeldFile[];
 };
@@ -345,7 +399,7 @@ export type Held = Message<"cofferdam.stream.v1.Held"> & {
  * Use `create(HeldSchema)` to create a new message.
  */
 export const HeldSchema: GenMessage<Held> = /*@__PURE__*/
-  messageDesc(file_stream, 5);
+  messageDesc(file_stream, 6);
 
 /**
  * @generated from message cofferdam.stream.v1.HeldFile
@@ -372,7 +426,7 @@ export type HeldFile = Message<"cofferdam.stream.v1.HeldFile"> & {
  * Use `create(HeldFileSchema)` to create a new message.
  */
 export const HeldFileSchema: GenMessage<HeldFile> = /*@__PURE__*/
-  messageDesc(file_stream, 6);
+  messageDesc(file_stream, 7);
 
 /**
  * @generated from message cofferdam.stream.v1.WorkloadStarted
@@ -389,7 +443,7 @@ export type WorkloadStarted = Message<"cofferdam.stream.v1.WorkloadStarted"> & {
  * Use `create(WorkloadStartedSchema)` to create a new message.
  */
 export const WorkloadStartedSchema: GenMessage<WorkloadStarted> = /*@__PURE__*/
-  messageDesc(file_stream, 7);
+  messageDesc(file_stream, 8);
 
 /**
  * @generated from message cofferdam.stream.v1.WorkloadStopped
@@ -406,10 +460,11 @@ export type WorkloadStopped = Message<"cofferdam.stream.v1.WorkloadStopped"> & {
  * Use `create(WorkloadStoppedSchema)` to create a new message.
  */
 export const WorkloadStoppedSchema: GenMessage<WorkloadStopped> = /*@__PURE__*/
-  messageDesc(file_stream, 8);
+  messageDesc(file_stream, 9);
 
 /**
- * The whole set that one workload should hold from now on. A set with no files withdraws everything.
+ * The whole set that one workload should hold in one directory from now on. A set with no files
+ * withdraws everything from it.
  *
  * @generated from message cofferdam.stream.v1.SetAssigned
  */
@@ -420,17 +475,17 @@ export type SetAssigned = Message<"cofferdam.stream.v1.SetAssigned"> & {
   workloadId: string;
 
   /**
-   * Grows with every set for this workload, over reconnections and gateway restarts. A set that is
-   * not newer than the one in place is acknowledged and otherwise ignored.
-   *
-   * @generated from field: uint64 set_revision = 2;
-   */
-  setRevision: bigint;
-
-  /**
-   * @generated from field: string target = 3;
+   * @generated from field: string target = 2;
    */
   target: string;
+
+  /**
+   * Grows with every set for this workload, over reconnections and gateway restarts. A set that is
+   * not newer than the one in place is acknowledged as STALE and otherwise ignored.
+   *
+   * @generated from field: uint64 set_revision = 3;
+   */
+  setRevision: bigint;
 
   /**
    * @generated from field: repeated cofferdam.stream.v1.File files = 4;
@@ -451,6 +506,13 @@ export type SetAssigned = Message<"cofferdam.stream.v1.SetAssigned"> & {
    * @generated from field: uint32 lease_ms = 7;
    */
   leaseMs: number;
+
+  /**
+   * Something in the earlier set is known to be bad: empty it before the receipt.
+   *
+   * @generated from field: bool urgent = 8;
+   */
+  urgent: boolean;
 };
 
 /**
@@ -458,7 +520,7 @@ export type SetAssigned = Message<"cofferdam.stream.v1.SetAssigned"> & {
  * Use `create(SetAssignedSchema)` to create a new message.
  */
 export const SetAssignedSchema: GenMessage<SetAssigned> = /*@__PURE__*/
-  messageDesc(file_stream, 9);
+  messageDesc(file_stream, 10);
 
 /**
  * @generated from message cofferdam.stream.v1.File
@@ -521,18 +583,18 @@ export type File = Message<"cofferdam.stream.v1.File"> & {
  * Use `create(FileSchema)` to create a new message.
  */
 export const FileSchema: GenMessage<File> = /*@__PURE__*/
-  messageDesc(file_stream, 10);
+  messageDesc(file_stream, 11);
 
 /**
  * @generated from message cofferdam.stream.v1.OnChange
  */
 export type OnChange = Message<"cofferdam.stream.v1.OnChange"> & {
   /**
-   * A signal for the container's first process, by name; empty for none.
+   * Signals for the container's first process, by name, in order.
    *
-   * @generated from field: string signal = 1;
+   * @generated from field: repeated string signals = 1;
    */
-  signal: string;
+  signals: string[];
 };
 
 /**
@@ -540,7 +602,7 @@ export type OnChange = Message<"cofferdam.stream.v1.OnChange"> & {
  * Use `create(OnChangeSchema)` to create a new message.
  */
 export const OnChangeSchema: GenMessage<OnChange> = /*@__PURE__*/
-  messageDesc(file_stream, 11);
+  messageDesc(file_stream, 12);
 
 /**
  * @generated from message cofferdam.stream.v1.Receipt
@@ -552,29 +614,34 @@ export type Receipt = Message<"cofferdam.stream.v1.Receipt"> & {
   workloadId: string;
 
   /**
-   * @generated from field: uint64 set_revision = 2;
+   * @generated from field: string target = 2;
+   */
+  target: string;
+
+  /**
+   * @generated from field: uint64 set_revision = 3;
    */
   setRevision: bigint;
 
   /**
-   * @generated from field: cofferdam.stream.v1.Receipt.Outcome outcome = 3;
+   * @generated from field: cofferdam.stream.v1.Receipt.Outcome outcome = 4;
    */
   outcome: Receipt_Outcome;
 
   /**
    * A fault code when FAILED. Never prose, never anything from a file.
    *
-   * @generated from field: string fault = 4;
+   * @generated from field: string fault = 5;
    */
   fault: string;
 
   /**
-   * @generated from field: repeated cofferdam.stream.v1.HeldFile files = 5;
+   * @generated from field: repeated cofferdam.stream.v1.HeldFile files = 6;
    */
   files: HeldFile[];
 
   /**
-   * @generated from field: uint64 took_us = 6;
+   * @generated from field: uint64 took_us = 7;
    */
   tookUs: bigint;
 };
@@ -584,7 +651,7 @@ export type Receipt = Message<"cofferdam.stream.v1.Receipt"> & {
  * Use `create(ReceiptSchema)` to create a new message.
  */
 export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
-  messageDesc(file_stream, 12);
+  messageDesc(file_stream, 13);
 
 /**
  * @generated from enum cofferdam.stream.v1.Receipt.Outcome
@@ -640,7 +707,7 @@ export type Receipt_Outcome = (typeof Receipt_Outcome)[keyof typeof Receipt_Outc
  * Describes the enum cofferdam.stream.v1.Receipt.Outcome.
  */
 export const Receipt_OutcomeSchema: GenEnum<Receipt_Outcome> = /*@__PURE__*/
-  enumDesc(file_stream, 12, 0);
+  enumDesc(file_stream, 13, 0);
 
 /**
  * Renews every lease of this node at once: each set's clock starts again now.
@@ -659,7 +726,7 @@ export type Lease = Message<"cofferdam.stream.v1.Lease"> & {
  * Use `create(LeaseSchema)` to create a new message.
  */
 export const LeaseSchema: GenMessage<Lease> = /*@__PURE__*/
-  messageDesc(file_stream, 13);
+  messageDesc(file_stream, 14);
 
 /**
  * @generated from message cofferdam.stream.v1.LeaseSeen
@@ -676,7 +743,7 @@ export type LeaseSeen = Message<"cofferdam.stream.v1.LeaseSeen"> & {
  * Use `create(LeaseSeenSchema)` to create a new message.
  */
 export const LeaseSeenSchema: GenMessage<LeaseSeen> = /*@__PURE__*/
-  messageDesc(file_stream, 14);
+  messageDesc(file_stream, 15);
 
 /**
  * @generated from message cofferdam.stream.v1.Welcome
@@ -708,7 +775,7 @@ export type Welcome = Message<"cofferdam.stream.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_stream, 15);
+  messageDesc(file_stream, 16);
 
 /**
  * @generated from message cofferdam.stream.v1.Checkpoint
@@ -732,7 +799,7 @@ export type Checkpoint = Message<"cofferdam.stream.v1.Checkpoint"> & {
  * Use `create(CheckpointSchema)` to create a new message.
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_stream, 16);
+  messageDesc(file_stream, 17);
 
 /**
  * @generated from message cofferdam.stream.v1.CheckpointSeen
@@ -763,7 +830,7 @@ export type CheckpointSeen = Message<"cofferdam.stream.v1.CheckpointSeen"> & {
  * Use `create(CheckpointSeenSchema)` to create a new message.
  */
 export const CheckpointSeenSchema: GenMessage<CheckpointSeen> = /*@__PURE__*/
-  messageDesc(file_stream, 17);
+  messageDesc(file_stream, 18);
 
 /**
  * @generated from message cofferdam.stream.v1.RenewRequest
@@ -780,7 +847,7 @@ export type RenewRequest = Message<"cofferdam.stream.v1.RenewRequest"> & {
  * Use `create(RenewRequestSchema)` to create a new message.
  */
 export const RenewRequestSchema: GenMessage<RenewRequest> = /*@__PURE__*/
-  messageDesc(file_stream, 18);
+  messageDesc(file_stream, 19);
 
 /**
  * @generated from message cofferdam.stream.v1.Renewed
@@ -797,7 +864,7 @@ export type Renewed = Message<"cofferdam.stream.v1.Renewed"> & {
  * Use `create(RenewedSchema)` to create a new message.
  */
 export const RenewedSchema: GenMessage<Renewed> = /*@__PURE__*/
-  messageDesc(file_stream, 19);
+  messageDesc(file_stream, 20);
 
 /**
  * The gateway will not go on with this connection; `code` is a fault code.
@@ -816,7 +883,7 @@ export type Refused = Message<"cofferdam.stream.v1.Refused"> & {
  * Use `create(RefusedSchema)` to create a new message.
  */
 export const RefusedSchema: GenMessage<Refused> = /*@__PURE__*/
-  messageDesc(file_stream, 20);
+  messageDesc(file_stream, 21);
 
 /**
  * @generated from message cofferdam.stream.v1.NodeHealth
@@ -845,5 +912,5 @@ export type NodeHealth = Message<"cofferdam.stream.v1.NodeHealth"> & {
  * Use `create(NodeHealthSchema)` to create a new message.
  */
 export const NodeHealthSchema: GenMessage<NodeHealth> = /*@__PURE__*/
-  messageDesc(file_stream, 21);
+  messageDesc(file_stream, 22);
 

@@ -76,4 +76,16 @@ export interface View {
   put(id: string, bytes: Uint8Array): RecordWrite;
   remove(id: string): RecordWrite;
   expect(id: string, revision: number): RecordExpectation;
+  /**
+   * The id of a record that people know by name: 40 hexadecimal digits of a keyed hash (HMAC-SHA256)
+   * of the kind and the parts, joined without ambiguity.
+   *
+   * Two creations of one name meet in one record, so expecting revision 0 lets only one win; and a
+   * stolen database shows no name. The key is the installation's own, sealed, and never changes: the
+   * same parts give the same id for as long as the installation lives. It also serves to sign what
+   * must come back unchanged (cursors) and to recognise inputs without keeping them (idempotency).
+   *
+   * @throws Fault `barrier.sealed`
+   */
+  nameId(...parts: readonly (string | Uint8Array)[]): string;
 }

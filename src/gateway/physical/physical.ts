@@ -7,11 +7,16 @@
  * Promises
  *   - `commit` resolves `committed` only after the batch is durable; a crash leaves all of it or none.
  *   - Revisions are consecutive: a batch at revision n commits only on top of n − 1.
+ *   - After a commit failed, every later commit fails the same way until `reopen` succeeded: a failed
+ *     write says nothing about what the disk holds, so nobody may build on it.
  * Does not promise
  *   - Secrecy, integrity or freshness. Whoever controls the disk controls the bytes.
  */
 
-/** Sorted by bytes of its ASCII text: kind, slash, server-made id. Never a name that a person chose. */
+/**
+ * Sorted by bytes of its ASCII text: kind, slash, server-made id. Never a name that a person chose.
+ * Printable ASCII without the space (0x21 … 0x7e), 1 … `keyCharsMax` characters (`key-range.ts`).
+ */
 export type PhysicalKey = string;
 
 export interface Row {
@@ -66,9 +71,16 @@ export interface Physical {
    * Writes the batch, whole and durably, or not at all.
    *
    * @throws Fault `storage.full` when there is no space, `storage.failed` on any other I/O error.
-   *   After either, nothing of the batch is visible, now or after a restart.
+   *   After either, nothing of the batch is visible here, and nothing can be committed until
+   *   `reopen`. After a reopen or a restart, `storage.full` still means that the batch is not there;
+   *   `storage.failed` leaves it in doubt, whole or absent: `revision()` tells which.
    */
   commit(batch: PhysicalBatch): Promise<CommitOutcome>;
+  /**
+   * Closes and opens the storage anew, to go on after a failed commit. What was derived from reads
+   * before must be read again.
+   */
+  reopen(): Promise<void>;
   /** Pushes deleted content out of journals and free pages, as far as this storage can. */
   purge(): Promise<void>;
   /** Writes a consistent copy to a new file. @throws Fault `backup.exists` if there is a file already. */
