@@ -52,6 +52,24 @@ export const faults = {
     retry: 'never',
     hint: 'This is a defect of Cofferdam. Look up the request id in the gateway log and report it.',
   },
+  'grant.file-collision': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'Two grants put different secrets into one file. Give one of them another `file` or `target`; `coffer explain` names both.',
+  },
+  'group.in-use': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'A grant uses this group. Delete the grant first: that withdraws what it gave.',
+  },
+  'group.unknown': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'There is no group of this name. Create it first, or apply both documents together.',
+  },
   'limit.exceeded': {
     status: 413,
     exit: 2,
@@ -81,6 +99,12 @@ export const faults = {
     exit: 2,
     retry: 'after-change',
     hint: 'Correct the fields that are named and send it again.',
+  },
+  'request.stale': {
+    status: 412,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'It changed since you read it. Read it again, look at what changed, and repeat.',
   },
   'resource.unknown': {
     status: 404,
@@ -165,6 +189,12 @@ export const faults = {
     exit: 7,
     retry: 'never',
     hint: 'The peer sent what this version does not understand. Compare `coffer version` on both sides.',
+  },
+  'workload.elsewhere': {
+    status: 409,
+    exit: 1,
+    retry: 'never',
+    hint: 'Another node reported this workload already. If neither is being replaced, treat both nodes as suspect.',
   },
 } as const satisfies Record<string, FaultSpec>;
 

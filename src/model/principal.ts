@@ -1,4 +1,6 @@
 /** Who acts. One value, passed whole, so that no part of an identity can be forgotten on the way. */
+import type { Name, PathPattern } from './name.ts';
+
 export type PrincipalKind = 'user' | 'machine' | 'node' | 'gateway' | 'anonymous';
 
 export interface Principal {
@@ -23,4 +25,10 @@ export const gatewayPrincipal: Principal = {
 
 export function anonymousFrom(source: string): Principal {
   return { kind: 'anonymous', id: 'anonymous', name: 'anonymous', method: 'none', source };
+}
+
+/** What a principal was given: a role, on the resources that a pattern matches (`secrets/payments/**`). */
+export interface Binding {
+  readonly role: Name;
+  readonly paths: readonly PathPattern[];
 }

@@ -1,0 +1,239 @@
+/**
+ * Policy: what principals may do, and what workloads are entitled to. The face of the room.
+ *
+ * Two questions, both answered from memory and without any effect. *May this principal do that?* is
+ * `decide`: roles bound to path patterns, default deny. *What should this workload hold?* is
+ * `Policy.wantedFor`: groups select workloads by attested facts, grants give secrets to groups.
+ *
+ * Promises
+ *   - Nothing is allowed or wanted unless a rule says so; the rule is named in the answer.
+ *   - Names are compared byte for byte. A spelling that is not canonical is denied, never folded.
+ *   - What `wantedFor` says is what a computation from nothing would say: the index is an index.
+ *   - A plan is computed from what is in memory and expects the records to be as they were then, so
+ *     two changes that meet cannot both be committed.
+ * Does not promise
+ *   - Anything while records are being loaded: groups and grants are then missing, and what they
+ *     grant is not wanted. Delivery must wait for the end of the load before it withdraws.
+ *   - That a secret exists or has a version. Grants may come before their secrets.
+ */
+import type { FaultCode } from '../../base/fault-table.ts';
+import type { Grant, SignalName } from '../../model/grant.ts';
+import type { Group } from '../../model/group.ts';
+import type { Name, SecretName } from '../../model/name.ts';
+import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
+import type { Projection, RecordExpectation, RecordWrite, View } from '../barrier/barrier.ts';
+
+/** The facts that groups can select on. */
+export type SelectableFacts = Pick<
+  WorkloadFacts,
+  'id' | 'runtime' | 'name' | 'node' | 'image' | 'labels' | 'kubernetes'
+>;
+
+/** One file that a workload should hold, if its secret has a version to deliver. */
+export interface WantedFile {
+  readonly secret: SecretName;
+  readonly file: Name;
+  /** Permission bits. */
+  readonly mode: number;
+  /** As numbered inside the container; the container's own user when left out. */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** The group that entitles: the rule that audit names. */
+  readonly group: Name;
+}
+
+/** A file that a grant asks for and that is not delivered, because it cannot be. */
+export interface RefusedFile {
+  readonly secret: SecretName;
+  readonly file: Name;
+  readonly group: Name;
+  /** `grant.file-collision`: another group has the name. `limit.exceeded`: the set is full. */
+  readonly fault: FaultCode & ('grant.file-collision' | 'limit.exceeded');
+  /** The group that has the file instead, for a collision. */
+  readonly instead?: Name;
+}
+
+/**
+ * Everything due in one directory of one workload. Grants that share a directory are merged, and
+ * where they disagree the strictest wins: `wipe` over `keep`, the shortest lease, every signal.
+ */
+export interface WantedSet {
+  readonly target: string;
+  /** By file name, ascending; each name once. */
+  readonly files: readonly WantedFile[];
+  readonly refused: readonly RefusedFile[];
+  /** Ascending, each once. */
+  readonly signals: readonly SignalName[];
+  readonly onLeaseLoss: 'wipe' | 'keep';
+  readonly leaseMs: number;
+}
+
+export interface PolicyOptions {
+  /** Views of the kinds `group` and `grant`. */
+  readonly groups: View;
+  readonly grants: View;
+  /** For warnings only: whether a secret of this name exists. */
+  readonly secretExists: (name: SecretName) => boolean;
+  /** For grants that name no lease of their own. */
+  readonly leaseMsDefault: number;
+}
+
+export interface Versioned<T> {
+  readonly value: T;
+  /** Of the commit that wrote it; for ETag and If-Match. */
+  readonly revision: number;
+}
+
+export interface GroupStatus extends Versioned<Group> {
+  /** Running workloads that match now. */
+  readonly members: number;
+  /** `labels-only`, `matches-everything`, `matches-nothing`: see `warnings.ts`. */
+  readonly warnings: readonly string[];
+}
+
+/** A change of one group or grant as people see it. */
+export interface DocumentChange {
+  readonly kind: 'Group' | 'Grant';
+  readonly name: Name;
+  readonly change: 'create' | 'update' | 'delete' | 'unchanged';
+  /** YAML text. Policy holds no values. */
+  readonly before?: string;
+  readonly after?: string;
+  readonly warnings: readonly string[];
+}
+
+/** A running workload whose set of secrets a plan changes. */
+export interface WorkloadImpact {
+  readonly workload: string;
+  readonly id: WorkloadId;
+  readonly node: string;
+  readonly gains: readonly SecretName[];
+  readonly loses: readonly SecretName[];
+}
+
+/** Not carried out yet: a commit takes `writes` and `expectations`, all of them or none. */
+export interface PolicyPlan {
+  /** Empty if nothing changes. */
+  readonly writes: readonly RecordWrite[];
+  readonly expectations: readonly RecordExpectation[];
+  readonly changes: readonly DocumentChange[];
+}
+
+export interface PolicyImpact {
+  /** The first 1,000, by workload id. */
+  readonly impact: readonly WorkloadImpact[];
+  readonly impactTotal: number;
+}
+
+/** One YAML document, as data. */
+export type PolicyDocument =
+  | ({ readonly kind: 'Group' } & Group)
+  | ({ readonly kind: 'Grant' } & Grant);
+
+export interface PlanOptions {
+  /** The revision that the caller saw; 0: it must not exist yet; left out: whatever is there now. */
+  readonly ifRevision?: number;
+}
+
+export interface ExplainStep {
+  readonly rule: string;
+  readonly verdict: 'allows' | 'does-not-match' | 'denies';
+  readonly because: string;
+}
+
+export interface AccessExplanation {
+  readonly allowed: boolean;
+  /** What decided comes first, then near misses, nearest first. At most 1,000. */
+  readonly steps: readonly ExplainStep[];
+}
+
+export interface Receivers {
+  readonly groups: readonly Name[];
+  /** By workload id; the first 10,000. */
+  readonly workloads: readonly {
+    readonly id: WorkloadId;
+    readonly name: string;
+    readonly node: string;
+    readonly group: Name;
+    readonly file: Name;
+  }[];
+}
+
+/** The part that delivery uses. No I/O, no clock: calls return at once. */
+export interface Entitlements {
+  /**
+   * Adds a workload, or replaces its facts.
+   *
+   * @throws Fault `workload.elsewhere` if another node has it: a node cannot take over a workload.
+   */
+  setWorkload(facts: SelectableFacts): void;
+  removeWorkload(id: WorkloadId): void;
+  workload(id: WorkloadId): SelectableFacts | undefined;
+  /** Ids of the workloads of one node. */
+  workloadsOn(node: string): ReadonlySet<WorkloadId>;
+
+  /** By target, ascending. Empty for an unknown workload and for one that is granted nothing. */
+  wantedFor(id: WorkloadId): readonly WantedSet[];
+  /** Names of the groups that match, ascending. */
+  groupsOf(id: WorkloadId): readonly Name[];
+
+  /** Workloads that are granted this secret: those to look at when it changes. */
+  affectedBySecret(name: SecretName): ReadonlySet<WorkloadId>;
+  /**
+   * Workloads whose wanted sets may have changed through groups, grants or facts since the last
+   * call. One caller drains it: delivery.
+   */
+  takeAffected(): ReadonlySet<WorkloadId>;
+}
+
+/** The part that handlers use: reads, plans and explanations. */
+export interface PolicyCatalog {
+  group(name: Name): GroupStatus | undefined;
+  grant(group: Name): Versioned<Grant> | undefined;
+  /** Names in ascending order, strictly after `after`. */
+  groupNames(page: { readonly after?: string; readonly limit: number }): readonly Name[];
+  /** Names of the groups that have a grant, likewise. */
+  grantNames(page: { readonly after?: string; readonly limit: number }): readonly Name[];
+
+  /** @throws Fault `request.invalid`, `request.stale` */
+  planPutGroup(group: Group, options?: PlanOptions): PolicyPlan;
+  /** @throws Fault `resource.unknown`, `request.stale`, `group.in-use` */
+  planDeleteGroup(name: Name, options?: PlanOptions): PolicyPlan;
+  /** @throws Fault `request.invalid`, `request.stale`, `group.unknown` */
+  planPutGrant(grant: Grant, options?: PlanOptions): PolicyPlan;
+  /** @throws Fault `resource.unknown`, `request.stale` */
+  planDeleteGrant(group: Name, options?: PlanOptions): PolicyPlan;
+  /**
+   * Plans whole documents, all or nothing. Order does not matter.
+   *
+   * @param options.prune - Also delete groups and grants that no document names.
+   * @param options.pointer - Where the documents stand in the input, for the pointers of errors.
+   * @throws Fault `request.invalid` with every error found, by pointer.
+   */
+  planDocuments(
+    documents: readonly PolicyDocument[],
+    options?: { readonly prune?: boolean; readonly pointer?: string },
+  ): PolicyPlan & PolicyImpact;
+
+  /** Explains why a workload receives a secret, or why not. */
+  explainAccess(id: WorkloadId, secret: SecretName): AccessExplanation;
+  /** Groups and running workloads that receive a secret. */
+  whoReceives(secret: SecretName): Receivers;
+  /**
+   * Finds a workload by id, or by name if that is unique.
+   *
+   * @throws Fault `resource.unknown`; `request.invalid` if several have the name
+   */
+  findWorkload(idOrName: string): SelectableFacts;
+  /** In order of id, strictly after `after`. */
+  workloadPage(page: {
+    readonly after?: string;
+    readonly limit: number;
+    readonly node?: string;
+  }): readonly SelectableFacts[];
+}
+
+export interface Policy extends Entitlements, PolicyCatalog {
+  /** To be fed by the barrier: kinds `group` and `grant`. */
+  readonly projections: readonly Projection[];
+}
