@@ -46,6 +46,18 @@ export const faults = {
     retry: 'after-change',
     hint: 'No backup was made, and the store is untouched. Check that the directory exists, is writable by the gateway alone and has space.',
   },
+  'barrier.corrupt': {
+    status: 500,
+    exit: 1,
+    retry: 'never',
+    hint: 'A stored record is not what this gateway wrote. Look for tampering, or restore a backup.',
+  },
+  'barrier.sealed': {
+    status: 503,
+    exit: 8,
+    retry: 'later',
+    hint: 'An operator must unseal this gateway: `coffer operator unseal`.',
+  },
   'gateway.bug': {
     status: 500,
     exit: 1,
@@ -135,6 +147,36 @@ export const faults = {
     exit: 1,
     retry: 'after-change',
     hint: 'This container engine is too old or runs elsewhere. Docker 20.10 or Podman 4 on this host is needed.',
+  },
+  'secret.deleted': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'The secret is deleted. `coffer secret restore` brings it back, and then it can be changed.',
+  },
+  'secret.exists': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'There is a secret of this name already. Leave out create-only to give it a new version.',
+  },
+  'secret.nothing-pending': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'No version is pending. Put one with stage pending first.',
+  },
+  'secret.version-current': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'This version is current. Put another one, roll back, or revoke it first.',
+  },
+  'secret.version-not-stored': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'This version was revoked or destroyed and is never delivered again. Choose a stored one.',
   },
   'storage.corrupt': {
     status: 503,
