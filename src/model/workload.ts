@@ -64,7 +64,7 @@ export interface WorkloadProcess {
 
 /** What weakens the walls around the container, and with them what can be promised about a secret in it. */
 export interface WorkloadIsolation {
-  /** Holds every capability: it can unmount, trace and load modules. */
+  /** Started privileged, or CAP_SYS_ADMIN over the host is within its reach: it can unmount and trace. */
   readonly privileged: boolean;
   /** Sees the host's processes, and so (as root) everybody's files through /proc. */
   readonly hostPid: boolean;

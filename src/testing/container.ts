@@ -59,6 +59,8 @@ export class TestContainer implements AsyncDisposable {
       Entrypoint: options.entrypoint,
       User: options.user,
       Env: pairs(options.environment),
+      // For an engine that is shut down: programs here mostly ignore SIGTERM.
+      StopTimeout: 1,
       Labels: { ...options.labels, [holderLabel]: engine.holder },
       HostConfig: {
         NetworkMode: typeof network === 'string' ? network : `container:${network.id}`,

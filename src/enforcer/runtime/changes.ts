@@ -24,21 +24,21 @@ export class Changes {
   }
 
   /**
-   * Up to `max` ids, waiting for the first one.
+   * Up to `max` ids, waiting for the first one, for `quietMs` at most if that is given.
    *
-   * @returns 'quiet' if there was none for `quietMs`, 'ended' after `end()`.
+   * @returns 'quiet' if there was none in that time, 'ended' after `end()`.
    */
   async take(
     max: number,
-    { clock, quietMs }: { readonly clock: Clock; readonly quietMs: number },
+    quiet?: { readonly clock: Clock; readonly quietMs: number },
   ): Promise<readonly string[] | 'quiet' | 'ended'> {
     if (this.#ids.size === 0 && this.#ended === undefined) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      const timer = clock.setTimer(quietMs, resolve);
+      const timer = quiet?.clock.setTimer(quiet.quietMs, resolve);
       this.#wake = resolve;
       await promise;
       this.#wake = undefined;
-      timer.cancel();
+      timer?.cancel();
     }
     const taken = [...this.#ids.values().take(max)];
     for (const id of taken) this.#ids.delete(id);

@@ -21,6 +21,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { KubernetesFacts, RuntimeKind, WorkloadImage } from '../../model/workload.ts';
+import { DockerRuntime } from './docker.ts';
 
 export interface RuntimeContainer {
   readonly id: string;
@@ -81,4 +82,14 @@ export interface RuntimeContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+}
+
+export interface RuntimeOptions {
+  readonly kind: 'docker';
+  readonly socketPath: string;
+}
+
+/** The built-in kinds. A new one is a file, a row here, and a run of `runtime.suite.ts`. */
+export function createRuntime(options: RuntimeOptions, context: RuntimeContext): Runtime {
+  return new DockerRuntime({ ...context, socketPath: options.socketPath });
 }

@@ -1,0 +1,115 @@
+/**
+ * What the kernel says about one process. Nothing in here comes from the container or its engine.
+ *
+ * Everything is read through one descriptor of /proc/PID, which belongs to that process for ever:
+ * should the number go to another, reads fail instead of telling about the other.
+ */
+import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
+import type { WorkloadProcess } from '../../model/workload.ts';
+
+export interface ProcessFacts extends Omit<WorkloadProcess, 'cgroup' | 'userNamespaced'> {
+  /** The paths of all its control groups; one with cgroup v2, about ten with v1. */
+  readonly cgroups: readonly string[];
+  readonly pidNamespace: number;
+  /** CAP_SYS_ADMIN is within reach of its programs: they can unmount, cover and trace. */
+  readonly mayAdminister: boolean;
+}
+
+/** This host, as far as it matters for telling whether a process is inside walls at all. */
+export interface HostFacts {
+  /** Differs after every boot: start times of processes count from it. */
+  readonly bootId: string;
+  /** Namespaces of the enforcer and of process 1. They differ if the enforcer runs in a container. */
+  readonly mountNamespaces: ReadonlySet<number>;
+  readonly pidNamespaces: ReadonlySet<number>;
+  readonly userNamespaces: ReadonlySet<number>;
+}
+
+const capSysAdminBit = 1n << 21n;
+
+/** @returns undefined if there is no such process, or it ended while it was read. */
+export function readProcess(pid: number): ProcessFacts | undefined {
+  return unlessEnded(() => {
+    const fd = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      return readHeld(pid, `/proc/self/fd/${fd}`);
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+function readHeld(pid: number, proc: string): ProcessFacts | undefined {
+  const namespaces = readNamespaces(proc);
+  const cgroup = readFileSync(`${proc}/cgroup`, 'utf8');
+  const status = readFileSync(`${proc}/status`, 'utf8');
+  // Its name, in parentheses, may hold anything, so fields are counted from the last parenthesis.
+  const stat = readFileSync(`${proc}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
+  return {
+    pid,
+    startTicks: Number(fields[19]),
+    mountNamespace: namespaces.mnt,
+    userNamespace: namespaces.user,
+    pidNamespace: namespaces.pid,
+    uid: Number(statusField(status, 'Uid')[1]),
+    gid: Number(statusField(status, 'Gid')[1]),
+    cgroups: parseCgroups(cgroup),
+    mayAdminister: (BigInt(`0x${statusField(status, 'CapBnd')[0]}`) & capSysAdminBit) !== 0n,
+  };
+}
+
+export function readHost(): HostFacts {
+  // Process 1 may be hidden from us, from inside a container.
+  const both = ['/proc/self', '/proc/1']
+    .map((proc) => unlessEnded(() => readNamespaces(proc)))
+    .filter((found) => found !== undefined);
+  return {
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    mountNamespaces: new Set(both.map((found) => found.mnt)),
+    pidNamespaces: new Set(both.map((found) => found.pid)),
+    userNamespaces: new Set(both.map((found) => found.user)),
+  };
+}
+
+/**
+ * True if one of the paths has the container's id as a whole word: `/docker/ID`, `docker-ID.scope`,
+ * `libpod-ID.scope`, `cri-containerd-ID.scope`, `/kubepods/…/ID`.
+ */
+export function cgroupsName(cgroups: readonly string[], containerId: string): boolean {
+  return cgroups.some((path) => path.split(/[^0-9A-Za-z]/).includes(containerId));
+}
+
+/** Lines are `number:controllers:path`; the path may hold colons. */
+function parseCgroups(text: string): readonly string[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split(':').slice(2).join(':'));
+}
+
+function statusField(status: string, name: string): readonly string[] {
+  const line = status.split('\n').find((candidate) => candidate.startsWith(`${name}:`));
+  return (
+    line
+      ?.slice(name.length + 1)
+      .trim()
+      .split(/\s+/) ?? []
+  );
+}
+
+function readNamespaces(proc: string): Readonly<Record<'mnt' | 'user' | 'pid', number>> {
+  const inode = (name: string): number => statSync(`${proc}/ns/${name}`).ino;
+  return { mnt: inode('mnt'), user: inode('user'), pid: inode('pid') };
+}
+
+function unlessEnded<Result>(act: () => Result): Result | undefined {
+  try {
+    return act();
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(code)) return undefined;
+    throw error;
+  }
+}
