@@ -16,6 +16,10 @@ export const limits = {
   /** Files delivered to one workload, so that one set fits one stream frame and one small tmpfs. */
   setFilesMax: 128,
   setBytesMax: 1024 * 1024,
+  /** How long a replaced value stays readable for readers who hold the old directory open. */
+  replacedValueGraceMs: 250,
+  /** Replaced sets kept readable at once, so that a burst of changes fits the tmpfs. */
+  retiredSetsMax: 1,
   /** HTTP: a value plus headers' worth of slack; documents (apply) have their own bound. */
   httpBodyBytesMax: 256 * 1024,
   httpHeaderBytesMax: 16 * 1024,

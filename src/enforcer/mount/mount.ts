@@ -18,7 +18,12 @@
  *     unmount or cover what is ours. `inspect` tells.
  *   - That a mount survives the container. A restarted container is a new place.
  */
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
 import type { WorkloadProcess } from '../../model/workload.ts';
+import { targetPrefixesDefault } from './target.ts';
+import { WorkerMounts } from './worker-mounts.ts';
 
 /** The process whose mount namespace is meant, and that its number is not another's by now. */
 export type MountProcess = Pick<WorkloadProcess, 'pid' | 'startTicks' | 'mountNamespace'>;
@@ -131,4 +136,26 @@ export interface Mounts {
 
   /** Lets go of everything and leaves the mounts in place, for the next enforcer to adopt. */
   close(): Promise<void>;
+}
+
+export interface MountsOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Directories at or below which sets may be mounted; /run/secrets and /run/coffer when left out. */
+  readonly targetPrefixes?: readonly string[];
+  /** How long a replaced value stays readable, in milliseconds. */
+  readonly graceMs?: number;
+  /** Replaced sets that may be readable beside the one in place; the oldest go first. */
+  readonly retiredSetsMax?: number;
+}
+
+/** Mounts in this kernel. Needs root's capabilities. */
+export function openMounts(options: MountsOptions): Mounts {
+  return new WorkerMounts({
+    clock: options.clock,
+    log: options.log,
+    targetPrefixes: options.targetPrefixes ?? targetPrefixesDefault,
+    graceMs: options.graceMs ?? limits.replacedValueGraceMs,
+    retiredSetsMax: options.retiredSetsMax ?? limits.retiredSetsMax,
+  });
 }

@@ -1,0 +1,342 @@
+/**
+ * A set of files in a directory of ours, replaced as a whole.
+ *
+ * The layout is that of Kubernetes' AtomicWriter, so what works there works here:
+ *
+ *     ..17/db-password        the files of revision 17
+ *     ..data -> ..17          the one name that decides
+ *     db-password -> ..data/db-password
+ *
+ * A process with CAP_SYS_ADMIN over the container can make its view writable and put anything in
+ * here. So every call is on one name below a held descriptor, creates exclusively, follows no link and
+ * does not wait on pipes: whatever stands there, nothing outside the directory is reached.
+ */
+import { assert } from '../../base/assert.ts';
+import { allocate, wipe } from '../../base/bytes.ts';
+import {
+  AT_REMOVEDIR,
+  close,
+  fchown,
+  ftruncate,
+  getdents,
+  isErrno,
+  linkat,
+  mkdirat,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_WRONLY,
+  openat,
+  read,
+  readlinkat,
+  renameat2,
+  S_IFDIR,
+  S_IFREG,
+  statx,
+  symlinkat,
+  unlinkat,
+  write,
+} from '../../linux/libc.ts';
+import { isFileName } from './target.ts';
+
+const dataName = '..data';
+const dataNextName = '..data_next';
+const setNamePattern = /^\.\.(0|[1-9][0-9]{0,15})$/;
+
+/** One file's content, shared by all sets that keep it. */
+interface StoredFile {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  /** Sets that hold it. The last one to be emptied overwrites it. */
+  holders: number;
+}
+
+export interface StoredSet {
+  readonly revision: number;
+  readonly name: string;
+  readonly fd: number;
+  readonly mode: number;
+  readonly files: Map<string, StoredFile>;
+}
+
+export interface NewFile {
+  readonly name: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly content: Uint8Array | 'keep';
+}
+
+export interface NewSet {
+  readonly revision: number;
+  readonly files: readonly NewFile[];
+  /** Of its directory. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Writes a set beside the one in place. Nobody sees it yet. On failure nothing of it is left. */
+export function writeSet(base: number, set: NewSet, previous: StoredSet | undefined): StoredSet {
+  const name = `..${set.revision}`;
+  makeSetDirectory(base, name, set.mode);
+  const fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const stored: StoredSet = {
+    revision: set.revision,
+    name,
+    fd,
+    mode: set.mode,
+    files: new Map(),
+  };
+  try {
+    fchown(fd, set.uid, set.gid);
+    for (const file of set.files) {
+      if (file.content === 'keep') keepFile(stored, file, previous);
+      else writeFile(stored, file, file.content);
+    }
+    return stored;
+  } catch (error) {
+    eraseSet(base, stored);
+    throw error;
+  }
+}
+
+/** A directory of that name can only be left over from an attempt that was cut short. */
+function makeSetDirectory(base: number, name: string, mode: number): void {
+  try {
+    mkdirat(base, name, mode);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    eraseStray(base, name);
+    mkdirat(base, name, mode);
+  }
+}
+
+function writeFile(stored: StoredSet, file: NewFile, content: Uint8Array): void {
+  const { name, mode, uid, gid } = file;
+  const fd = openat(stored.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  stored.files.set(name, { mode, uid, gid, size: content.length, holders: 1 });
+  try {
+    write(fd, content);
+    if (uid !== 0 || gid !== 0) fchown(fd, uid, gid);
+  } finally {
+    close(fd);
+  }
+}
+
+function keepFile(stored: StoredSet, file: NewFile, previous: StoredSet | undefined): void {
+  const kept = previous?.files.get(file.name);
+  assert(previous !== undefined && kept !== undefined, 'a file that is kept is there');
+  if (kept.mode === file.mode && kept.uid === file.uid && kept.gid === file.gid) {
+    linkat(previous.fd, file.name, stored.fd, file.name);
+    kept.holders += 1;
+    stored.files.set(file.name, kept);
+    return;
+  }
+  // Another owner or mode: to change the shared file would change the set in place before its time.
+  const content = readFile(previous.fd, file.name, kept.size);
+  try {
+    writeFile(stored, file, content);
+  } finally {
+    wipe(content);
+  }
+}
+
+function readFile(directory: number, name: string, size: number): Uint8Array {
+  const fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const content = allocate(size);
+    return content.subarray(0, read(fd, content));
+  } finally {
+    close(fd);
+  }
+}
+
+/** The one step that readers see: from now on the names lead to this set. */
+export function showSet(base: number, stored: StoredSet): void {
+  try {
+    symlinkat(stored.name, base, dataNextName);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    unlinkat(base, dataNextName);
+    symlinkat(stored.name, base, dataNextName);
+  }
+  renameat2([base, dataNextName], [base, dataName]);
+}
+
+/** From now on the names lead nowhere, and `loadSet` takes what is left for half withdrawn. */
+export function hideSet(base: number): void {
+  unlinkExisting(base, dataName);
+}
+
+/** Makes the names beside `..data` those of the set. `present` are the ones that are there now. */
+export function alignNames(base: number, stored: StoredSet, present: Iterable<string>): void {
+  const before = new Set(present);
+  for (const name of stored.files.keys()) {
+    if (!before.delete(name)) symlinkReplacing(base, name);
+  }
+  for (const name of before) unlinkExisting(base, name);
+}
+
+function symlinkReplacing(base: number, name: string): void {
+  const content = `${dataName}/${name}`;
+  try {
+    symlinkat(content, base, name);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    unlinkat(base, name);
+    symlinkat(content, base, name);
+  }
+}
+
+/** Empties one file of a set and takes its name away. Shared content stays until its last holder goes. */
+export function dropFile(stored: StoredSet, name: string): void {
+  const file = stored.files.get(name);
+  if (file === undefined) return;
+  stored.files.delete(name);
+  file.holders -= 1;
+  if (file.holders === 0) overwrite(stored.fd, name, file.size);
+  unlinkExisting(stored.fd, name);
+}
+
+/** Empties and removes a set that is no longer shown, and lets go of it. */
+export function eraseSet(base: number, stored: StoredSet): void {
+  try {
+    for (const name of stored.files.keys()) dropFile(stored, name);
+    eraseDirectory(base, stored.name);
+  } finally {
+    close(stored.fd);
+  }
+}
+
+/**
+ * Opens the set that is in place, and erases whatever else stands there: attempts that were cut
+ * short, sets that were being retired.
+ *
+ * @returns undefined if none is shown: everything has been erased then.
+ */
+export function loadSet(base: number): StoredSet | undefined {
+  const shown = openShownSet(base);
+  const present: string[] = [];
+  for (const name of listNames(base)) {
+    if (shown !== undefined && (name === dataName || name === shown.name)) continue;
+    if (shown?.files.has(name) === true) present.push(name);
+    else eraseStray(base, name);
+  }
+  if (shown !== undefined) alignNames(base, shown, present);
+  return shown;
+}
+
+function openShownSet(base: number): StoredSet | undefined {
+  let fd: number;
+  let name: string;
+  try {
+    name = readlinkat(base, dataName);
+    if (!setNamePattern.test(name)) return undefined;
+    fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'EINVAL', 'ELOOP', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+  const files = new Map<string, StoredFile>();
+  for (const file of listNames(fd)) {
+    const { type, mode, uid, gid, size } = statx(fd, file);
+    if (type === S_IFREG && isFileName(file)) files.set(file, { mode, uid, gid, size, holders: 1 });
+  }
+  return { revision: Number(name.slice(2)), name, fd, mode: statx(fd).mode, files };
+}
+
+/** Erases one entry that belongs to no set that is in place: a file, a link, or a directory of files. */
+function eraseStray(directory: number, name: string): void {
+  try {
+    const status = statx(directory, name);
+    if (status.type === S_IFDIR) {
+      eraseStraysIn(directory, name);
+      eraseDirectory(directory, name);
+      return;
+    }
+    // Another name of the same file is a set's that keeps it.
+    if (status.type === S_IFREG && status.links === 1) overwrite(directory, name, status.size);
+    unlinkExisting(directory, name);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}
+
+function eraseStraysIn(directory: number, name: string): void {
+  const fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    for (const entry of listNames(fd)) {
+      // We make no deeper directories. One that a container made stays, with whatever it put there.
+      const status = statx(fd, entry);
+      if (status.type !== S_IFDIR) eraseStray(fd, entry);
+    }
+  } finally {
+    close(fd);
+  }
+}
+
+function eraseDirectory(directory: number, name: string): void {
+  try {
+    unlinkat(directory, name, AT_REMOVEDIR);
+  } catch (error) {
+    // Not empty: a container with CAP_SYS_ADMIN put something of its own there. It may keep that.
+    if (!isErrno(error, 'ENOENT', 'ENOTEMPTY')) throw error;
+  }
+}
+
+const zeros = Buffer.alloc(64 * 1024);
+
+/** Readers that have it open or mapped find zeros, then nothing. Unlinking alone would leave it to them. */
+function overwrite(directory: number, name: string, size: number): void {
+  let fd: number;
+  try {
+    fd = openat(directory, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ELOOP', 'ENXIO', 'EISDIR')) return;
+    throw error;
+  }
+  try {
+    writeZeros(fd, size);
+    ftruncate(fd, 0);
+  } finally {
+    close(fd);
+  }
+}
+
+function writeZeros(fd: number, size: number): void {
+  try {
+    for (let rest = size; rest > 0; rest -= zeros.length) {
+      write(fd, rest < zeros.length ? zeros.subarray(0, rest) : zeros);
+    }
+  } catch (error) {
+    // A file that could not be written whole has no more bytes than there was room for.
+    if (!isErrno(error, 'ENOSPC')) throw error;
+  }
+}
+
+function unlinkExisting(directory: number, name: string): void {
+  try {
+    unlinkat(directory, name);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}
+
+function listNames(directory: number): string[] {
+  const fd = openat(directory, '.', O_RDONLY | O_DIRECTORY);
+  try {
+    return getdents(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+export function isEmptyDirectory(directory: number): boolean {
+  return listNames(directory).length === 0;
+}

@@ -1,0 +1,178 @@
+/**
+ * One mount that is held: its writable handle, the view that is attached in the container, and the
+ * sets inside. Runs on the thread that may visit namespaces; every call is synchronous.
+ *
+ * A change has two halves, so that many mounts can be changed before any of them is tidied: `change`
+ * does what readers see, `settle` the rest.
+ */
+import { defined } from '../../base/assert.ts';
+import { Fault } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
+import { close, fchmod } from '../../linux/libc.ts';
+import { detachIfThere, type HomeNamespace } from '../../linux/namespace.ts';
+import type { HeldProcess } from '../../linux/process.ts';
+import {
+  alignNames,
+  dropFile,
+  eraseSet,
+  hideSet,
+  type NewSet,
+  showSet,
+  type StoredSet,
+  writeSet,
+} from './file-set.ts';
+import { inspectMount } from './inspect-mount.ts';
+import type { MountState } from './mount.ts';
+import type { CommandSet } from './mount-command.ts';
+import type { SetOwner } from './set-owner.ts';
+
+/** What opening a mount left in our hands. */
+export interface HeldMountParts {
+  readonly id: string;
+  readonly segments: readonly string[];
+  readonly process: HeldProcess;
+  readonly owner: SetOwner;
+  /** Readable descriptor of the layout's directory, through a writable mount. */
+  readonly baseFd: number;
+  /** Path descriptor of the mount that is attached in the container. */
+  readonly viewFd: number;
+  readonly mountId: number;
+  readonly set: StoredSet;
+}
+
+export class HeldMount {
+  readonly #parts: HeldMountParts;
+  readonly #retired: StoredSet[] = [];
+  #set: StoredSet;
+  #urgent = false;
+  /** Once it is emptied: the names that are still to be removed. */
+  #names: readonly string[] | undefined;
+
+  constructor(parts: HeldMountParts) {
+    this.#parts = parts;
+    this.#set = parts.set;
+  }
+
+  get set(): StoredSet {
+    return this.#set;
+  }
+
+  /** Whether it was made for this process and target. */
+  isAt(pid: number, startTicks: number, target: string): boolean {
+    const { process, segments } = this.#parts;
+    const same = process.pid === pid && process.startTicks === startTicks;
+    return same && `/${segments.join('/')}` === target;
+  }
+
+  /** Shows the set. On a fault, what was shown before is shown still. */
+  change(set: CommandSet, contents: Uint8Array): 'rotated' | 'unchanged' {
+    if (set.revision === this.#set.revision) return 'unchanged';
+    if (set.revision < this.#set.revision) {
+      throw new Fault('mount.stale', { revision: set.revision, inPlace: this.#set.revision });
+    }
+    const next = this.#parts.owner.resolve(set, contents);
+    this.#refuseUnknownKept(next);
+    const { baseFd } = this.#parts;
+    const previous = this.#set;
+    const written = writeSet(baseFd, next, previous);
+    try {
+      // Wide enough for both sets until the old one is tidied away.
+      if ((written.mode | previous.mode) !== previous.mode)
+        fchmod(baseFd, written.mode | previous.mode);
+      showSet(baseFd, written);
+    } catch (error) {
+      eraseSet(baseFd, written);
+      throw error;
+    }
+    this.#set = written;
+    this.#urgent = set.urgent;
+    this.#retired.push(previous);
+    alignNames(baseFd, written, previous.files.keys());
+    return 'rotated';
+  }
+
+  /**
+   * Empties what the set in place has not, and all that was replaced if that was urgent. What was
+   * replaced otherwise stays for readers who are in the middle of it, until `retire`.
+   *
+   * @returns Whether something is left to retire.
+   */
+  settle(retiredSetsMax: number): boolean {
+    const { baseFd } = this.#parts;
+    const current = this.#set;
+    const newest = this.#retired.at(-1);
+    if (newest !== undefined && (newest.mode | current.mode) !== current.mode) {
+      fchmod(baseFd, current.mode);
+    }
+    for (const set of this.#retired) {
+      for (const [name, file] of set.files) {
+        const shown = current.files.get(name);
+        if (shown === undefined || (this.#urgent && shown !== file)) dropFile(set, name);
+      }
+    }
+    const excess = this.#urgent ? this.#retired.length : this.#retired.length - retiredSetsMax;
+    for (let count = 0; count < excess; count += 1) this.#eraseOldest();
+    return this.#retired.length > 0;
+  }
+
+  /** Erases the replaced sets whose revision is lower. */
+  retire(before: number): void {
+    while (this.#retired.some(({ revision }) => revision < before)) this.#eraseOldest();
+  }
+
+  inspect(): MountState {
+    return inspectMount(this.#parts.process, this.#parts.segments, this.#parts.mountId);
+  }
+
+  /** Withdraws, first half: the names lead nowhere and every content is overwritten. */
+  empty(): void {
+    hideSet(this.#parts.baseFd);
+    this.#names ??= [...this.#set.files.keys()];
+    for (const set of [...this.#retired, this.#set]) {
+      for (const name of set.files.keys()) dropFile(set, name);
+    }
+  }
+
+  /** Withdraws, second half: removes what is left, unmounts, lets go. */
+  remove(home: HomeNamespace): 'withdrawn' | 'gone' {
+    const names = defined(this.#names, 'a mount is emptied before it is removed');
+    const { baseFd, process } = this.#parts;
+    this.retire(this.#set.revision);
+    alignNames(baseFd, this.#set, names);
+    eraseSet(baseFd, this.#set);
+    const namespace = process.openMountNamespace();
+    try {
+      if (namespace !== undefined) detachIfThere(home, namespace.fd, this.#parts.viewFd);
+    } finally {
+      if (namespace !== undefined) close(namespace.fd);
+      this.#closeParts();
+    }
+    return namespace === undefined ? 'gone' : 'withdrawn';
+  }
+
+  /** Lets go and leaves the mount in place. */
+  release(): void {
+    for (const set of [...this.#retired, this.#set]) close(set.fd);
+    this.#closeParts();
+  }
+
+  #closeParts(): void {
+    close(this.#parts.baseFd);
+    close(this.#parts.viewFd);
+    this.#parts.process[Symbol.dispose]();
+  }
+
+  #eraseOldest(): void {
+    eraseSet(this.#parts.baseFd, defined(this.#retired.shift(), 'there is a retired set'));
+  }
+
+  #refuseUnknownKept(next: NewSet): void {
+    let bytes = 0;
+    for (const { name, content } of next.files) {
+      const size = content === 'keep' ? this.#set.files.get(name)?.size : content.length;
+      if (size === undefined) throw new Fault('mount.keep-unknown', { name });
+      bytes += size;
+    }
+    if (bytes > limits.setBytesMax) throw new Fault('limit.exceeded', { bytes });
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Finds, or makes, the directory inside a container that a set is mounted on.
+ *
+ * The container owns the file system that is walked here and may change it at any moment. So each
+ * step is made by the kernel under a descriptor of the container's root, refuses links of every kind,
+ * and what it found is held by descriptor until it is mounted on (THREAT-MODEL, V18).
+ *
+ * A directory that is missing is made. Where the root is read-only that fails; then the set is mounted
+ * on the parent instead, with the missing directories inside it, if that parent is /run or an allowed
+ * target and is empty: an empty directory that nobody can write to has nothing to hide. Otherwise
+ * the image must bring the directory.
+ */
+import { Fault } from '../../base/fault.ts';
+import {
+  close,
+  duplicate,
+  inTheNameOf,
+  isErrno,
+  mkdirat,
+  O_DIRECTORY,
+  O_PATH,
+  type Owner,
+  openat2,
+  RESOLVE_BENEATH,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  statx,
+} from '../../linux/libc.ts';
+import type { MountEntry } from '../../linux/mountinfo.ts';
+import { isEmptyDirectory } from './file-set.ts';
+
+export interface TargetDirectory {
+  /** What is mounted on. The caller closes it. */
+  readonly fd: number;
+  /** Directories between what is mounted on and the target: none, but for a read-only root. */
+  readonly below: readonly string[];
+}
+
+const withoutLinks = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+
+/** What a directory made inside a container lets everyone do: pass and list. */
+const madeDirectoryMode = 0o755;
+
+/**
+ * Opens the target if it is there.
+ *
+ * @throws Fault `mount.target-symlink`, `mount.target-invalid` if it is no directory
+ */
+export function findTargetDirectory(
+  rootFd: number,
+  segments: readonly string[],
+): number | undefined {
+  try {
+    const path = segments.join('/');
+    return openat2(rootFd, path, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | withoutLinks);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw targetFault(error, segments);
+  }
+}
+
+export interface MakeTargetOptions {
+  /** Host ids of root inside. Directories are made in its name: its file systems may know no other. */
+  readonly owner: Owner;
+  /** Whether an empty read-only directory at this path may be mounted on. */
+  readonly mayStandIn: (path: string) => boolean;
+}
+
+/**
+ * Makes the target, or finds the parent to use in its place.
+ *
+ * @throws Fault `mount.target-missing`, `mount.target-symlink`, `mount.target-invalid`
+ */
+export function makeTargetDirectory(
+  rootFd: number,
+  segments: readonly string[],
+  { owner, mayStandIn }: MakeTargetOptions,
+): TargetDirectory {
+  let fd = duplicate(rootFd);
+  try {
+    for (const [index, segment] of segments.entries()) {
+      const next = openOrMake(fd, segment, owner);
+      if (next === 'read-only') {
+        const path = `/${segments.slice(0, index).join('/')}`;
+        if (mayStandIn(path) && isEmptyDirectory(fd)) return { fd, below: segments.slice(index) };
+        throw new Fault('mount.target-missing', { target: `/${segments.join('/')}` });
+      }
+      close(fd);
+      fd = next;
+    }
+    return { fd, below: [] };
+  } catch (error) {
+    close(fd);
+    throw targetFault(error, segments);
+  }
+}
+
+/** Two rounds: made by somebody else in between is as good as made by us. */
+function openOrMake(parentFd: number, segment: string, owner: Owner): number | 'read-only' {
+  const open = (): number =>
+    openat2(parentFd, segment, O_PATH | O_DIRECTORY, RESOLVE_BENEATH | withoutLinks);
+  try {
+    return open();
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+  try {
+    inTheNameOf(owner, () => mkdirat(parentFd, segment, madeDirectoryMode));
+  } catch (error) {
+    if (isErrno(error, 'EROFS')) return 'read-only';
+    if (!isErrno(error, 'EEXIST')) throw error;
+  }
+  return open();
+}
+
+/**
+ * A mount that is attached under a shared one appears wherever that one is shared to, the host
+ * perhaps.
+ *
+ * @throws Fault `mount.target-shared`
+ */
+export function refuseShared(
+  targetFd: number,
+  mounts: readonly MountEntry[],
+  target: string,
+): void {
+  const { mountId } = statx(targetFd);
+  const under = mounts.find((entry) => entry.id === mountId);
+  if (under?.propagation.some((mark) => mark.startsWith('shared:')) !== false) {
+    throw new Fault('mount.target-shared', { target, on: under?.mountPoint });
+  }
+}
+
+function targetFault(error: unknown, segments: readonly string[]): unknown {
+  const detail = { target: `/${segments.join('/')}` };
+  if (isErrno(error, 'ELOOP')) return new Fault('mount.target-symlink', detail, { cause: error });
+  if (isErrno(error, 'ENOTDIR', 'ENAMETOOLONG', 'EXDEV')) {
+    return new Fault('mount.target-invalid', { ...detail, errno: error.code }, { cause: error });
+  }
+  // Removed again while we looked, or closed to the container's own root.
+  if (isErrno(error, 'ENOENT', 'EACCES', 'EPERM'))
+    return new Fault('mount.target-missing', detail, { cause: error });
+  return error;
+}

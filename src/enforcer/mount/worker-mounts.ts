@@ -1,0 +1,222 @@
+/**
+ * Mounts, by way of the thread that makes the calls (`mount-worker.ts`).
+ *
+ * What is asked for in one turn of the event loop travels as one batch, so that a secret that changes
+ * in a hundred containers is shown in all of them before any is tidied. Contents travel in one buffer
+ * per batch, which changes hands and is wiped on the other side.
+ */
+import { Worker } from 'node:worker_threads';
+import { AssertionError, assert, defined } from '../../base/assert.ts';
+import { wipe } from '../../base/bytes.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { Fault } from '../../base/fault.ts';
+import { errorFields, type Log } from '../../base/log.ts';
+import type {
+  Adopted,
+  FileSet,
+  FoundMount,
+  MountPlace,
+  MountProcess,
+  Mounts,
+  MountState,
+  PlaceResult,
+  WithdrawResult,
+} from './mount.ts';
+import type {
+  CommandFile,
+  CommandSet,
+  MountAnswers,
+  MountBatch,
+  MountBatchDone,
+  MountCommand,
+  MountOutcome,
+  MountWorkerOptions,
+} from './mount-command.ts';
+import { checkSet, checkTarget, isMountId } from './target.ts';
+
+export interface WorkerMountsOptions extends MountWorkerOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long a replaced value stays readable, in milliseconds. */
+  readonly graceMs: number;
+}
+
+/** A hundred short values. */
+const contentsBytesMin = 8 * 1024;
+
+interface Pending {
+  readonly resolve: (outcome: MountOutcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class WorkerMounts implements Mounts {
+  readonly #options: WorkerMountsOptions;
+  readonly #worker: Worker;
+  readonly #graces = new Map<string, Timer>();
+  /** The batch that is being gathered in this turn. */
+  #commands: MountCommand[] = [];
+  #contents = new Contents();
+  #asking: Pending[] = [];
+  /** Batches on their way, in order. */
+  readonly #sent: Pending[][] = [];
+  #ended: Error | undefined;
+
+  constructor(options: WorkerMountsOptions) {
+    this.#options = options;
+    const { targetPrefixes, retiredSetsMax } = options;
+    const workerData: MountWorkerOptions = { targetPrefixes, retiredSetsMax };
+    const start = new URL('./mount-worker.ts', import.meta.url);
+    this.#worker = new Worker(start, { workerData, env: {}, name: 'mount' });
+    this.#worker.on('message', (done: MountBatchDone) => this.#settleBatch(done));
+    this.#worker.on('error', (error: Error) => this.#end(error));
+    this.#worker.on('exit', () => this.#end(new AssertionError('the mount thread runs')));
+  }
+
+  async place(id: string, place: MountPlace, set: FileSet): Promise<PlaceResult> {
+    this.#check(id, place);
+    checkSet(set);
+    const command = { kind: 'place', id, place: plainPlace(place), set: this.#pack(set) } as const;
+    const { retired, ...result } = await this.#ask(command);
+    this.#cancelGrace(id);
+    if (retired) this.#startGrace(id, result.revision);
+    return result;
+  }
+
+  async withdraw(id: string): Promise<WithdrawResult> {
+    const result = await this.#ask({ kind: 'withdraw', id });
+    this.#cancelGrace(id);
+    return result;
+  }
+
+  async adopt(id: string, place: MountPlace): Promise<Adopted | undefined> {
+    this.#check(id, place);
+    return this.#ask({ kind: 'adopt', id, place: plainPlace(place) });
+  }
+
+  async find(process: MountProcess): Promise<readonly FoundMount[]> {
+    return this.#ask({ kind: 'find', id: '', process: plainProcess(process) });
+  }
+
+  async inspect(id: string): Promise<MountState> {
+    return this.#ask({ kind: 'inspect', id });
+  }
+
+  async close(): Promise<void> {
+    for (const id of this.#graces.keys()) this.#cancelGrace(id);
+    if (this.#ended !== undefined) return;
+    const released = this.#ask({ kind: 'release', id: '' });
+    this.#ended = new AssertionError('mounts are used before they are closed');
+    await released;
+    await this.#worker.terminate();
+  }
+
+  #check(id: string, place: MountPlace): void {
+    assert(isMountId(id), 'a mount id has letters, digits, dots, underscores, colons and dashes');
+    checkTarget(place.target, this.#options.targetPrefixes);
+  }
+
+  async #ask<Command extends MountCommand>(
+    command: Command,
+  ): Promise<MountAnswers[Command['kind']]> {
+    if (this.#ended !== undefined) throw this.#ended;
+    const outcome = await new Promise<MountOutcome>((resolve, reject) => {
+      if (this.#commands.length === 0) queueMicrotask(() => this.#flush());
+      this.#commands.push(command);
+      this.#asking.push({ resolve, reject });
+    });
+    if ('fault' in outcome) throw new Fault(outcome.fault, outcome.detail);
+    return outcome.answer as MountAnswers[Command['kind']];
+  }
+
+  #pack(set: FileSet): CommandSet {
+    const files = set.files.map(({ name, mode, uid, gid, content }): CommandFile => {
+      return {
+        name,
+        mode,
+        uid,
+        gid,
+        content: content === 'keep' ? undefined : this.#contents.add(content),
+      };
+    });
+    return { revision: set.revision, urgent: set.urgent === true, files };
+  }
+
+  #flush(): void {
+    if (this.#commands.length === 0) return;
+    const contents = this.#contents.take();
+    const batch: MountBatch = { commands: this.#commands, contents };
+    this.#sent.push(this.#asking);
+    this.#commands = [];
+    this.#asking = [];
+    this.#worker.postMessage(batch, [contents]);
+  }
+
+  #settleBatch(done: MountBatchDone): void {
+    const batch = defined(this.#sent.shift(), 'a batch that is answered was sent');
+    for (const [index, { resolve }] of batch.entries()) {
+      resolve(defined(done.outcomes[index], 'every command of a batch is answered'));
+    }
+  }
+
+  /** The thread is gone. Whatever was asked may have happened or not; the mounts are as they are. */
+  #end(error: Error): void {
+    this.#ended ??= error;
+    const asking = [...this.#sent.splice(0).flat(), ...this.#asking.splice(0)];
+    this.#commands = [];
+    for (const { reject } of asking) reject(this.#ended);
+  }
+
+  #startGrace(id: string, before: number): void {
+    const timer = this.#options.clock.setTimer(this.#options.graceMs, () => {
+      this.#graces.delete(id);
+      this.#ask({ kind: 'retire', id, before }).catch((error: unknown) => {
+        this.#options.log.warn('mount.retire-failed', { id, ...errorFields(error) });
+      });
+    });
+    this.#graces.set(id, timer);
+  }
+
+  #cancelGrace(id: string): void {
+    this.#graces.get(id)?.cancel();
+    this.#graces.delete(id);
+  }
+}
+
+/** Copies of the contents of one batch, one after the other. */
+class Contents {
+  #bytes = new Uint8Array(contentsBytesMin);
+  #used = 0;
+
+  add(content: Uint8Array): { readonly offset: number; readonly length: number } {
+    this.#makeRoom(content.length);
+    this.#bytes.set(content, this.#used);
+    const offset = this.#used;
+    this.#used += content.length;
+    return { offset, length: content.length };
+  }
+
+  /** The buffer, to be handed over; then begins anew. */
+  take(): ArrayBuffer {
+    const { buffer } = this.#bytes;
+    this.#bytes = new Uint8Array(contentsBytesMin);
+    this.#used = 0;
+    return buffer;
+  }
+
+  #makeRoom(length: number): void {
+    if (this.#used + length <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#used + length));
+    larger.set(this.#bytes);
+    wipe(this.#bytes);
+    this.#bytes = larger;
+  }
+}
+
+/** Only what the other side needs: callers may pass richer objects. */
+function plainProcess({ pid, startTicks, mountNamespace }: MountProcess): MountProcess {
+  return { pid, startTicks, mountNamespace };
+}
+
+function plainPlace({ process, target }: MountPlace): MountPlace {
+  return { process: { ...plainProcess(process), uid: process.uid, gid: process.gid }, target };
+}

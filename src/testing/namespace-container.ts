@@ -1,0 +1,147 @@
+/**
+ * A container without a container engine, for tests of what happens in the kernel: namespaces of its
+ * own, a root of its own, busybox in it, and its first process a shell that takes commands.
+ *
+ * Its root file system is a tmpfs inside its own mount namespace, so that nothing stays behind.
+ */
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { existsSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { createInterface, type Interface } from 'node:readline';
+
+export interface ContainerOptions {
+  /** Uid and gid of the first process, inside. Root when left out. */
+  readonly uid?: number;
+  /** Puts it into a user namespace whose id 0 is this id outside. */
+  readonly firstOutsideId?: number;
+  readonly readOnlyRoot?: boolean;
+  /** Shell commands, run in the new root (`$root`) before it becomes the root. */
+  readonly prepare?: string;
+}
+
+/** Why these containers cannot be started here, or false. For `skip`. */
+export function whyNoContainers(): string | false {
+  if (process.getuid?.() !== 0) return 'needs root: run the tests with sudo';
+  if (!existsSync(busybox)) return 'needs busybox: apt-get install busybox-static';
+  return false;
+}
+
+const busybox = '/bin/busybox';
+
+const tools =
+  'sh cat ls mkdir mv ln rm mount umount stat id sleep grep chmod su echo dd find kill rmdir printf';
+
+/** Runs on the host's binaries, in the new namespaces, until the last line. */
+const build = (options: ContainerOptions): string => `
+set -eu
+root=/tmp
+mount --make-rprivate / 2>/dev/null || true
+mount -t tmpfs -o mode=755 root $root
+cd $root
+mkdir -p bin proc run tmp etc dev old
+cp ${busybox} bin/busybox
+for tool in ${tools}; do
+  ln -s busybox bin/$tool
+done
+echo 'root:x:0:0::/:/bin/sh' > etc/passwd
+echo 'app:x:${options.uid ?? 0}:${options.uid ?? 0}::/:/bin/sh' >> etc/passwd
+chmod 1777 tmp
+${options.prepare ?? ''}
+mount -t proc proc proc
+pivot_root . old
+cd /
+exec /bin/sh -c 'umount -l /old; rmdir /old; ${options.readOnlyRoot === true ? 'mount -o remount,ro /;' : ''} exec ${
+  options.uid === undefined ? '/bin/sh' : 'su -s /bin/sh app'
+}'
+`;
+
+export class NamespaceContainer implements AsyncDisposable {
+  readonly pid: number;
+  readonly startTicks: number;
+  readonly mountNamespace: number;
+  /** Host ids of the first process. */
+  readonly uid: number;
+  readonly gid: number;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #output: AsyncIterator<string>;
+  #commands = 0;
+
+  private constructor(
+    child: ChildProcessWithoutNullStreams,
+    output: Interface,
+    options: ContainerOptions,
+  ) {
+    this.#child = child;
+    this.#output = output[Symbol.asyncIterator]();
+    this.pid = firstChildOf(child.pid ?? 0);
+    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8');
+    this.startTicks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+    this.mountNamespace = statSync(`/proc/${this.pid}/ns/mnt`).ino;
+    this.uid = (options.firstOutsideId ?? 0) + (options.uid ?? 0);
+    this.gid = this.uid;
+  }
+
+  static async start(options: ContainerOptions = {}): Promise<NamespaceContainer> {
+    const enter =
+      options.firstOutsideId === undefined ? [] : await userNamespace(options.firstOutsideId);
+    const [program, ...words] = [...enter, 'unshare', '--mount', '--pid', '--fork', '--kill-child'];
+    const child = spawn(program ?? '', [...words, 'sh', '-c', build(options)], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'] },
+    });
+    child.stderr.resume();
+    await until(child, () => firstChildOf(child.pid ?? 0) !== 0);
+    const container = new NamespaceContainer(child, createInterface(child.stdout), options);
+    await container.run('true');
+    return container;
+  }
+
+  /** Runs a shell command inside and gives what it wrote, errors included, without the last newline. */
+  async run(command: string): Promise<string> {
+    this.#commands += 1;
+    const end = `end-${this.#commands}`;
+    this.#child.stdin.write(`{ ${command}\n} 2>&1; echo; echo ${end}\n`);
+    const lines: string[] = [];
+    for (;;) {
+      const line = await this.#output.next();
+      if (line.done === true) throw new Error(`the container ended: ${lines.join('\n')}`);
+      if (line.value === end) return lines.join('\n').trimEnd();
+      lines.push(line.value);
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGKILL');
+    await ended;
+    while (existsSync(`/proc/${this.pid}/ns/mnt`)) await new Promise((go) => setImmediate(go));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+function firstChildOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]);
+}
+
+/** Words that run what follows as root of a new user namespace. */
+async function userNamespace(firstOutsideId: number): Promise<string[]> {
+  // It lives for as long as it takes to be entered; processes in it keep the namespace afterwards.
+  const holder = spawn('unshare', ['--user', 'sleep', '5'], { stdio: 'ignore' });
+  holder.unref();
+  const own = readlinkSync('/proc/self/ns/user');
+  await until(holder, () => readlinkSync(`/proc/${holder.pid}/ns/user`) !== own);
+  for (const kind of ['uid', 'gid']) {
+    writeFileSync(`/proc/${holder.pid}/${kind}_map`, `0 ${firstOutsideId} 65536`);
+  }
+  return ['nsenter', '--user', '--target', `${holder.pid}`, '--setuid', '0', '--setgid', '0'];
+}
+
+async function until(child: ChildProcess, done: () => boolean): Promise<void> {
+  while (!done()) {
+    if (child.exitCode !== null) throw new Error('the container ended before it was there');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
