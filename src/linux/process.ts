@@ -104,6 +104,19 @@ export class HeldProcess implements Disposable {
     });
   }
 
+  /** Inode numbers of its namespaces. undefined if it has ended. */
+  namespaces(): Readonly<Record<'mnt' | 'user' | 'pid', number>> | undefined {
+    const inode = (name: string): number => {
+      const fd = openat(this.#fd, `ns/${name}`, O_RDONLY);
+      try {
+        return Number(statx(fd).inode);
+      } finally {
+        close(fd);
+      }
+    };
+    return this.#unlessEnded(() => ({ mnt: inode('mnt'), user: inode('user'), pid: inode('pid') }));
+  }
+
   /** The text of a file in /proc/PID. undefined if the process has ended. */
   read(name: 'mountinfo' | 'cgroup' | 'status'): string | undefined {
     return this.#unlessEnded(() => readText(this.#fd, name));

@@ -181,7 +181,7 @@ export function closureOf(program: string): readonly TarEntry[] {
 }
 
 /** Adds the directories that entries are in, leaves out what comes twice; sorted. */
-function withParents(entries: readonly TarEntry[]): readonly TarEntry[] {
+export function withParents(entries: readonly TarEntry[]): readonly TarEntry[] {
   const byPath = new Map<string, TarEntry>();
   for (const entry of entries) {
     for (let up = dirname(entry.path); up !== '.'; up = dirname(up)) {

@@ -1,10 +1,8 @@
 /**
  * What the kernel says about one process. Nothing in here comes from the container or its engine.
- *
- * Everything is read through one descriptor of /proc/PID, which belongs to that process for ever:
- * should the number go to another, reads fail instead of telling about the other.
  */
-import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { HeldProcess } from '../../linux/process.ts';
 import type { WorkloadProcess } from '../../model/workload.ts';
 
 export interface ProcessFacts extends Omit<WorkloadProcess, 'cgroup' | 'userNamespaced'> {
@@ -29,27 +27,15 @@ const capSysAdminBit = 1n << 21n;
 
 /** @returns undefined if there is no such process, or it ended while it was read. */
 export function readProcess(pid: number): ProcessFacts | undefined {
-  return unlessEnded(() => {
-    const fd = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      return readHeld(pid, `/proc/self/fd/${fd}`);
-    } finally {
-      closeSync(fd);
-    }
-  });
-}
-
-function readHeld(pid: number, proc: string): ProcessFacts | undefined {
-  const namespaces = readNamespaces(proc);
-  const cgroup = readFileSync(`${proc}/cgroup`, 'utf8');
-  const status = readFileSync(`${proc}/status`, 'utf8');
-  // Its name, in parentheses, may hold anything, so fields are counted from the last parenthesis.
-  const stat = readFileSync(`${proc}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
+  using held = HeldProcess.open(pid);
+  const namespaces = held?.namespaces();
+  const cgroup = held?.read('cgroup');
+  const status = held?.read('status');
+  if (held === undefined || namespaces === undefined) return undefined;
+  if (cgroup === undefined || status === undefined || held.ended) return undefined;
   return {
     pid,
-    startTicks: Number(fields[19]),
+    startTicks: held.startTicks,
     mountNamespace: namespaces.mnt,
     userNamespace: namespaces.user,
     pidNamespace: namespaces.pid,
@@ -61,10 +47,7 @@ function readHeld(pid: number, proc: string): ProcessFacts | undefined {
 }
 
 export function readHost(): HostFacts {
-  // Process 1 may be hidden from us, from inside a container.
-  const both = ['/proc/self', '/proc/1']
-    .map((proc) => unlessEnded(() => readNamespaces(proc)))
-    .filter((found) => found !== undefined);
+  const both = ['/proc/self', '/proc/1'].map(readNamespaces).filter((found) => found !== undefined);
   return {
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     mountNamespaces: new Set(both.map((found) => found.mnt)),
@@ -99,17 +82,15 @@ function statusField(status: string, name: string): readonly string[] {
   );
 }
 
-function readNamespaces(proc: string): Readonly<Record<'mnt' | 'user' | 'pid', number>> {
-  const inode = (name: string): number => statSync(`${proc}/ns/${name}`).ino;
-  return { mnt: inode('mnt'), user: inode('user'), pid: inode('pid') };
-}
-
-function unlessEnded<Result>(act: () => Result): Result | undefined {
+/** undefined where /proc hides it: process 1, if the enforcer is not quite root. */
+function readNamespaces(
+  proc: string,
+): Readonly<Record<'mnt' | 'user' | 'pid', number>> | undefined {
   try {
-    return act();
+    const inode = (name: string): number => statSync(`${proc}/ns/${name}`).ino;
+    return { mnt: inode('mnt'), user: inode('user'), pid: inode('pid') };
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(code)) return undefined;
+    if (['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   }
 }

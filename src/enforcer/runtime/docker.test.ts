@@ -15,7 +15,8 @@ import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
 import { type ContainerOptions, TestContainer } from '../../testing/container.ts';
 import { acquireEngine, startPrivateEngine, type TestEngine } from '../../testing/engine.ts';
-import { provideImage } from '../../testing/images.ts';
+import { distrolessRecipe, provideImage } from '../../testing/images.ts';
+import { pullImage } from '../../testing/registry.ts';
 import { DockerClient } from './docker-client.ts';
 import { createRuntime, type Runtime, type RuntimeContext } from './runtime.ts';
 import { runtimeSuite, Told } from './runtime.suite.ts';
@@ -90,6 +91,20 @@ describe('docker runtime', { skip: reason ?? false }, () => {
       podUid: '7f1c',
       container: 'app',
     });
+  });
+
+  test('an image that was pulled is known by its digest', async () => {
+    const pulled = await pullImage(engine!, distrolessRecipe(), {
+      repository: 'payments/api',
+      tag: '1.4',
+    });
+    await using container = await run({ image: pulled.image });
+    const runtime = runtimeOn(engine!);
+    const found = await runtime.inspect(container.id);
+    equal(found?.image.reference, pulled.image);
+    deepEqual(found.image.digests, [pulled.digest]);
+    await container.remove();
+    await pulled[Symbol.asyncDispose]();
   });
 
   test('a kill from outside is a stop', async () => {

@@ -17,11 +17,13 @@
  *   - That each short life is seen: a container that ended before it could be inspected is left out.
  *   - Order between different containers.
  */
+import { unreachable } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { KubernetesFacts, RuntimeKind, WorkloadImage } from '../../model/workload.ts';
 import { DockerRuntime } from './docker.ts';
+import { ProcessRuntime } from './process.ts';
 
 export interface RuntimeContainer {
   readonly id: string;
@@ -84,12 +86,18 @@ export interface RuntimeContext {
   readonly log: Log;
 }
 
-export interface RuntimeOptions {
-  readonly kind: 'docker';
-  readonly socketPath: string;
-}
+export type RuntimeOptions =
+  | { readonly kind: 'docker'; readonly socketPath: string }
+  | { readonly kind: 'process'; readonly directory: string };
 
 /** The built-in kinds. A new one is a file, a row here, and a run of `runtime.suite.ts`. */
 export function createRuntime(options: RuntimeOptions, context: RuntimeContext): Runtime {
-  return new DockerRuntime({ ...context, socketPath: options.socketPath });
+  switch (options.kind) {
+    case 'docker':
+      return new DockerRuntime({ ...context, socketPath: options.socketPath });
+    case 'process':
+      return new ProcessRuntime({ ...context, directory: options.directory });
+    default:
+      return unreachable(options);
+  }
 }
