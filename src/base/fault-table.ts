@@ -244,6 +244,48 @@ export const faults = {
     retry: 'after-change',
     hint: 'This container engine is too old or runs elsewhere. Docker 20.10 or Podman 4 on this host is needed.',
   },
+  'seal.busy': {
+    status: 503,
+    exit: 7,
+    retry: 'later',
+    hint: 'Another passphrase is being tried at this moment. Try again in a second.',
+  },
+  'seal.corrupt': {
+    status: 500,
+    exit: 8,
+    retry: 'after-change',
+    hint: 'The stored seal record was changed or damaged. Restore the newest backup; the material itself may be right.',
+  },
+  'seal.key-file': {
+    status: 503,
+    exit: 8,
+    retry: 'after-change',
+    hint: 'The key file must be the one this store was sealed with: a plain file, no symbolic link, mode 0600, owned by the gateway user or root. A new one is never written over an old one.',
+  },
+  'seal.share-foreign': {
+    status: 400,
+    exit: 2,
+    retry: 'after-change',
+    hint: 'This share belongs to another set, perhaps from before the seal was changed. The shares given so far stay.',
+  },
+  'seal.share-repeated': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'This share was given already. Another keeper must give the next one.',
+  },
+  'seal.share-unreadable': {
+    status: 400,
+    exit: 2,
+    retry: 'after-change',
+    hint: 'This is not a share, or it was mistyped. It begins with coffer-share-1- and has twelve groups of six characters.',
+  },
+  'seal.wrong-material': {
+    status: 403,
+    exit: 8,
+    retry: 'after-change',
+    hint: 'The passphrase, key file or shares do not belong to this store. Shares given so far were forgotten: begin again.',
+  },
   'secret.deleted': {
     status: 409,
     exit: 6,
