@@ -95,6 +95,10 @@ export class FaultyPhysical implements Physical {
     await this.#alive().purge();
   }
 
+  async checkIntegrity(): Promise<void> {
+    await this.#alive().checkIntegrity();
+  }
+
   async backup(path: string): Promise<{ readonly revision: number; readonly bytes: number }> {
     return this.#alive().backup(path);
   }

@@ -67,6 +67,8 @@ export class MemoryPhysical implements Physical {
 
   async purge(): Promise<void> {}
 
+  async checkIntegrity(): Promise<void> {}
+
   async backup(path: string): Promise<{ readonly revision: number; readonly bytes: number }> {
     const rows = this.#keys.map((key) => {
       const row = this.#rows.get(key);

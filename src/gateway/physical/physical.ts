@@ -13,6 +13,10 @@
  *   - Secrecy, integrity or freshness. Whoever controls the disk controls the bytes.
  */
 
+import { unreachable } from '../../base/assert.ts';
+import { MemoryPhysical } from './memory.ts';
+import { openSqlite, type SqliteOptions } from './sqlite.ts';
+
 /**
  * Sorted by bytes of its ASCII text: kind, slash, server-made id. Never a name that a person chose.
  * Printable ASCII without the space (0x21 … 0x7e), 1 … `keyCharsMax` characters (`key-range.ts`).
@@ -83,7 +87,35 @@ export interface Physical {
   reopen(): Promise<void>;
   /** Pushes deleted content out of journals and free pages, as far as this storage can. */
   purge(): Promise<void>;
+  /**
+   * Reads everything and proves that its structure is sound. Holds up other calls meanwhile: for an
+   * operator who asks, not for every start.
+   *
+   * @throws Fault `storage.corrupt` if it is not.
+   */
+  checkIntegrity(): Promise<void>;
   /** Writes a consistent copy to a new file. @throws Fault `backup.exists` if there is a file already. */
   backup(path: string): Promise<{ readonly revision: number; readonly bytes: number }>;
   close(): Promise<void>;
+}
+
+/** Every kind of storage there is. */
+export type PhysicalOptions =
+  | ({ readonly kind: 'sqlite' } & SqliteOptions)
+  | { readonly kind: 'memory' };
+
+/**
+ * Opens the storage that the configuration names.
+ *
+ * @throws Fault `storage.*` if it cannot be used, with what to do about it.
+ */
+export async function openPhysical(options: PhysicalOptions): Promise<Physical> {
+  switch (options.kind) {
+    case 'sqlite':
+      return openSqlite(options);
+    case 'memory':
+      return new MemoryPhysical();
+    default:
+      return unreachable(options);
+  }
 }

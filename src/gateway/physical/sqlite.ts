@@ -169,12 +169,7 @@ export class SqlitePhysical implements Physical {
     if (done?.['busy'] !== 0) throw new Fault('storage.failed', { path: this.#place });
   }
 
-  /**
-   * Reads the whole file and proves that its structure is sound. Blocks the thread meanwhile, about a
-   * second per few hundred megabytes; a backup is checked as thoroughly, off the thread.
-   *
-   * @throws Fault `storage.corrupt` if it is not.
-   */
+  /** Takes about a second per few hundred megabytes; a backup is checked as well, off the thread. */
   async checkIntegrity(): Promise<void> {
     const { database } = this.#open();
     inPlaceOf(this.#place, () => requireIntegrity(database, this.#place));
