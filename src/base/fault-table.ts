@@ -58,6 +58,12 @@ export const faults = {
     retry: 'later',
     hint: 'An operator must unseal this gateway: `coffer operator unseal`.',
   },
+  'gateway.address-in-use': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'Another program listens there, or the address is not of this machine. Stop it, or choose another address.',
+  },
   'gateway.bug': {
     status: 500,
     exit: 1,
@@ -87,6 +93,12 @@ export const faults = {
     exit: 2,
     retry: 'after-change',
     hint: 'Make it smaller. The limits stand in docs/FORMATS.md#limits.',
+  },
+  'mount.covered': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'Something inside the container covered or removed the mount. A container with CAP_SYS_ADMIN can do that.',
   },
   'mount.failed': {
     status: 500,
@@ -189,6 +201,12 @@ export const faults = {
     exit: 2,
     retry: 'after-change',
     hint: 'Names are lower-case a-z, 0-9, dot, dash and underscore, up to 64 per segment, with single slashes between segments.',
+  },
+  'node.refused': {
+    status: 403,
+    exit: 4,
+    retry: 'after-change',
+    hint: 'This node is unknown, revoked, or shows an old certificate. Make a new token with `coffer node token` and join again.',
   },
   'policy.denied': {
     status: 403,
@@ -369,6 +387,24 @@ export const faults = {
     exit: 7,
     retry: 'never',
     hint: 'The peer sent what this version does not understand. Compare `coffer version` on both sides.',
+  },
+  'stream.version': {
+    status: 426,
+    exit: 7,
+    retry: 'never',
+    hint: 'Gateway and enforcer speak different protocols. Upgrade the older one.',
+  },
+  'witness.alarm': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'This node saw the audit log rolled back or forked, and takes no new secrets. Find out why; then join the node again.',
+  },
+  'witness.other-key': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'The gateway signs its audit log with another key than before. If it was set up anew on purpose, join this node again.',
   },
   'workload.elsewhere': {
     status: 409,

@@ -39,11 +39,15 @@ export interface AssignedSet extends SetKey {
   readonly leaseMs: number;
   /** Something in the earlier set is known to be bad: it is emptied before the receipt. */
   readonly urgent: boolean;
+  /** Digest of modes, owners, signals and lease: see `HeldSet.terms`. */
+  readonly terms: string;
 }
 
 export interface HeldSet extends SetKey {
   readonly setRevision: number;
   readonly files: readonly HeldFile[];
+  /** The terms that the set was assigned with; tells a changed mode or lease from an unchanged set. */
+  readonly terms: string;
 }
 
 /**

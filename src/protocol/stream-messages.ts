@@ -99,6 +99,7 @@ interface HeldInit {
   target: string;
   setRevision: bigint;
   files: { name: string; secretId: string; version: number }[];
+  terms: string;
 }
 
 type EnforcerBody = NonNullable<MessageInitShape<typeof FromEnforcerSchema>['body']>;
@@ -198,6 +199,7 @@ function gatewayBody(message: FromGateway): GatewayBody {
           keepOnLeaseLoss: set.keepOnLeaseLoss,
           leaseMs: set.leaseMs,
           urgent: set.urgent,
+          terms: set.terms,
         },
       };
     }
@@ -238,6 +240,7 @@ function heldToWire(held: HeldSet): HeldInit {
     target: held.target,
     setRevision: BigInt(held.setRevision),
     files: held.files.map(({ name, secretId, version }) => ({ name, secretId, version })),
+    terms: held.terms,
   };
 }
 
@@ -330,6 +333,7 @@ function assignedFromWire(wire: WireSetAssigned): AssignedSet {
     keepOnLeaseLoss: wire.keepOnLeaseLoss,
     leaseMs: wire.leaseMs,
     urgent: wire.urgent,
+    terms: short(wire.terms),
   };
 }
 
@@ -351,7 +355,7 @@ function receiptFromWire(wire: WireReceipt): SetReceipt {
 }
 
 function heldFromWire(
-  wire: Pick<WireHeld, 'workloadId' | 'target' | 'setRevision' | 'files'>,
+  wire: Pick<WireHeld, 'workloadId' | 'target' | 'setRevision' | 'files' | 'terms'>,
 ): HeldSet {
   bounded(wire.files.length, limits.setFilesMax);
   return {
@@ -359,6 +363,7 @@ function heldFromWire(
     target: short(wire.target),
     setRevision: whole(wire.setRevision),
     files: wire.files.map(heldFileFromWire),
+    terms: short(wire.terms),
   };
 }
 

@@ -58,6 +58,8 @@ export class SecretIndex implements Projection {
   readonly #authors: string[] = [];
   readonly #authorIndex = new Map<string, number>();
   readonly #sharedLabels = new Map<string, Readonly<Record<string, string>>>();
+  /** Kept from the first `takeChanged` on, so that loading a million secrets collects nothing. */
+  #changed: Set<SecretName> | undefined;
 
   constructor(view: View) {
     this.#view = view;
@@ -103,6 +105,13 @@ export class SecretIndex implements Projection {
     this.#byName.set(entry.name, entry);
     this.#byId.set(entry.id, entry);
     this.#names.add(entry.name);
+    this.#changed?.add(entry.name);
+  }
+
+  takeChanged(): ReadonlySet<SecretName> {
+    const taken = this.#changed ?? new Set();
+    this.#changed = new Set();
+    return taken;
   }
 
   /** Deleted secrets included. */

@@ -72,6 +72,12 @@ export interface SecretsReader {
   list(filter: SecretFilter): Iterable<IndexedSecret>;
 }
 
+/** For delivery, which drains it and is the only one to. */
+export interface SecretChanges {
+  /** Secrets written since the last call. */
+  takeChanged(): ReadonlySet<SecretName>;
+}
+
 export interface SecretsOptions {
   /** Of kind `secret`. */
   readonly secrets: View;
@@ -95,6 +101,10 @@ export class Secrets {
   }
 
   get reader(): SecretsReader {
+    return this.#index;
+  }
+
+  get changes(): SecretChanges {
     return this.#index;
   }
 

@@ -1,0 +1,318 @@
+/**
+ * Holdings: the sets that are in place on this node, and the only one who places, swaps and wipes.
+ *
+ * Promises
+ *   - Steps for one workload happen one after the other, in the order in which they came.
+ *   - A receipt is given only after the kernel has done it, and says what is truly there.
+ *   - When no lease has been heard for a set's lease, it is wiped before anything else is done, and
+ *     nobody need be asked. Counted on the boot clock, also across restarts of this process.
+ *   - Values are wiped from this process once they are in place, whatever happened.
+ * Does not promise
+ *   - Anything for sets that say `keep` on lease loss.
+ */
+import type { Clock, Timer } from '../base/clock.ts';
+import { codeOf, isFault } from '../base/fault.ts';
+import { errorFields, type Log } from '../base/log.ts';
+import {
+  type AssignedSet,
+  type HeldSet,
+  type ReceiptOutcome,
+  type SetKey,
+  type SetReceipt,
+  setKeyText,
+} from '../model/assignment.ts';
+import type { SignalName } from '../model/grant.ts';
+import type { WorkloadFacts } from '../model/workload.ts';
+import type { Mounts, SetFile } from './mount/mount.ts';
+import { expired, type Holding, holdingOf, nextExpiryMs, stepFor } from './reconcile.ts';
+import { mountIdOf, type RememberedState } from './remembered.ts';
+
+export interface HoldingsOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly mounts: Mounts;
+  /** Sends a signal to the first process of the workload, if it is still the one that was attested. */
+  readonly signal: (workload: WorkloadFacts, name: SignalName) => void;
+  /** Called after each change; `state` is what a successor, or the watchdog, must know. */
+  readonly remember: (state: () => RememberedState) => void;
+  /** Called when a set was wiped because of silence. */
+  readonly wiped: (receipt: SetReceipt) => void;
+}
+
+/** A due wipe is looked for at least this often, so that a clock that jumped ahead is noticed. */
+const lookEveryMsMax = 1000;
+
+export class Holdings {
+  readonly #options: HoldingsOptions;
+  readonly #workloads = new Map<string, WorkloadFacts>();
+  readonly #held = new Map<string, Holding>();
+  /** The highest revision seen per set, kept after a withdrawal while the workload runs. */
+  readonly #newest = new Map<string, number>();
+  /** The tail of each workload's queue of steps. */
+  readonly #tails = new Map<string, Promise<void>>();
+  #heardAtMs: number;
+  #timer: Timer | undefined;
+
+  constructor(options: HoldingsOptions) {
+    this.#options = options;
+    this.#heardAtMs = options.clock.bootMs();
+  }
+
+  get workloads(): readonly WorkloadFacts[] {
+    return [...this.#workloads.values()];
+  }
+
+  get held(): readonly HeldSet[] {
+    return [...this.#held.values()].map(({ workloadId, target, setRevision, files, terms }) => ({
+      workloadId,
+      target,
+      setRevision,
+      files,
+      terms,
+    }));
+  }
+
+  /** The gateway was heard: every lease starts anew. First, what ended in the silence is wiped. */
+  heard(): void {
+    this.#enforceLeases();
+    this.#heardAtMs = this.#options.clock.bootMs();
+    this.#arm();
+    this.#remember();
+  }
+
+  /**
+   * Takes a workload up, and with it the sets that an earlier enforcer left in it.
+   *
+   * @param remembered - What the earlier enforcer knew; a set whose revision differs from what the
+   *   mount says is reported without its files, so that the gateway sends it whole.
+   */
+  started(workload: WorkloadFacts, remembered: RememberedState | undefined): Promise<void> {
+    this.#workloads.set(workload.id, workload);
+    // Before anything is mounted there: the watchdog must know where to look.
+    this.#remember();
+    return this.#inOrder(workload.id, () => this.#adopt(workload, remembered));
+  }
+
+  /** The container has ended, and its mounts with it; what our handles still reach is wiped. */
+  stopped(workloadId: string): Promise<void> {
+    return this.#inOrder(workloadId, async () => {
+      this.#workloads.delete(workloadId);
+      for (const key of this.#keysOf(workloadId)) {
+        await this.#options.mounts
+          .withdraw(mountIdOf(key))
+          .catch((error: unknown) => this.#failed(key, error));
+        this.#forget(key);
+        this.#newest.delete(setKeyText(key));
+      }
+      this.#tails.delete(workloadId);
+    });
+  }
+
+  /** Carries out one assignment. Never throws: what went wrong is in the receipt. */
+  async assign(set: AssignedSet): Promise<SetReceipt> {
+    const startedMs = this.#options.clock.monotonicMs();
+    let receipt: SetReceipt | undefined;
+    await this.#inOrder(set.workloadId, async () => {
+      try {
+        this.#enforceLeases();
+        const { outcome, fault } = await this.#carryOut(set);
+        const held = this.#held.get(setKeyText(set));
+        const tookUs = Math.round((this.#options.clock.monotonicMs() - startedMs) * 1000);
+        const { workloadId, target } = set;
+        // Of a stale set, what is newer: the gateway must go above that.
+        const newest = this.#newest.get(setKeyText(set)) ?? 0;
+        const setRevision = Math.max(set.setRevision, newest);
+        const files = held?.files ?? [];
+        const terms = held?.terms ?? '';
+        receipt = { workloadId, target, setRevision, outcome, fault, files, terms, tookUs };
+      } finally {
+        for (const file of set.files) if (file.content !== 'keep') file.content[Symbol.dispose]();
+      }
+    });
+    return (
+      receipt ?? {
+        ...set,
+        outcome: 'failed',
+        fault: 'gateway.bug',
+        files: [],
+        terms: '',
+        tookUs: 0,
+      }
+    );
+  }
+
+  /** Workloads whose mount somebody inside covered, altered or removed. */
+  async tampered(): Promise<readonly string[]> {
+    const found = new Set<string>();
+    for (const holding of this.#held.values()) {
+      const state = await this.#options.mounts
+        .inspect(mountIdOf(holding))
+        .catch(() => 'gone' as const);
+      if (state !== 'in-place' && state !== 'gone') found.add(holding.workloadId);
+    }
+    return [...found];
+  }
+
+  /** Resumes the clock of an earlier enforcer: a restart must not lengthen a lease. */
+  resume(remembered: RememberedState): void {
+    this.#heardAtMs = Math.min(this.#heardAtMs, remembered.heardAtBootMs);
+  }
+
+  /** Wipes everything now, for good: the node is leaving. */
+  async wipeAll(): Promise<void> {
+    await Promise.all([...this.#held.values()].map((holding) => this.#wipe(holding)));
+  }
+
+  /** Stops the clock and leaves what is in place to the next enforcer, and to the watchdog. */
+  close(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#remember();
+  }
+
+  async #carryOut(set: AssignedSet): Promise<{ outcome: ReceiptOutcome; fault: string }> {
+    const workload = this.#workloads.get(set.workloadId);
+    const newest = this.#newest.get(setKeyText(set)) ?? 0;
+    const step = stepFor(set, newest, workload !== undefined);
+    if (step === 'absent' || !workload) return { outcome: 'gone', fault: '' };
+    if (step === 'stale') return { outcome: 'stale', fault: '' };
+    try {
+      if (step === 'withdraw') {
+        await this.#options.mounts.withdraw(mountIdOf(set));
+        this.#newest.set(setKeyText(set), set.setRevision);
+        this.#forget(set);
+        return { outcome: 'gone', fault: '' };
+      }
+      const place = { process: workload.process, target: set.target };
+      const result = await this.#options.mounts.place(mountIdOf(set), place, {
+        revision: set.setRevision,
+        files: lend(set),
+        urgent: set.urgent,
+      });
+      this.#newest.set(setKeyText(set), set.setRevision);
+      this.#held.set(setKeyText(set), holdingOf(set));
+      this.#arm();
+      this.#remember();
+      if (result.state === 'gone') return { outcome: 'gone', fault: '' };
+      if (result.state !== 'in-place') return { outcome: 'failed', fault: 'mount.covered' };
+      for (const name of set.signals) this.#options.signal(workload, name);
+      return { outcome: 'placed', fault: '' };
+    } catch (error) {
+      this.#failed(set, error);
+      if (isFault(error, 'mount.process-gone')) return { outcome: 'gone', fault: '' };
+      return { outcome: 'failed', fault: codeOf(error) };
+    }
+  }
+
+  async #adopt(workload: WorkloadFacts, remembered: RememberedState | undefined): Promise<void> {
+    try {
+      for (const found of await this.#options.mounts.find(workload.process)) {
+        const key = { workloadId: workload.id, target: found.target };
+        if (found.id !== mountIdOf(key)) continue;
+        const place = { process: workload.process, target: found.target };
+        const adopted = await this.#options.mounts.adopt(found.id, place);
+        if (!adopted) continue;
+        const known = remembered?.holdings.find(
+          (holding) => setKeyText(holding) === setKeyText(key),
+        );
+        const same = known?.setRevision === adopted.revision;
+        this.#newest.set(setKeyText(key), adopted.revision);
+        this.#held.set(setKeyText(key), {
+          ...key,
+          setRevision: adopted.revision,
+          files: same ? known.files : [],
+          terms: same ? known.terms : '',
+          // Of a set that nobody remembers, the shortest lease is the safe one.
+          leaseMs: known?.leaseMs ?? 0,
+          keepOnLeaseLoss: known?.keepOnLeaseLoss ?? false,
+        });
+      }
+      this.#arm();
+      this.#remember();
+    } catch (error) {
+      this.#options.log.warn('workload.adopt-failed', {
+        workload: workload.id,
+        ...errorFields(error),
+      });
+    }
+  }
+
+  #enforceLeases(): void {
+    const due = expired(this.#held.values(), this.#heardAtMs, this.#options.clock.bootMs());
+    for (const holding of due) void this.#inOrder(holding.workloadId, () => this.#wipe(holding));
+    this.#arm();
+  }
+
+  async #wipe(holding: Holding): Promise<void> {
+    // Again, because an assignment may have come between; a newer set has a lease of its own.
+    if (this.#held.get(setKeyText(holding)) !== holding) return;
+    const startedMs = this.#options.clock.monotonicMs();
+    try {
+      await this.#options.mounts.withdraw(mountIdOf(holding));
+    } catch (error) {
+      this.#failed(holding, error);
+      return;
+    }
+    this.#forget(holding);
+    const tookUs = Math.round((this.#options.clock.monotonicMs() - startedMs) * 1000);
+    this.#options.log.warn('lease.wiped', { workload: holding.workloadId, target: holding.target });
+    this.#options.wiped({ ...holding, outcome: 'wiped', fault: '', files: [], tookUs });
+  }
+
+  #arm(): void {
+    this.#timer?.cancel();
+    const leftMs = nextExpiryMs(this.#held.values(), this.#heardAtMs, this.#options.clock.bootMs());
+    if (leftMs === undefined) return;
+    const delayMs = Math.min(Math.max(leftMs, 10), lookEveryMsMax);
+    this.#timer = this.#options.clock.setTimer(delayMs, () => this.#enforceLeases());
+  }
+
+  #keysOf(workloadId: string): readonly SetKey[] {
+    return [...this.#held.values()].filter((holding) => holding.workloadId === workloadId);
+  }
+
+  #forget(key: SetKey): void {
+    this.#held.delete(setKeyText(key));
+    this.#remember();
+  }
+
+  #remember(): void {
+    this.#options.remember(() => ({
+      heardAtBootMs: this.#heardAtMs,
+      processes: [...this.#workloads.values()].map(({ id, process }) => ({
+        workloadId: id,
+        process,
+      })),
+      holdings: [...this.#held.values()],
+    }));
+  }
+
+  #failed(key: SetKey, error: unknown): void {
+    this.#options.log.warn('set.failed', {
+      workload: key.workloadId,
+      target: key.target,
+      ...errorFields(error),
+    });
+  }
+
+  #inOrder(workloadId: string, step: () => Promise<void>): Promise<void> {
+    const tail = (this.#tails.get(workloadId) ?? Promise.resolve()).then(step);
+    // The queue goes on whatever one step did; its own caller sees the failure.
+    this.#tails.set(
+      workloadId,
+      tail.catch((error: unknown) => this.#options.log.error('step.failed', errorFields(error))),
+    );
+    return tail;
+  }
+}
+
+/** The set's files with their bytes lent: `Mounts.place` copies them before it returns its promise. */
+function lend(set: AssignedSet): readonly SetFile[] {
+  return set.files.map((file) => ({
+    name: file.name,
+    mode: file.mode,
+    ...(file.uid === undefined ? {} : { uid: file.uid }),
+    ...(file.gid === undefined ? {} : { gid: file.gid }),
+    content: file.content === 'keep' ? 'keep' : file.content.use((bytes) => bytes),
+  }));
+}

@@ -1,0 +1,67 @@
+/**
+ * What to do about a set that the gateway assigned, or about the silence of the gateway. Pure
+ * functions: given what is in place, they answer; `holdings.ts` acts.
+ */
+import type { AssignedSet, HeldFile, HeldSet } from '../model/assignment.ts';
+
+/** One set in place, with what is needed to let it go without asking anyone. */
+export interface Holding extends HeldSet {
+  readonly leaseMs: number;
+  readonly keepOnLeaseLoss: boolean;
+}
+
+export type Step =
+  /** The container has ended, or was never here: nothing is left to do. */
+  | 'absent'
+  /** What is in place is at least as new. */
+  | 'stale'
+  | 'withdraw'
+  | 'place';
+
+/**
+ * Updates never go backwards: a set is acted on only if its revision is above the one in place, and
+ * above that of the last set that was withdrawn there.
+ */
+export function stepFor(set: AssignedSet, newest: number, running: boolean): Step {
+  if (!running) return 'absent';
+  if (set.setRevision <= newest) return 'stale';
+  return set.files.length === 0 ? 'withdraw' : 'place';
+}
+
+/** The assignment as it will be remembered: where each file's bytes come from, and no bytes. */
+export function holdingOf(set: AssignedSet): Holding {
+  return {
+    workloadId: set.workloadId,
+    target: set.target,
+    setRevision: set.setRevision,
+    files: set.files.map(({ name, secretId, version }): HeldFile => ({ name, secretId, version })),
+    terms: set.terms,
+    leaseMs: set.leaseMs,
+    keepOnLeaseLoss: set.keepOnLeaseLoss,
+  };
+}
+
+/** Which sets must be wiped now. Both times are of the boot clock, which no one can set. */
+export function expired(
+  holdings: Iterable<Holding>,
+  heardAtMs: number,
+  nowMs: number,
+): readonly Holding[] {
+  const silentMs = nowMs - heardAtMs;
+  return [...holdings].filter((holding) => !holding.keepOnLeaseLoss && silentMs >= holding.leaseMs);
+}
+
+/** Milliseconds until the next set expires; undefined if none ever will. */
+export function nextExpiryMs(
+  holdings: Iterable<Holding>,
+  heardAtMs: number,
+  nowMs: number,
+): number | undefined {
+  let soonest: number | undefined;
+  for (const holding of holdings) {
+    if (holding.keepOnLeaseLoss) continue;
+    const left = Math.max(0, heardAtMs + holding.leaseMs - nowMs);
+    if (soonest === undefined || left < soonest) soonest = left;
+  }
+  return soonest;
+}

@@ -1,0 +1,76 @@
+/**
+ * What an enforcer leaves behind for its successor and for the watchdog: which sets are where, on
+ * which lease, and when the gateway was last heard. Ids, versions and times; never a byte of a file.
+ */
+import { createHash } from 'node:crypto';
+import { Fault } from '../base/fault.ts';
+import * as schema from '../base/schema.ts';
+import type { SetKey } from '../model/assignment.ts';
+import type { WorkloadProcess } from '../model/workload.ts';
+import type { Holding } from './reconcile.ts';
+
+export interface RememberedState {
+  /** On the boot clock: means nothing after a reboot, and neither do the mounts. */
+  readonly heardAtBootMs: number;
+  /** Every workload that may hold a mount of ours, also before it does. */
+  readonly processes: readonly { readonly workloadId: string; readonly process: WorkloadProcess }[];
+  readonly holdings: readonly Holding[];
+}
+
+/** Names a mount across restarts: the workload's incarnation and a digest of the directory. */
+export function mountIdOf(key: SetKey): string {
+  const digest = createHash('sha256').update(key.target).digest('hex').slice(0, 16);
+  return `${key.workloadId}:${digest}`;
+}
+
+const number = schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const text = schema.string({ max: 4096 });
+
+const stateSchema = schema.object({
+  heardAtBootMs: number,
+  processes: schema.array(
+    schema.object({
+      workloadId: text,
+      process: schema.object({
+        pid: number,
+        startTicks: number,
+        mountNamespace: number,
+        userNamespace: number,
+        cgroup: text,
+        uid: number,
+        gid: number,
+        userNamespaced: schema.boolean(),
+      }),
+    }),
+    { max: 100_000 },
+  ),
+  holdings: schema.array(
+    schema.object({
+      workloadId: text,
+      target: text,
+      setRevision: number,
+      files: schema.array(schema.object({ name: text, secretId: text, version: number }), {
+        max: 4096,
+      }),
+      terms: text,
+      leaseMs: number,
+      keepOnLeaseLoss: schema.boolean(),
+    }),
+    { max: 100_000 },
+  ),
+});
+
+export function stateToText(state: RememberedState): string {
+  return JSON.stringify({ ...state, heardAtBootMs: Math.floor(state.heardAtBootMs) });
+}
+
+/** @throws Fault `request.invalid` when it is not such a state: treat it as absent. */
+export function stateFromText(content: string): RememberedState {
+  let data: unknown;
+  try {
+    data = JSON.parse(content);
+  } catch {
+    throw new Fault('request.invalid', { what: 'remembered state' });
+  }
+  return schema.parse(stateSchema, data, 'remembered state') as unknown as RememberedState;
+}

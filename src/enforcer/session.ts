@@ -1,0 +1,179 @@
+/**
+ * The enforcer's end of the node stream: says what runs and what is held, carries assignments to
+ * the holdings, and receipts back. One per connection; what outlives a connection is in `Holdings`.
+ */
+import type { Clock, Timer } from '../base/clock.ts';
+import { errorFields, type Log } from '../base/log.ts';
+import type { AssignedSet, SetReceipt } from '../model/assignment.ts';
+import type { WorkloadFacts } from '../model/workload.ts';
+import {
+  decodeFromGateway,
+  encodeFromEnforcer,
+  type FromEnforcer,
+  type FromGateway,
+  streamProtocol,
+} from '../protocol/stream-messages.ts';
+import type { Link } from '../wire/link.ts';
+import type { Holdings } from './holdings.ts';
+import type { Witness } from './witness.ts';
+
+export interface SessionOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly link: Link;
+  readonly holdings: Pick<Holdings, 'workloads' | 'held' | 'heard' | 'assign'>;
+  readonly witness: Witness;
+  readonly version: string;
+  readonly bootId: string;
+  readonly weakenings: () => readonly string[];
+  /** A renewed certificate for the key that asked. */
+  readonly renewed: (certificate: string) => void;
+  readonly ended: (reason: string) => void;
+}
+
+/** Before the gateway has said how often it speaks. */
+const silenceMsFirst = 30_000;
+const silentLeasesMax = 3;
+
+export class Session {
+  readonly #options: SessionOptions;
+  #ended = false;
+  #silenceMs = silenceMsFirst;
+  #silence: Timer | undefined;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    options.link.open({
+      message: (bytes) => this.#message(bytes),
+      closed: (reason) => this.#close(reason),
+    });
+    const { holdings, witness, version, bootId } = options;
+    this.#send({
+      kind: 'hello',
+      protocol: streamProtocol,
+      version,
+      bootId,
+      workloads: holdings.workloads,
+      held: holdings.held,
+      checkpoint: witness.note,
+      weakenings: options.weakenings(),
+    });
+    this.#listen();
+  }
+
+  workloadStarted(workload: WorkloadFacts): void {
+    this.#send({ kind: 'workload-started', workload });
+  }
+
+  workloadStopped(workloadId: string): void {
+    this.#send({ kind: 'workload-stopped', workloadId });
+  }
+
+  receipt(receipt: SetReceipt): void {
+    this.#send({ kind: 'receipt', receipt });
+  }
+
+  health(mounts: number, tampered: readonly string[]): void {
+    this.#send({ kind: 'health', mounts, tampered, weakenings: this.#options.weakenings() });
+  }
+
+  renew(certificateRequest: string): void {
+    this.#send({ kind: 'renew', certificateRequest });
+  }
+
+  end(reason: string): void {
+    this.#options.link.close(reason);
+    this.#close(reason);
+  }
+
+  #message(bytes: Uint8Array): void {
+    if (this.#ended) return;
+    try {
+      const message = decodeFromGateway(bytes);
+      if (message) this.#received(message);
+    } catch (error) {
+      this.#options.log.error('stream.malformed', errorFields(error));
+      this.end('malformed');
+    }
+  }
+
+  #received(message: FromGateway): void {
+    const { holdings, witness, log } = this.#options;
+    switch (message.kind) {
+      case 'welcome':
+        witness.meet(message.checkpointVerifier);
+        this.#silenceMs = message.leaseEveryMs * silentLeasesMax;
+        holdings.heard();
+        this.#listen();
+        break;
+      case 'lease':
+        holdings.heard();
+        this.#listen();
+        this.#send({ kind: 'lease-seen', serial: message.serial });
+        break;
+      case 'assign':
+        void this.#assign(message.set);
+        break;
+      case 'checkpoint': {
+        const answer = witness.consider(message.note, message.consistency);
+        const accepted = answer.kind === 'accepted';
+        if (!accepted) log.error('witness.alarm', { reason: answer.reason, size: answer.size });
+        this.#send({
+          kind: 'checkpoint-seen',
+          size: answer.size,
+          cosignature: accepted ? answer.cosignature : '',
+          refused: accepted ? '' : answer.reason,
+        });
+        break;
+      }
+      case 'renewed':
+        this.#options.renewed(message.certificate);
+        break;
+      case 'refused':
+        log.error('gateway.refused', { code: message.code });
+        this.end(message.code);
+        break;
+    }
+  }
+
+  async #assign(set: AssignedSet): Promise<void> {
+    const { holdings, witness } = this.#options;
+    if (witness.alarm !== undefined && set.files.length > 0) {
+      for (const file of set.files) if (file.content !== 'keep') file.content[Symbol.dispose]();
+      const { workloadId, target, setRevision } = set;
+      const held = holdings.held.find(
+        (other) => other.workloadId === workloadId && other.target === target,
+      );
+      const there = { files: held?.files ?? [], terms: held?.terms ?? '' };
+      const fault = 'witness.alarm';
+      this.receipt({
+        workloadId,
+        target,
+        setRevision,
+        ...there,
+        outcome: 'failed',
+        fault,
+        tookUs: 0,
+      });
+      return;
+    }
+    this.receipt(await holdings.assign(set));
+  }
+
+  #send(message: FromEnforcer): void {
+    if (!this.#ended) this.#options.link.send(encodeFromEnforcer(message));
+  }
+
+  /** A gateway that says nothing for three leases' time is taken for gone: try another connection. */
+  #listen(): void {
+    this.#silence?.cancel();
+    this.#silence = this.#options.clock.setTimer(this.#silenceMs, () => this.end('silent'));
+  }
+
+  #close(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#silence?.cancel();
+    this.#options.ended(reason);
+  }
+}

@@ -1,0 +1,91 @@
+/** What delivery writes on the audit log: ids, names, versions and outcomes. */
+import type { HeldFile, SetReceipt } from '../../model/assignment.ts';
+import { gatewayPrincipal } from '../../model/principal.ts';
+import type { AuditEntry } from '../audit/audit.ts';
+import type { SecretId } from '../../model/id.ts';
+import type { SelectableFacts } from '../policy/policy.ts';
+import type { Difference, DueSet } from './difference.ts';
+
+const base = { principal: gatewayPrincipal, outcome: 'ok', requestId: '' } as const;
+
+/** One entry for each secret that this set brings, replaces or takes away; at least one in all. */
+export function assignEntries(
+  workload: SelectableFacts,
+  due: DueSet,
+  change: Difference,
+  nameOf: (secretId: SecretId) => string,
+): readonly [AuditEntry, ...AuditEntry[]] {
+  const about = {
+    workload: workload.id,
+    container: workload.name,
+    node: workload.node,
+    target: due.target,
+  };
+  const sent = change.sent.map(
+    (file): AuditEntry => ({
+      ...base,
+      action: 'delivery.assign',
+      resource: `secrets/${file.wanted.secret}`,
+      rule: `group ${file.wanted.group}`,
+      detail: { ...about, version: String(file.version), file: file.name },
+    }),
+  );
+  const withdrawn = change.withdrawn.map(
+    (file): AuditEntry => ({
+      ...base,
+      action: 'delivery.withdraw',
+      resource: `secrets/${nameOf(file.secretId)}`,
+      rule: '',
+      detail: { ...about, version: String(file.version), file: file.name },
+    }),
+  );
+  const [first, ...rest] = [...sent, ...withdrawn];
+  const terms: AuditEntry = {
+    ...base,
+    action: 'delivery.terms',
+    resource: `workloads/${workload.id}`,
+    rule: '',
+    detail: about,
+  };
+  return first ? [first, ...rest] : [terms];
+}
+
+export function receiptEntry(
+  node: string,
+  workload: SelectableFacts | undefined,
+  receipt: SetReceipt,
+): AuditEntry {
+  return {
+    ...base,
+    principal: { kind: 'node', id: node, name: node, method: 'mtls', source: 'stream' },
+    action: 'delivery.receipt',
+    resource: `workloads/${receipt.workloadId}`,
+    outcome: receipt.outcome === 'failed' ? receipt.fault : 'ok',
+    rule: '',
+    detail: {
+      node,
+      container: workload?.name ?? '',
+      target: receipt.target,
+      set: String(receipt.setRevision),
+      receipt: receipt.outcome,
+      holds: receipt.files.map(holdsText).join(' ').slice(0, 400),
+    },
+  };
+}
+
+/** A node spoke of a workload that is not its own. */
+export function claimRefusedEntry(node: string, workloadId: string, code: string): AuditEntry {
+  return {
+    ...base,
+    principal: { kind: 'node', id: node, name: node, method: 'mtls', source: 'stream' },
+    action: 'delivery.claim',
+    resource: `workloads/${workloadId}`,
+    outcome: code,
+    rule: '',
+    detail: { node },
+  };
+}
+
+function holdsText(file: HeldFile): string {
+  return `${file.name}@${file.version}`;
+}

@@ -1,0 +1,355 @@
+/**
+ * Delivery: the one way out. Compares what each workload should hold with what its node said it
+ * holds, and sends the difference. The face of the room.
+ *
+ * Promises
+ *   - A value leaves only for a workload that policy entitles at that moment, to the node on which
+ *     that workload runs, and only after the assignment is on the audit log.
+ *   - Set revisions are commit revisions: they rise for ever, so nothing that is repeated, reordered or
+ *     replayed moves a container backwards.
+ *   - What was sent and not acknowledged is sent again after a reconnection; what failed is tried
+ *     again with growing pauses; both show in `holdings`.
+ * Does not promise
+ *   - That a node tells the truth about what it holds: a receipt is its word, recorded as such.
+ */
+import { assert } from '../../base/assert.ts';
+import type { Clock } from '../../base/clock.ts';
+import { codeOf, isFault } from '../../base/fault.ts';
+import { errorFields, type Log } from '../../base/log.ts';
+import { type AssignedSet, type HeldSet, type SetReceipt } from '../../model/assignment.ts';
+import type { SecretId } from '../../model/id.ts';
+import type { SecretValue } from '../../model/secret-value.ts';
+import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
+import type { Audit, AuditEntry } from '../audit/audit.ts';
+import type { Entitlements, SelectableFacts } from '../policy/policy.ts';
+import type { SecretChanges, SecretsReader, SecretValues } from '../secrets/secrets.ts';
+import { assignEntries, claimRefusedEntry, receiptEntry } from './delivery-entries.ts';
+import { type Difference, type DueSet, difference, dueSet } from './difference.ts';
+import { Recorder } from './recorder.ts';
+import { type HoldingStatus, SetState } from './set-state.ts';
+
+export type { HoldingStatus } from './set-state.ts';
+
+/** How sets reach one node. */
+export interface NodeChannel {
+  /** Encodes at once, so that the caller may wipe the values when this returns. */
+  send(set: AssignedSet): void;
+  /** False while so much is queued that more would only fill memory. */
+  readonly ready: boolean;
+}
+
+export interface NodeReport {
+  readonly workloads: readonly WorkloadFacts[];
+  readonly held: readonly HeldSet[];
+}
+
+export interface DeliveryOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly audit: Pick<Audit, 'commit'>;
+  readonly entitlements: Entitlements;
+  readonly secrets: Pick<SecretsReader, 'find' | 'byId'>;
+  readonly changes: SecretChanges;
+  readonly values: Pick<SecretValues, 'openValue'>;
+}
+
+/** Workloads decided together: their entries share one commit, so this bounds what waits for an fsync. */
+const togetherMax = 128;
+const againAfterMs = 1000;
+
+interface Due {
+  readonly workload: SelectableFacts;
+  readonly state: SetState;
+  readonly due: DueSet;
+  readonly change: Difference;
+}
+
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  readonly #recorder: Recorder;
+  readonly #channels = new Map<string, NodeChannel>();
+  /** By workload, then by directory. */
+  readonly #sets = new Map<WorkloadId, Map<string, SetState>>();
+  readonly #dirty = new Set<WorkloadId>();
+  #running = false;
+  #closed = false;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+    this.#recorder = new Recorder(options);
+  }
+
+  /** A node is here, and this is what runs there and what is in place. Replaces what was known. */
+  connected(node: string, channel: NodeChannel, report: NodeReport): void {
+    this.#channels.set(node, channel);
+    const running = new Set(report.workloads.map((workload) => workload.id));
+    for (const id of this.#options.entitlements.workloadsOn(node)) {
+      if (!running.has(id)) this.#remove(id);
+    }
+    for (const workload of report.workloads) this.#admit(node, workload);
+    for (const id of running) {
+      for (const state of this.#sets.get(id)?.values() ?? []) state.reconnected(undefined);
+    }
+    for (const held of report.held) {
+      const state = this.#stateFor(node, held.workloadId, held.target);
+      state?.reconnected(held);
+    }
+    this.#mark(this.#options.entitlements.workloadsOn(node));
+  }
+
+  /** The channel is gone; what its node holds is as it was last said, and shown as unknown. */
+  disconnected(node: string, channel: NodeChannel): void {
+    if (this.#channels.get(node) !== channel) return;
+    this.#channels.delete(node);
+  }
+
+  /** The node will not come back: its workloads are nobody's. */
+  forgetNode(node: string): void {
+    this.#channels.delete(node);
+    for (const id of [...this.#options.entitlements.workloadsOn(node)]) this.#remove(id);
+  }
+
+  workloadStarted(node: string, workload: WorkloadFacts): void {
+    this.#admit(node, workload);
+    this.#mark([workload.id]);
+  }
+
+  workloadStopped(node: string, workloadId: string): void {
+    const workload = this.#owned(node, workloadId);
+    if (workload) this.#remove(workload.id);
+  }
+
+  receipt(node: string, receipt: SetReceipt): void {
+    const workload = this.#owned(node, receipt.workloadId);
+    // A receipt for a container that ended meanwhile is no claim on somebody else's.
+    if (!workload && this.#options.entitlements.workload(receipt.workloadId as WorkloadId)) return;
+    this.#recorder.record(receiptEntry(node, workload, receipt));
+    if (!workload) return;
+    const state = this.#stateFor(node, receipt.workloadId, receipt.target);
+    state?.received(receipt, this.#options.clock.wallMs());
+    if (receipt.outcome === 'failed') {
+      const pauseMs = state?.failed(receipt.fault) ?? againAfterMs;
+      this.#options.clock.setTimer(pauseMs, () => this.#mark([workload.id]));
+    } else {
+      this.#mark([workload.id]);
+    }
+  }
+
+  /** The channel of this node has room again. */
+  drained(node: string): void {
+    this.#mark(this.#options.entitlements.workloadsOn(node));
+  }
+
+  /** Something was committed: look at whom it concerns. */
+  changed(): void {
+    for (const name of this.#options.changes.takeChanged()) {
+      this.#mark(this.#options.entitlements.affectedBySecret(name));
+    }
+    this.#mark(this.#options.entitlements.takeAffected());
+  }
+
+  /** What is where, for every file that is in place or should be. */
+  *holdings(): Generator<HoldingStatus> {
+    for (const [id, states] of this.#sets) {
+      const workload = this.#options.entitlements.workload(id);
+      if (!workload) continue;
+      const connected = this.#channels.has(workload.node);
+      for (const due of this.#dueSets(id)) {
+        const state = states.get(due.target);
+        yield* (state ?? new SetState({ workloadId: id, target: due.target })).statuses(
+          workload,
+          due,
+          connected,
+          (secretId) => this.#nameOf(secretId),
+        );
+      }
+    }
+  }
+
+  connectedNodes(): ReadonlySet<string> {
+    return new Set(this.#channels.keys());
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#dirty.clear();
+  }
+
+  #admit(node: string, workload: WorkloadFacts): void {
+    try {
+      this.#options.entitlements.setWorkload({ ...workload, node });
+      if (!this.#sets.has(workload.id)) this.#sets.set(workload.id, new Map());
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      this.#recorder.record(claimRefusedEntry(node, workload.id, error.code));
+    }
+  }
+
+  #remove(id: WorkloadId): void {
+    this.#options.entitlements.removeWorkload(id);
+    this.#sets.delete(id);
+    this.#dirty.delete(id);
+  }
+
+  /** The workload if it is this node's; a claim on another's is refused and recorded. */
+  #owned(node: string, workloadId: string): SelectableFacts | undefined {
+    const workload = this.#options.entitlements.workload(workloadId as WorkloadId);
+    if (!workload) return undefined;
+    if (workload.node === node) return workload;
+    this.#recorder.record(claimRefusedEntry(node, workloadId, 'workload.elsewhere'));
+    return undefined;
+  }
+
+  #stateFor(node: string, workloadId: string, target: string): SetState | undefined {
+    const workload = this.#owned(node, workloadId);
+    return workload && this.#state(workload.id, target);
+  }
+
+  #state(id: WorkloadId, target: string): SetState {
+    let states = this.#sets.get(id);
+    if (!states) this.#sets.set(id, (states = new Map()));
+    let state = states.get(target);
+    if (!state) states.set(target, (state = new SetState({ workloadId: id, target })));
+    return state;
+  }
+
+  #mark(ids: Iterable<WorkloadId>): void {
+    if (this.#closed) return;
+    for (const id of ids) this.#dirty.add(id);
+    if (this.#dirty.size > 0 && !this.#running) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      // One turn, so that all that one message or commit marked is decided together.
+      await this.#options.clock.nextTurn();
+      while (this.#dirty.size > 0 && !this.#closed) {
+        const ids = [...this.#dirty].slice(0, togetherMax);
+        for (const id of ids) this.#dirty.delete(id);
+        try {
+          await this.#deliver(ids.flatMap((id) => this.#changesOf(id)));
+        } catch (error) {
+          this.#options.log.warn('delivery.waits', errorFields(error));
+          for (const id of ids) this.#dirty.add(id);
+          await this.#options.clock.sleep(againAfterMs);
+        }
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  #changesOf(id: WorkloadId): readonly Due[] {
+    const workload = this.#options.entitlements.workload(id);
+    const channel = workload && this.#channels.get(workload.node);
+    // Without a channel nothing is lost: the node's next report marks all its workloads.
+    if (!workload || !channel?.ready) return [];
+    return this.#dueSets(id).flatMap((due): Due[] => {
+      const state = this.#state(id, due.target);
+      // One set at a time per place; its receipt marks the workload again.
+      if (state.inFlight) return [];
+      const change = difference(due, state.held);
+      return change ? [{ workload, state, due, change }] : [];
+    });
+  }
+
+  /** Every directory in which something is wanted or held. */
+  #dueSets(id: WorkloadId): readonly DueSet[] {
+    const wanted = new Map(
+      this.#options.entitlements.wantedFor(id).map((set) => [set.target, set]),
+    );
+    const targets = new Set([...wanted.keys(), ...(this.#sets.get(id)?.keys() ?? [])]);
+    return [...targets].map((target) =>
+      dueSet(target, wanted.get(target), (name) => this.#options.secrets.find(name)?.secret),
+    );
+  }
+
+  async #deliver(due: readonly Due[]): Promise<void> {
+    if (due.length === 0) return;
+    const entries = due.flatMap((item) =>
+      assignEntries(item.workload, item.due, item.change, (id) => this.#nameOf(id)),
+    );
+    const [first, ...rest] = entries;
+    assert(first !== undefined, 'every change has an entry');
+    const { revision } = await this.#options.audit.commit({
+      writes: [],
+      expectations: [],
+      entries: [first, ...rest] satisfies readonly [AuditEntry, ...AuditEntry[]],
+    });
+    const opened = new Map<string, SecretValue>();
+    try {
+      for (const item of due) await this.#send(item, revision, opened);
+    } finally {
+      for (const value of opened.values()) value[Symbol.dispose]();
+    }
+  }
+
+  async #send(item: Due, revision: number, opened: Map<string, SecretValue>): Promise<void> {
+    const { workload, state, due, change } = item;
+    try {
+      for (const { secretId, version } of change.sent) {
+        const key = `${secretId}.${version}`;
+        if (!opened.has(key))
+          opened.set(key, await this.#options.values.openValue(secretId, version));
+      }
+    } catch (error) {
+      // A version that was destroyed in between, or a row that does not open: this set fails, not the rest.
+      this.#options.log.error('delivery.value-failed', {
+        workload: workload.id,
+        ...errorFields(error),
+      });
+      const pauseMs = state.failed(codeOf(error));
+      this.#options.clock.setTimer(pauseMs, () => this.#mark([workload.id]));
+      return;
+    }
+    // Looked up again: the node may have gone while the commit was under way.
+    const channel = this.#channels.get(workload.node);
+    if (!channel) return;
+    const set = this.#assigned(item, state.nextRevision(revision), opened);
+    state.sending(set, due, this.#options.clock.wallMs());
+    channel.send(set);
+  }
+
+  #assigned(item: Due, setRevision: number, opened: ReadonlyMap<string, SecretValue>): AssignedSet {
+    const { workload, due, change } = item;
+    const kept = new Set(change.kept);
+    const files = due.files.map((file) => {
+      const value = opened.get(`${file.secretId}.${file.version}`);
+      assert(kept.has(file) || value !== undefined, 'every sent file has its value open');
+      const { name, secretId, version, wanted } = file;
+      const owner = {
+        ...(wanted.uid === undefined ? {} : { uid: wanted.uid }),
+        ...(wanted.gid === undefined ? {} : { gid: wanted.gid }),
+      };
+      const content = kept.has(file) || value === undefined ? ('keep' as const) : value;
+      return { name, secretId, version, mode: wanted.mode, ...owner, content };
+    });
+    return {
+      workloadId: workload.id,
+      target: due.target,
+      setRevision,
+      files,
+      signals: due.wanted?.signals ?? [],
+      keepOnLeaseLoss: due.wanted?.onLeaseLoss === 'keep',
+      leaseMs: due.wanted?.leaseMs ?? 0,
+      urgent: change.withdrawn.some((file) => !this.#isSound(file)) || this.#replacesUnsound(item),
+      terms: due.terms,
+    };
+  }
+
+  #replacesUnsound(item: Due): boolean {
+    return (item.state.held?.files ?? []).some((file) => !this.#isSound(file));
+  }
+
+  /** Whether this version may still be read for the moment that a swap takes. */
+  #isSound(file: { readonly secretId: SecretId; readonly version: number }): boolean {
+    const secret = this.#options.secrets.byId(file.secretId)?.secret;
+    if (!secret || secret.deletedAtMs !== undefined) return false;
+    return secret.versions.find(({ number }) => number === file.version)?.state === 'stored';
+  }
+
+  #nameOf(secretId: SecretId): string {
+    return this.#options.secrets.byId(secretId)?.secret.name ?? secretId;
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The difference between what one workload should hold in one directory and what its node said it
+ * holds. Pure: the heart of delivery, and the same for a new container, a rotation and a revocation.
+ */
+import { createHash } from 'node:crypto';
+import type { HeldFile, HeldSet } from '../../model/assignment.ts';
+import type { Secret } from '../../model/secret.ts';
+import { deliverableVersion } from '../../model/secret.ts';
+import type { SecretName } from '../../model/name.ts';
+import type { WantedFile, WantedSet } from '../policy/policy.ts';
+
+/** A wanted file whose secret has a version to deliver. */
+export interface DueFile extends HeldFile {
+  readonly wanted: WantedFile;
+}
+
+export interface DueSet {
+  readonly target: string;
+  readonly files: readonly DueFile[];
+  readonly terms: string;
+  /** The policy's words on signals and leases; undefined when nothing is wanted here any more. */
+  readonly wanted: WantedSet | undefined;
+}
+
+export interface Difference {
+  /** Files to send: new here, or at another version. */
+  readonly sent: readonly DueFile[];
+  /** Files whose bytes the node has already. */
+  readonly kept: readonly DueFile[];
+  /** Files that are in place and should not be. */
+  readonly withdrawn: readonly HeldFile[];
+}
+
+export function dueSet(
+  target: string,
+  wanted: WantedSet | undefined,
+  secretNamed: (name: SecretName) => Secret | undefined,
+): DueSet {
+  const files = (wanted?.files ?? []).flatMap((file): DueFile[] => {
+    const secret = secretNamed(file.secret);
+    const version = secret && deliverableVersion(secret);
+    if (!secret || version === undefined) return [];
+    return [{ name: file.file, secretId: secret.id, version, wanted: file }];
+  });
+  return {
+    target,
+    files,
+    terms: files.length === 0 || !wanted ? '' : termsOf(wanted, files),
+    wanted,
+  };
+}
+
+/** @returns undefined when what is held is what is due. */
+export function difference(due: DueSet, held: HeldSet | undefined): Difference | undefined {
+  const heldByName = new Map(held?.files.map((file) => [file.name, file]));
+  const sent: DueFile[] = [];
+  const kept: DueFile[] = [];
+  for (const file of due.files) {
+    const there = heldByName.get(file.name);
+    const same = there?.secretId === file.secretId && there.version === file.version;
+    (same ? kept : sent).push(file);
+    if (same || there?.secretId === file.secretId) heldByName.delete(file.name);
+  }
+  const withdrawn = [...heldByName.values()];
+  const unchanged = sent.length === 0 && withdrawn.length === 0;
+  // A held set without files is one whose content nobody remembers: it must be replaced or withdrawn.
+  const unknown = held !== undefined && held.files.length === 0;
+  if (unchanged && !unknown && due.terms === (held?.terms ?? '')) return undefined;
+  return { sent, kept, withdrawn };
+}
+
+/** Everything about a set that is neither content nor version, as a short digest. */
+function termsOf(wanted: WantedSet, files: readonly DueFile[]): string {
+  const terms = [
+    wanted.signals,
+    wanted.onLeaseLoss,
+    wanted.leaseMs,
+    files.map(({ wanted: file }) => [file.file, file.mode, file.uid ?? -1, file.gid ?? -1]),
+  ];
+  return createHash('sha256').update(JSON.stringify(terms)).digest('hex').slice(0, 16);
+}

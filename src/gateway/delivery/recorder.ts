@@ -1,0 +1,80 @@
+/**
+ * Records what has happened already (receipts, refusals): in order, together, and without making
+ * the node wait. While the log cannot be written the entries wait here, bounded; the oldest beyond
+ * the bound are dropped, and the number that was dropped is recorded in their place.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { errorFields, type Log } from '../../base/log.ts';
+import { gatewayPrincipal } from '../../model/principal.ts';
+import type { Audit, AuditEntry } from '../audit/audit.ts';
+
+const waitingMax = 20_000;
+const togetherMax = 256;
+const againAfterMs = 1000;
+
+export class Recorder {
+  readonly #audit: Pick<Audit, 'commit'>;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #waiting: AuditEntry[] = [];
+  #dropped = 0;
+  #running = false;
+
+  constructor(options: {
+    readonly audit: Pick<Audit, 'commit'>;
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
+    this.#audit = options.audit;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  record(entry: AuditEntry): void {
+    if (this.#waiting.length >= waitingMax) {
+      // Not from the front: those may be on their way into the log.
+      this.#waiting.splice(togetherMax, 1);
+      this.#dropped += 1;
+    }
+    this.#waiting.push(entry);
+    if (!this.#running) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      for (;;) {
+        await this.#clock.nextTurn();
+        const batch = this.#waiting.slice(0, togetherMax);
+        const [first, ...rest] = this.#dropped > 0 ? [this.#droppedEntry(), ...batch] : batch;
+        if (!first) return;
+        const before = this.#dropped;
+        try {
+          await this.#audit.commit({ writes: [], expectations: [], entries: [first, ...rest] });
+          this.#waiting.splice(0, batch.length);
+          this.#dropped -= before;
+        } catch (error) {
+          this.#log.warn('recorder.waits', {
+            waiting: this.#waiting.length,
+            ...errorFields(error),
+          });
+          await this.#clock.sleep(againAfterMs);
+        }
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  #droppedEntry(): AuditEntry {
+    return {
+      principal: gatewayPrincipal,
+      action: 'delivery.receipts-dropped',
+      resource: 'audit',
+      outcome: 'limit.exceeded',
+      rule: '',
+      requestId: '',
+      detail: { count: String(this.#dropped) },
+    };
+  }
+}

@@ -1,0 +1,143 @@
+/** What the gateway knows of one set in one workload: what is there, what is on its way, what failed. */
+import type { AssignedSet, HeldSet, SetKey, SetReceipt } from '../../model/assignment.ts';
+import type { SecretId } from '../../model/id.ts';
+import type { SelectableFacts } from '../policy/policy.ts';
+import type { DueSet } from './difference.ts';
+
+/** One file that is in place or should be. */
+export interface HoldingStatus {
+  readonly workload: string;
+  readonly workloadId: string;
+  readonly node: string;
+  readonly secret: string;
+  readonly file: string;
+  /** In place, as the node said; 0: none. */
+  readonly version: number;
+  /** Due; 0: none. */
+  readonly wanted: number;
+  readonly state: 'current' | 'updating' | 'withdrawing' | 'failed' | 'unknown';
+  readonly fault?: string;
+  readonly sinceMs?: number;
+}
+
+const pauseMsFirst = 1000;
+const pauseMsMax = 300_000;
+
+export class SetState {
+  readonly #key: SetKey;
+  #held: HeldSet | undefined;
+  #sent: AssignedSet | undefined;
+  #fault = '';
+  #failures = 0;
+  #sinceMs: number | undefined;
+
+  constructor(key: SetKey) {
+    this.#key = key;
+  }
+
+  get held(): HeldSet | undefined {
+    return this.#held;
+  }
+
+  get inFlight(): boolean {
+    return this.#sent !== undefined;
+  }
+
+  /** Above everything this place has seen, also after an older store was restored. */
+  nextRevision(revision: number): number {
+    return Math.max(revision, (this.#held?.setRevision ?? 0) + 1);
+  }
+
+  /** What was on its way may be lost: what the node says now is what counts. */
+  reconnected(held: HeldSet | undefined): void {
+    this.#held = held;
+    this.#sent = undefined;
+  }
+
+  sending(set: AssignedSet, _due: DueSet, nowMs: number): void {
+    // Not the set itself: its values are about to be wiped.
+    this.#sent = { ...set, files: [] };
+    this.#sinceMs = nowMs;
+  }
+
+  received(receipt: SetReceipt, nowMs: number): void {
+    const { workloadId, target, setRevision, files, terms, outcome } = receipt;
+    if (this.#sent && setRevision >= this.#sent.setRevision) this.#sent = undefined;
+    const empty = outcome === 'gone' || outcome === 'wiped' || files.length === 0;
+    this.#held = empty ? undefined : { workloadId, target, setRevision, files, terms };
+    this.#sinceMs = nowMs;
+    if (outcome !== 'failed') {
+      this.#fault = '';
+      this.#failures = 0;
+    }
+  }
+
+  /** @returns how long to wait before the next try, in milliseconds. */
+  failed(fault: string): number {
+    this.#fault = fault;
+    this.#sent = undefined;
+    const pauseMs = Math.min(pauseMsFirst * 2 ** this.#failures, pauseMsMax);
+    this.#failures += 1;
+    return pauseMs;
+  }
+
+  *statuses(
+    workload: SelectableFacts,
+    due: DueSet,
+    connected: boolean,
+    nameOf: (secretId: SecretId) => string,
+  ): Generator<HoldingStatus> {
+    const about = { workload: workload.name, workloadId: workload.id, node: workload.node };
+    const since = this.#sinceMs === undefined ? {} : { sinceMs: this.#sinceMs };
+    const held = new Map(this.#held?.files.map((file) => [file.name, file]));
+    for (const file of due.files) {
+      const there = held.get(file.name);
+      held.delete(file.name);
+      const version = there?.secretId === file.secretId ? there.version : 0;
+      const state = this.#stateOf(connected, version === file.version, 'updating');
+      const fault = state === 'failed' ? { fault: this.#fault } : {};
+      const secret = file.wanted.secret;
+      yield {
+        ...about,
+        secret,
+        file: file.name,
+        version,
+        wanted: file.version,
+        state,
+        ...fault,
+        ...since,
+      };
+    }
+    for (const file of held.values()) {
+      const state = this.#stateOf(connected, false, 'withdrawing');
+      const secret = nameOf(file.secretId);
+      yield {
+        ...about,
+        secret,
+        file: file.name,
+        version: file.version,
+        wanted: 0,
+        state,
+        ...since,
+      };
+    }
+    for (const refused of due.wanted?.refused ?? []) {
+      const { secret, file, fault } = refused;
+      yield { ...about, secret, file, version: 0, wanted: 0, state: 'failed', fault, ...since };
+    }
+  }
+
+  #stateOf(
+    connected: boolean,
+    same: boolean,
+    moving: 'updating' | 'withdrawing',
+  ): HoldingStatus['state'] {
+    if (!connected) return 'unknown';
+    if (same) return 'current';
+    return this.#fault === '' ? moving : 'failed';
+  }
+
+  get key(): SetKey {
+    return this.#key;
+  }
+}

@@ -1,0 +1,260 @@
+/**
+ * One node's stream, from hello to close: translates between messages and delivery, renews leases,
+ * shows checkpoints to the node as a witness, and ends the connection on silence or nonsense.
+ */
+import type { Clock, Timer } from '../../base/clock.ts';
+import { codeOf, isFault } from '../../base/fault.ts';
+import { errorFields, type Log } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import { parseCheckpoint } from '../../crypto/checkpoint.ts';
+import { parseNote } from '../../crypto/note.ts';
+import {
+  decodeFromEnforcer,
+  encodeFromGateway,
+  type FromEnforcer,
+  type FromGateway,
+  streamProtocol,
+} from '../../protocol/stream-messages.ts';
+import type { Link } from '../../wire/link.ts';
+import type { Audit } from '../audit/audit.ts';
+import type { Delivery, NodeChannel } from '../delivery/delivery.ts';
+
+/** What a session asks of the gateway's knowledge of nodes. */
+export interface SessionNodes {
+  /** The same key, the same name, a later end. @throws Fault when the request is for anything else. */
+  renew(node: string, certificateRequest: string): Promise<string>;
+  seen(
+    node: string,
+    facts: { readonly version: string; readonly weakenings: readonly string[] },
+  ): void;
+  /** The checkpoint that the node now remembers, with its cosignature. */
+  witnessed(node: string, size: number, cosignature: string): void;
+}
+
+export interface SessionOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly link: Link;
+  readonly node: string;
+  readonly delivery: Pick<
+    Delivery,
+    'connected' | 'disconnected' | 'workloadStarted' | 'workloadStopped' | 'receipt' | 'drained'
+  >;
+  readonly audit: Pick<Audit, 'observe' | 'checkpoint'>;
+  readonly nodes: SessionNodes;
+  readonly leaseMs: number;
+  readonly leaseEveryMs: number;
+  readonly checkpointEveryMs: number;
+  /** Called once, when the link is gone. */
+  readonly ended: (reason: string) => void;
+}
+
+const helloWithinMs = 10_000;
+const queuedBytesMax = 8 * 1024 * 1024;
+/** Leases that may go unanswered before the node counts as gone. */
+const unansweredMax = 3;
+const jitter = 0.1;
+
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #channel: NodeChannel;
+  #introduced = false;
+  #ended = false;
+  #held = false;
+  #leaseSerial = 0;
+  #leaseSeen = 0;
+  /** Size of the checkpoint that the node said it remembers. */
+  #witnessed = 0;
+  #timers: Timer[] = [];
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    const { link } = options;
+    const room = (): boolean => link.isOpen && link.queuedBytes < queuedBytesMax;
+    this.#channel = {
+      send: (set) => this.#send({ kind: 'assign', set }),
+      get ready() {
+        return room();
+      },
+    };
+    link.open({
+      message: (bytes) => this.#message(bytes),
+      closed: (reason) => this.#close(reason),
+    });
+    this.#after(helloWithinMs, () => {
+      if (!this.#introduced) this.end('no-hello');
+    });
+  }
+
+  end(reason: string): void {
+    this.#options.link.close(reason);
+    this.#close(reason);
+  }
+
+  /** Tells the node why, then ends. */
+  refuse(code: string): void {
+    this.#send({ kind: 'refused', code });
+    this.end(code);
+  }
+
+  #message(bytes: Uint8Array): void {
+    if (this.#ended) return;
+    try {
+      const message = decodeFromEnforcer(bytes);
+      if (!message) return;
+      if (message.kind === 'hello') void this.#hello(message);
+      else if (this.#introduced) this.#received(message);
+      else this.refuse('stream.malformed');
+    } catch (error) {
+      this.#options.log.warn('stream.refused', { node: this.#options.node, ...errorFields(error) });
+      this.refuse(isFault(error) ? error.code : 'stream.malformed');
+    }
+  }
+
+  async #hello(hello: Extract<FromEnforcer, { kind: 'hello' }>): Promise<void> {
+    const { delivery, audit, nodes, node, leaseMs, leaseEveryMs } = this.#options;
+    try {
+      if (hello.protocol !== streamProtocol) {
+        this.refuse('stream.version');
+        return;
+      }
+      if (hello.checkpoint !== '') {
+        const verdict = await audit.observe(node, hello.checkpoint);
+        if (verdict === 'consistent' || verdict === 'behind')
+          this.#witnessed = sizeOf(hello.checkpoint);
+        this.#options.log[verdict === 'rollback' || verdict === 'fork' ? 'error' : 'debug'](
+          'witness.observed',
+          { node, verdict },
+        );
+      }
+      const { verifierKey } = await audit.checkpoint();
+      if (this.#ended) return;
+      this.#introduced = true;
+      nodes.seen(node, { version: hello.version, weakenings: hello.weakenings });
+      const welcome = {
+        protocol: streamProtocol,
+        leaseMs,
+        leaseEveryMs,
+        checkpointVerifier: verifierKey,
+      };
+      this.#send({ kind: 'welcome', ...welcome });
+      this.#lease();
+      this.#after(this.#spread(1000), () => void this.#showCheckpoint());
+      delivery.connected(node, this.#channel, { workloads: hello.workloads, held: hello.held });
+    } catch (error) {
+      this.#options.log.warn('stream.hello-failed', { node, ...errorFields(error) });
+      this.refuse(codeOf(error));
+    }
+  }
+
+  #received(message: Exclude<FromEnforcer, { kind: 'hello' }>): void {
+    const { delivery, nodes, node, log } = this.#options;
+    switch (message.kind) {
+      case 'workload-started':
+        delivery.workloadStarted(node, message.workload);
+        break;
+      case 'workload-stopped':
+        delivery.workloadStopped(node, message.workloadId);
+        break;
+      case 'receipt':
+        delivery.receipt(node, message.receipt);
+        break;
+      case 'lease-seen':
+        this.#leaseSeen = Math.max(this.#leaseSeen, message.serial);
+        break;
+      case 'checkpoint-seen':
+        if (message.refused === '') {
+          this.#witnessed = message.size;
+          nodes.witnessed(node, message.size, message.cosignature);
+        } else {
+          log.error('witness.refused', { node, verdict: message.refused, size: message.size });
+        }
+        break;
+      case 'renew':
+        void this.#renew(message.certificateRequest);
+        break;
+      case 'health':
+        nodes.seen(node, { version: '', weakenings: message.weakenings });
+        for (const workload of message.tampered) log.warn('mount.tampered', { node, workload });
+        break;
+    }
+    this.#resumeIfDrained();
+  }
+
+  async #renew(certificateRequest: string): Promise<void> {
+    const { nodes, node, log } = this.#options;
+    try {
+      const certificate = await nodes.renew(node, certificateRequest);
+      this.#send({ kind: 'renewed', certificate });
+    } catch (error) {
+      log.warn('node.renew-refused', { node, ...errorFields(error) });
+      this.#send({ kind: 'refused', code: codeOf(error) });
+    }
+  }
+
+  #lease(): void {
+    if (this.#ended) return;
+    if (this.#leaseSerial - this.#leaseSeen >= unansweredMax) {
+      this.end('silent');
+      return;
+    }
+    this.#leaseSerial += 1;
+    this.#send({ kind: 'lease', serial: this.#leaseSerial });
+    this.#resumeIfDrained();
+    this.#after(this.#spread(this.#options.leaseEveryMs), () => this.#lease());
+  }
+
+  async #showCheckpoint(): Promise<void> {
+    if (this.#ended) return;
+    try {
+      const { note, consistency } = await this.#options.audit.checkpoint(this.#witnessed);
+      this.#send({ kind: 'checkpoint', note, consistency });
+    } catch (error) {
+      this.#options.log.warn('witness.not-shown', {
+        node: this.#options.node,
+        ...errorFields(error),
+      });
+    }
+    this.#after(this.#spread(this.#options.checkpointEveryMs), () => void this.#showCheckpoint());
+  }
+
+  /** Delivery skips a channel that is full; it must hear when there is room again. */
+  #resumeIfDrained(): void {
+    if (!this.#introduced) return;
+    const full = !this.#channel.ready;
+    if (this.#held && !full) this.#options.delivery.drained(this.#options.node);
+    this.#held = full;
+  }
+
+  #send(message: FromGateway): void {
+    if (!this.#ended) this.#options.link.send(encodeFromGateway(message));
+  }
+
+  /** ± 10 %, so that five thousand nodes do not speak at once. */
+  #spread(delayMs: number): number {
+    return delayMs * (1 - jitter + 2 * jitter * this.#options.random.fraction());
+  }
+
+  #after(delayMs: number, act: () => void): void {
+    if (this.#ended) return;
+    const timer = this.#options.clock.setTimer(delayMs, () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+      act();
+    });
+    this.#timers.push(timer);
+  }
+
+  #close(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const timer of this.#timers) timer.cancel();
+    this.#options.delivery.disconnected(this.#options.node, this.#channel);
+    this.#options.ended(reason);
+  }
+}
+
+function sizeOf(note: string): number {
+  const text = parseNote(note)?.text;
+  return (text === undefined ? undefined : parseCheckpoint(text))?.size ?? 0;
+}

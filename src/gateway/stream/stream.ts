@@ -1,0 +1,148 @@
+/**
+ * The node port: mutual TLS 1.3, one WebSocket per node. The face of the room.
+ *
+ * Promises
+ *   - A connection without a certificate of our own authority for a live node carries no byte of ours.
+ *   - There is no TLS resumption: every connection proves itself anew (THREAT-MODEL, V17).
+ *   - `close(node)` ends a node's stream at once; a node has one stream, and a newer one wins.
+ *   - No network input ends the process.
+ */
+import { X509Certificate } from 'node:crypto';
+import { constants } from 'node:crypto';
+import { createServer, type Server } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+import { WebSocketServer } from 'ws';
+import { Fault } from '../../base/fault.ts';
+import { errorFields } from '../../base/log.ts';
+import { limits } from '../../base/limits.ts';
+import { webSocketLink } from '../../wire/web-socket-link.ts';
+import { Session, type SessionOptions } from './session.ts';
+
+export { Session, type SessionNodes, type SessionOptions } from './session.ts';
+
+export interface StreamCertificate {
+  /** PEM. */
+  readonly certificate: string;
+  readonly privateKey: string;
+  /** PEM of the only authority whose nodes are let in. */
+  readonly authority: string;
+}
+
+export interface StreamServerOptions extends Omit<SessionOptions, 'link' | 'node' | 'ended'> {
+  readonly host: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+  readonly tls: StreamCertificate;
+  /** The live node that this certificate is for. @throws Fault `node.refused` */
+  readonly liveNode: (certificate: X509Certificate) => string;
+}
+
+export const streamPath = '/v1/stream';
+const upgradeWithinMs = 10_000;
+
+export class StreamServer {
+  readonly #options: StreamServerOptions;
+  readonly #server: Server;
+  readonly #webSockets: WebSocketServer;
+  readonly #sessions = new Map<string, Session>();
+
+  private constructor(options: StreamServerOptions) {
+    this.#options = options;
+    this.#webSockets = new WebSocketServer({
+      noServer: true,
+      maxPayload: limits.streamFrameBytesMax,
+      perMessageDeflate: false,
+      clientTracking: false,
+    });
+    this.#server = createServer({
+      cert: options.tls.certificate,
+      key: options.tls.privateKey,
+      ca: options.tls.authority,
+      requestCert: true,
+      rejectUnauthorized: true,
+      minVersion: 'TLSv1.3',
+      // Without tickets a revoked certificate cannot come back by resumption.
+      secureOptions: constants.SSL_OP_NO_TICKET,
+      handshakeTimeout: upgradeWithinMs,
+      headersTimeout: upgradeWithinMs,
+      requestTimeout: upgradeWithinMs,
+      maxHeaderSize: limits.httpHeaderBytesMax,
+    });
+    this.#server.on('tlsClientError', () => {});
+    this.#server.on('clientError', (_error, socket) => socket.destroy());
+    this.#server.on('request', (_request, response) => response.writeHead(426).end());
+    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+  }
+
+  static async listen(options: StreamServerOptions): Promise<StreamServer> {
+    const stream = new StreamServer(options);
+    await new Promise<void>((resolve, reject) => {
+      stream.#server.once('error', (cause: NodeJS.ErrnoException) => {
+        const address = `${options.host}:${options.port}`;
+        reject(new Fault('gateway.address-in-use', { address, reason: cause.code }, { cause }));
+      });
+      stream.#server.listen(options.port, options.host, resolve);
+    });
+    return stream;
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  get connected(): number {
+    return this.#sessions.size;
+  }
+
+  /** Ends a node's stream; its next connection is refused if it was revoked. */
+  closeNode(node: string, reason: string): void {
+    this.#sessions.get(node)?.refuse(reason);
+  }
+
+  async close(): Promise<void> {
+    for (const session of [...this.#sessions.values()]) session.end('going-away');
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => {});
+    let node: string;
+    try {
+      if (request.url !== streamPath) throw new Fault('node.refused', { reason: 'path' });
+      node = this.#nodeOf(socket);
+    } catch (error) {
+      this.#options.log.warn('stream.refused', errorFields(error));
+      socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
+    this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      this.#sessions.get(node)?.end('replaced');
+      const session: Session = new Session({
+        ...this.#options,
+        link: webSocketLink(webSocket),
+        node,
+        ended: (reason) => {
+          this.#options.log.info('node.disconnected', { node, reason });
+          if (this.#sessions.get(node) === session) this.#sessions.delete(node);
+        },
+      });
+      this.#sessions.set(node, session);
+      this.#options.log.info('node.connected', { node });
+    });
+  }
+
+  #nodeOf(socket: Duplex): string {
+    if (!(socket instanceof TLSSocket) || !socket.authorized || socket.isSessionReused()) {
+      throw new Fault('node.refused', { reason: 'certificate' });
+    }
+    const certificate = socket.getPeerX509Certificate();
+    if (!certificate) throw new Fault('node.refused', { reason: 'certificate' });
+    return this.#options.liveNode(new X509Certificate(certificate.raw));
+  }
+}
