@@ -16,12 +16,32 @@
  *     grant is not wanted. Delivery must wait for the end of the load before it withdraws.
  *   - That a secret exists or has a version. Grants may come before their secrets.
  */
+import { Fault } from '../../base/fault.ts';
 import type { FaultCode } from '../../base/fault-table.ts';
 import type { Grant, SignalName } from '../../model/grant.ts';
 import type { Group } from '../../model/group.ts';
 import type { Name, SecretName } from '../../model/name.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Projection, RecordExpectation, RecordWrite, View } from '../barrier/barrier.ts';
+import { NamedRecords, grantCodec, groupCodec } from './catalog.ts';
+import { groupWarnings } from './document-check.ts';
+import { EntitlementIndex } from './entitlement-index.ts';
+import { explainAccess, whoReceives } from './explain.ts';
+import { Planner } from './planner.ts';
+import { sortedPage } from './sorted-page.ts';
+import { order } from './wanted.ts';
+
+export {
+  type Asked,
+  type Decision,
+  type Role,
+  allows,
+  decide,
+  permits,
+  roleNamed,
+  roles,
+} from './role.ts';
+export { matches } from './selector.ts';
 
 /** The facts that groups can select on. */
 export type SelectableFacts = Pick<
@@ -104,8 +124,8 @@ export interface DocumentChange {
 
 /** A running workload whose set of secrets a plan changes. */
 export interface WorkloadImpact {
+  /** Its name. */
   readonly workload: string;
-  readonly id: WorkloadId;
   readonly node: string;
   readonly gains: readonly SecretName[];
   readonly loses: readonly SecretName[];
@@ -195,8 +215,11 @@ export interface PolicyCatalog {
   /** Names of the groups that have a grant, likewise. */
   grantNames(page: { readonly after?: string; readonly limit: number }): readonly Name[];
 
-  /** @throws Fault `request.invalid`, `request.stale` */
-  planPutGroup(group: Group, options?: PlanOptions): PolicyPlan;
+  /**
+   * @returns Also the group as it will be, at the revision it has now (0 if it is new).
+   * @throws Fault `request.invalid`, `request.stale`
+   */
+  planPutGroup(group: Group, options?: PlanOptions): PolicyPlan & { readonly preview: GroupStatus };
   /** @throws Fault `resource.unknown`, `request.stale`, `group.in-use` */
   planDeleteGroup(name: Name, options?: PlanOptions): PolicyPlan;
   /** @throws Fault `request.invalid`, `request.stale`, `group.unknown` */
@@ -236,4 +259,101 @@ export interface PolicyCatalog {
 export interface Policy extends Entitlements, PolicyCatalog {
   /** To be fed by the barrier: kinds `group` and `grant`. */
   readonly projections: readonly Projection[];
+}
+
+/** Makes the room: empty until the barrier feeds its projections. */
+export function createPolicy(options: PolicyOptions): Policy {
+  const { secretExists, leaseMsDefault } = options;
+  const index = new EntitlementIndex({ leaseMsDefault });
+  const groups = new NamedRecords<Group>(options.groups, groupCodec, {
+    set: (group) => index.setGroup(group.name, group.match),
+    remove: (name) => index.removeGroup(name),
+    clear: () => index.clearGroups(),
+  });
+  const grants = new NamedRecords<Grant>(options.grants, grantCodec, {
+    set: (grant) => index.setGrant(grant),
+    remove: (name) => index.removeGrant(name),
+    clear: () => index.clearGrants(),
+  });
+  const planner = new Planner({ groups, grants, index, secretExists, leaseMsDefault });
+  return {
+    projections: [groups, grants],
+    ...entitlementsOf(index),
+    ...readsOf({ index, groups, grants }),
+    planPutGroup: (group, plan = {}) => planner.putGroup(group, plan),
+    planDeleteGroup: (name, plan = {}) => planner.deleteGroup(name, plan),
+    planPutGrant: (grant, plan = {}) => planner.putGrant(grant, plan),
+    planDeleteGrant: (group, plan = {}) => planner.deleteGrant(group, plan),
+    planDocuments: (documents, plan = {}) => planner.putDocuments(documents, plan),
+    explainAccess(id, secret) {
+      const workload = index.workload(id);
+      if (workload === undefined)
+        throw new Fault('resource.unknown', { resource: `workloads/${id}` });
+      return explainAccess(index, { workload, secret, secretExists: secretExists(secret) });
+    },
+    whoReceives: (secret) => whoReceives(index, secret),
+  };
+}
+
+function entitlementsOf(index: EntitlementIndex): Entitlements {
+  return {
+    setWorkload: (facts) => index.setWorkload(facts),
+    removeWorkload: (id) => index.removeWorkload(id),
+    workload: (id) => index.workload(id)?.facts,
+    workloadsOn: (node) => index.workloadsOn(node),
+    wantedFor: (id) => index.wantedFor(id),
+    groupsOf: (id) =>
+      index
+        .workload(id)
+        ?.groups.map((group) => group.name)
+        .toSorted(order) ?? [],
+    affectedBySecret: (name) => index.affectedBySecret(name),
+    takeAffected: () => index.takeAffected(),
+  };
+}
+
+type Reads = Pick<
+  PolicyCatalog,
+  'group' | 'grant' | 'groupNames' | 'grantNames' | 'findWorkload' | 'workloadPage'
+>;
+
+function readsOf(rooms: {
+  readonly index: EntitlementIndex;
+  readonly groups: NamedRecords<Group>;
+  readonly grants: NamedRecords<Grant>;
+}): Reads {
+  const { index, groups, grants } = rooms;
+  return {
+    group(name) {
+      const stored = groups.get(name);
+      if (stored === undefined) return undefined;
+      const members = index.group(name)?.members.size ?? 0;
+      return { ...stored, members, warnings: groupWarnings(stored.value, members) };
+    },
+    grant: (group) => grants.get(group),
+    groupNames: (page) => sortedPage(groups.names(), (name) => name, page),
+    grantNames: (page) => sortedPage(grants.names(), (name) => name, page),
+    findWorkload: (idOrName) => findWorkload(index, idOrName),
+    workloadPage({ node, ...page }) {
+      const found = sortedPage(index.workloads(), (workload) => workload.facts.id, {
+        ...page,
+        ...(node === undefined ? {} : { where: (workload) => workload.facts.node === node }),
+      });
+      return found.map((workload) => workload.facts);
+    },
+  };
+}
+
+function findWorkload(index: EntitlementIndex, idOrName: string): SelectableFacts {
+  const exact = index.workload(idOrName as WorkloadId);
+  if (exact !== undefined) return exact.facts;
+  const named: SelectableFacts[] = [];
+  for (const { facts } of index.workloads()) if (facts.name === idOrName) named.push(facts);
+  const [only] = named;
+  if (only === undefined) throw new Fault('resource.unknown', { resource: 'workloads' });
+  if (named.length > 1) {
+    const problem = `${named.length} running workloads have this name: give an id`;
+    throw new Fault('request.invalid', { what: 'workload', at: '/workload', problem });
+  }
+  return only;
 }

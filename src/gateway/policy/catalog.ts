@@ -1,0 +1,123 @@
+/**
+ * The catalog: groups and grants as they are stored, by name, and the records they are stored as.
+ *
+ * Record ids are keyed hashes of the name (`View.nameId`), so two creations of one name meet in one
+ * record and a stolen database shows no names. A grant's record is found by its group's name.
+ */
+import { assert } from '../../base/assert.ts';
+import * as schema from '../../base/schema.ts';
+import { type Grant, grantSchema } from '../../model/grant.ts';
+import { type Group, groupMatchSchema, nameSchema } from '../../model/group.ts';
+import type { Name } from '../../model/name.ts';
+import type { Projection, RecordExpectation, RecordWrite, View } from '../barrier/barrier.ts';
+import type { Versioned } from './policy.ts';
+
+const format = schema.integer({ min: 1, max: 1 });
+const groupRecord = schema.object({ format, name: nameSchema, match: groupMatchSchema });
+const grantRecord = schema.object({ format, ...grantSchema.members });
+
+/** How a kind is written down. Decoding must accept whatever an earlier version encoded. */
+export interface RecordCodec<T> {
+  readonly encode: (value: T) => Buffer;
+  readonly decode: (bytes: Uint8Array) => T;
+  readonly nameOf: (value: T) => Name;
+}
+
+export const groupCodec: RecordCodec<Group> = {
+  encode: ({ name, match }) => Buffer.from(JSON.stringify({ format: 1, name, match })),
+  decode(bytes) {
+    const { name, match } = schema.parse(groupRecord, jsonOf(bytes), 'group record');
+    return { name, match };
+  },
+  nameOf: (group) => group.name,
+};
+
+export const grantCodec: RecordCodec<Grant> = {
+  encode: (grant) => Buffer.from(JSON.stringify({ format: 1, ...grant })),
+  decode(bytes) {
+    const { format: _, ...grant } = schema.parse(grantRecord, jsonOf(bytes), 'grant record');
+    return grant;
+  },
+  nameOf: (grant) => grant.group,
+};
+
+function jsonOf(bytes: Uint8Array): unknown {
+  return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
+}
+
+/** What a set of records tells about each change. */
+export interface Follower<T> {
+  set(value: T): void;
+  remove(name: Name): void;
+  clear(): void;
+}
+
+/** All records of one kind, in memory, by the name that people know. */
+export class NamedRecords<T> implements Projection {
+  readonly kind: Projection['kind'];
+  readonly #view: View;
+  readonly #codec: RecordCodec<T>;
+  readonly #follower: Follower<T>;
+  readonly #byName = new Map<Name, Versioned<T>>();
+  readonly #names = new Map<string, Name>();
+
+  constructor(view: View, codec: RecordCodec<T>, follower: Follower<T>) {
+    this.kind = view.kind;
+    this.#view = view;
+    this.#codec = codec;
+    this.#follower = follower;
+  }
+
+  reset(): void {
+    this.#byName.clear();
+    this.#names.clear();
+    this.#follower.clear();
+  }
+
+  apply(record: {
+    readonly id: string;
+    readonly revision: number;
+    readonly bytes: Uint8Array | undefined;
+  }): void {
+    if (record.bytes === undefined) {
+      const name = this.#names.get(record.id);
+      if (name === undefined) return;
+      this.#names.delete(record.id);
+      this.#byName.delete(name);
+      this.#follower.remove(name);
+      return;
+    }
+    const value = this.#codec.decode(record.bytes);
+    const name = this.#codec.nameOf(value);
+    const known = this.#names.get(record.id);
+    assert(
+      known === undefined || known === name,
+      'a record keeps its name for as long as it is there',
+    );
+    this.#names.set(record.id, name);
+    this.#byName.set(name, { value, revision: record.revision });
+    this.#follower.set(value);
+  }
+
+  get(name: Name): Versioned<T> | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** In no order. */
+  names(): IterableIterator<Name> {
+    return this.#byName.keys();
+  }
+
+  put(value: T): RecordWrite {
+    return this.#view.put(this.#view.nameId(this.#codec.nameOf(value)), this.#codec.encode(value));
+  }
+
+  remove(name: Name): RecordWrite {
+    return this.#view.remove(this.#view.nameId(name));
+  }
+
+  /** That the record is as it was seen here: at its revision, or not there. */
+  expectAsSeen(name: Name): RecordExpectation {
+    return this.#view.expect(this.#view.nameId(name), this.#byName.get(name)?.revision ?? 0);
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * What a group or grant must be beyond its schema, and what about it deserves a second look. Pure.
+ *
+ * Errors are for documents that could only disappoint; warnings are for those that may be meant.
+ */
+import type { FaultError } from '../../base/fault.ts';
+import type { Grant } from '../../model/grant.ts';
+import type { Group } from '../../model/group.ts';
+import type { SecretName } from '../../model/name.ts';
+import { compileSelector, imageDigestPattern } from './selector.ts';
+import { fileNameOf } from './wanted.ts';
+
+/** Kernel file systems: nothing may be mounted over them, nor anything be put where they look. */
+const reservedRoots = new Set(['proc', 'sys', 'dev']);
+/** As many as a change can carry in the contract. */
+const warningsMax = 8;
+
+/** @param at - Pointer of the group in the input. */
+export function groupErrors(group: Group, at: string): readonly FaultError[] {
+  const errors: FaultError[] = [];
+  const { image, node, kubernetes } = group.match;
+  const looksLikeDigest =
+    image !== undefined && (image.includes('@') || image.startsWith('sha256:'));
+  if (looksLikeDigest && !imageDigestPattern.test(image)) {
+    errors.push({
+      pointer: `${at}/match/image`,
+      detail:
+        'must be repository@sha256:… or sha256:… with 64 lower-case hexadecimal digits, or a glob without @',
+    });
+  }
+  const exact = {
+    node,
+    'kubernetes/namespace': kubernetes?.namespace,
+    'kubernetes/serviceAccount': kubernetes?.serviceAccount,
+    'kubernetes/container': kubernetes?.container,
+  };
+  for (const [place, value] of Object.entries(exact)) {
+    if (value?.includes('*') !== true) continue;
+    errors.push({
+      pointer: `${at}/match/${place}`,
+      detail: 'is compared exactly: * stands for itself here; only images and names are patterns',
+    });
+  }
+  return errors;
+}
+
+/** @param at - Pointer of the grant in the input. */
+export function grantErrors(grant: Grant, at: string): readonly FaultError[] {
+  const errors: FaultError[] = [];
+  const first = new Map<string, number>();
+  grant.secrets.forEach((granted, index) => {
+    const file = fileNameOf(granted);
+    const earlier = first.get(file);
+    if (earlier === undefined) {
+      first.set(file, index);
+      return;
+    }
+    errors.push({
+      pointer: `${at}/secrets/${index}/file`,
+      detail: `grant.file-collision: the file ${file} is the one of /secrets/${earlier} already; name another file`,
+    });
+  });
+  const segments = grant.target?.split('/').slice(1) ?? [];
+  if (segments.some((segment) => segment === '.' || segment === '..')) {
+    errors.push({ pointer: `${at}/target`, detail: 'must not contain . or .. as a directory' });
+  }
+  if (reservedRoots.has(segments[0] ?? '')) {
+    errors.push({ pointer: `${at}/target`, detail: 'must not be below /proc, /sys or /dev' });
+  }
+  return errors;
+}
+
+/**
+ * `matches-everything`: no condition. `labels-only`: only conditions that whoever creates a container
+ * can satisfy (names, labels, image references). `matches-nothing`: no running workload matches.
+ */
+export function groupWarnings(group: Group, members: number): readonly string[] {
+  const { conditions } = compileSelector(group.match);
+  const warnings: string[] = [];
+  if (conditions.length === 0) warnings.push('matches-everything');
+  else if (!conditions.some((condition) => condition.strong)) warnings.push('labels-only');
+  if (members === 0) warnings.push('matches-nothing');
+  return warnings;
+}
+
+/** `secret-unknown: NAME` for each secret that does not exist (yet). */
+export function grantWarnings(
+  grant: Grant,
+  secretExists: (name: SecretName) => boolean,
+): readonly string[] {
+  const missing = grant.secrets
+    .filter((granted) => !secretExists(granted.secret))
+    .map((granted) => `secret-unknown: ${granted.secret}`);
+  if (missing.length <= warningsMax) return missing;
+  const kept = missing.slice(0, warningsMax - 1);
+  return [...kept, `secret-unknown: and ${missing.length - kept.length} more`];
+}

@@ -1,0 +1,307 @@
+/**
+ * The entitlement index: who is in which group, kept up as workloads, groups and grants come and go,
+ * so that one change costs what it touches and not what there is.
+ *
+ * Membership is kept; wanted sets are computed when asked, because 100,000 workloads ask rarely and
+ * hold them elsewhere. No I/O and no clock.
+ *
+ * Promises: after every call, membership is what comparing every workload with every group would give.
+ */
+import { Fault } from '../../base/fault.ts';
+import type { Grant } from '../../model/grant.ts';
+import type { GroupMatch } from '../../model/group.ts';
+import type { Name, SecretName } from '../../model/name.ts';
+import type { WorkloadId } from '../../model/workload.ts';
+import { AnchoredSelectors, anchorsOfMatch, isPosted, postedAnchors } from './anchor.ts';
+import type { SelectableFacts, WantedSet } from './policy.ts';
+import { type Selector, compileSelector } from './selector.ts';
+import { type CompiledGrant, compileGrant, order, wantedSets } from './wanted.ts';
+
+/** A group as the index knows it. A grant may come before its group, and then reaches nobody. */
+export interface IndexedGroup {
+  readonly name: Name;
+  readonly selector: Selector | undefined;
+  readonly grant: CompiledGrant | undefined;
+  readonly members: ReadonlySet<IndexedWorkload>;
+}
+
+export interface IndexedWorkload {
+  readonly facts: SelectableFacts;
+  readonly groups: readonly IndexedGroup[];
+}
+
+class GroupEntry implements IndexedGroup {
+  readonly name: Name;
+  selector: Selector | undefined;
+  grant: CompiledGrant | undefined;
+  members = new Set<WorkloadEntry>();
+  constructor(name: Name) {
+    this.name = name;
+  }
+}
+
+class WorkloadEntry implements IndexedWorkload {
+  facts: SelectableFacts;
+  groups: GroupEntry[] = [];
+  constructor(facts: SelectableFacts) {
+    this.facts = facts;
+  }
+}
+
+/** A group that is selected on: the form in which anchors know it. */
+interface Selected {
+  readonly selector: Selector;
+  readonly entry: GroupEntry;
+}
+
+/** Up to here it is cheaper to pass over all workloads per selector than to anchor the selectors. */
+const scansMax = 16;
+
+export class EntitlementIndex {
+  readonly #leaseMsDefault: number;
+  readonly #workloads = new Map<WorkloadId, WorkloadEntry>();
+  readonly #groups = new Map<Name, GroupEntry>();
+  readonly #selectors = new AnchoredSelectors<Selected>();
+  readonly #selected = new Map<GroupEntry, Selected>();
+  /** Workloads by the anchors that are kept for them. */
+  readonly #posted = new Map<string, Set<WorkloadEntry>>();
+  /** Most secrets are granted once, so the set is made for the second group only. */
+  readonly #bySecret = new Map<SecretName, GroupEntry | Set<GroupEntry>>();
+  #affected = new Set<WorkloadId>();
+
+  constructor(options: { readonly leaseMsDefault: number }) {
+    this.#leaseMsDefault = options.leaseMsDefault;
+  }
+
+  /** @throws Fault `workload.elsewhere` */
+  setWorkload(facts: SelectableFacts): void {
+    const known = this.#workloads.get(facts.id);
+    if (known !== undefined && known.facts.node !== facts.node) {
+      throw new Fault('workload.elsewhere', { workload: facts.id, node: facts.node });
+    }
+    const entry = known ?? new WorkloadEntry(facts);
+    if (known === undefined) this.#workloads.set(facts.id, entry);
+    else this.#unpost(entry);
+    entry.facts = facts;
+    this.#post(entry);
+    const before = entry.groups;
+    entry.groups = this.#selectors.matching(facts).map((selected) => selected.entry);
+    for (const group of before) group.members.delete(entry);
+    for (const group of entry.groups) group.members.add(entry);
+    if (known === undefined || !sameMembers(before, entry.groups)) this.#affected.add(facts.id);
+  }
+
+  removeWorkload(id: WorkloadId): void {
+    const entry = this.#workloads.get(id);
+    if (entry === undefined) return;
+    this.#workloads.delete(id);
+    this.#unpost(entry);
+    for (const group of entry.groups) group.members.delete(entry);
+    this.#affected.delete(id);
+  }
+
+  setGroup(name: Name, match: GroupMatch): void {
+    const group = this.#entry(name);
+    this.#deselect(group);
+    const selector = compileSelector(match);
+    group.selector = selector;
+    const selected = { selector, entry: group };
+    this.#selectors.add(selected);
+    this.#selected.set(group, selected);
+    this.#setMembers(group, this.#select(selector));
+  }
+
+  removeGroup(name: Name): void {
+    const group = this.#groups.get(name);
+    if (group === undefined) return;
+    this.#deselect(group);
+    group.selector = undefined;
+    this.#setMembers(group, new Set());
+    this.#forgetIfEmpty(group);
+  }
+
+  setGrant(grant: Grant): void {
+    const group = this.#entry(grant.group);
+    this.#unlist(group);
+    group.grant = compileGrant(grant, this.#leaseMsDefault);
+    for (const file of group.grant.files) this.#list(file.secret, group);
+    this.#affect(group.members);
+  }
+
+  removeGrant(name: Name): void {
+    const group = this.#groups.get(name);
+    if (group?.grant === undefined) return;
+    this.#unlist(group);
+    group.grant = undefined;
+    this.#affect(group.members);
+    this.#forgetIfEmpty(group);
+  }
+
+  clearGroups(): void {
+    for (const name of [...this.#groups.keys()]) this.removeGroup(name);
+  }
+
+  clearGrants(): void {
+    for (const name of [...this.#groups.keys()]) this.removeGrant(name);
+  }
+
+  workload(id: WorkloadId): IndexedWorkload | undefined {
+    return this.#workloads.get(id);
+  }
+
+  /** In no order. */
+  workloads(): IterableIterator<IndexedWorkload> {
+    return this.#workloads.values();
+  }
+
+  get workloadCount(): number {
+    return this.#workloads.size;
+  }
+
+  group(name: Name): IndexedGroup | undefined {
+    return this.#groups.get(name);
+  }
+
+  workloadsOn(node: string): ReadonlySet<WorkloadId> {
+    return idsOf(this.#posted.get(`node ${node}`) ?? []);
+  }
+
+  wantedFor(id: WorkloadId): readonly WantedSet[] {
+    const grants = this.#workloads.get(id)?.groups.flatMap((group) => group.grant ?? []);
+    return grants === undefined ? [] : wantedSets(grants);
+  }
+
+  /** Groups whose grant names the secret, by name. */
+  groupsGranted(secret: SecretName): readonly IndexedGroup[] {
+    const found = this.#bySecret.get(secret);
+    if (found === undefined) return [];
+    if (found instanceof GroupEntry) return [found];
+    return [...found].toSorted((left, right) => order(left.name, right.name));
+  }
+
+  affectedBySecret(secret: SecretName): ReadonlySet<WorkloadId> {
+    return idsOf(this.groupsGranted(secret).flatMap((group) => [...group.members]));
+  }
+
+  takeAffected(): ReadonlySet<WorkloadId> {
+    const taken = this.#affected;
+    this.#affected = new Set();
+    return taken;
+  }
+
+  /** What each selector would match, were it a group: for plans. In the order given. */
+  selectMany(selectors: readonly Selector[]): readonly ReadonlySet<IndexedWorkload>[] {
+    const wide = selectors.filter((selector) => this.#postedFor(selector) === undefined);
+    if (wide.length <= scansMax) return selectors.map((selector) => this.#select(selector));
+    const found = new Map(selectors.map((selector) => [selector, new Set<IndexedWorkload>()]));
+    const anchored = new AnchoredSelectors<{ readonly selector: Selector }>();
+    for (const selector of found.keys()) anchored.add({ selector });
+    for (const entry of this.#workloads.values()) {
+      for (const { selector } of anchored.matching(entry.facts)) found.get(selector)?.add(entry);
+    }
+    return selectors.map((selector) => found.get(selector) ?? new Set());
+  }
+
+  #select(selector: Selector): Set<WorkloadEntry> {
+    const found = new Set<WorkloadEntry>();
+    for (const entry of this.#postedFor(selector) ?? this.#workloads.values()) {
+      if (selector.matches(entry.facts)) found.add(entry);
+    }
+    return found;
+  }
+
+  /** The shortest list that every workload of the selector is in; undefined if there is none. */
+  #postedFor(selector: Selector): ReadonlySet<WorkloadEntry> | undefined {
+    let shortest: ReadonlySet<WorkloadEntry> | undefined;
+    for (const anchor of anchorsOfMatch(selector.match)) {
+      if (!isPosted(anchor)) continue;
+      const list = this.#posted.get(anchor) ?? new Set();
+      if (shortest === undefined || list.size < shortest.size) shortest = list;
+    }
+    return shortest;
+  }
+
+  #setMembers(group: GroupEntry, members: Set<WorkloadEntry>): void {
+    const changed: WorkloadEntry[] = [];
+    for (const entry of group.members) {
+      if (members.has(entry)) continue;
+      entry.groups = entry.groups.filter((other) => other !== group);
+      changed.push(entry);
+    }
+    for (const entry of members) {
+      if (group.members.has(entry)) continue;
+      entry.groups = [...entry.groups, group];
+      changed.push(entry);
+    }
+    group.members = members;
+    if (group.grant !== undefined) this.#affect(changed);
+  }
+
+  #affect(entries: Iterable<WorkloadEntry>): void {
+    for (const entry of entries) this.#affected.add(entry.facts.id);
+  }
+
+  #entry(name: Name): GroupEntry {
+    const known = this.#groups.get(name);
+    if (known !== undefined) return known;
+    const made = new GroupEntry(name);
+    this.#groups.set(name, made);
+    return made;
+  }
+
+  #forgetIfEmpty(group: GroupEntry): void {
+    if (group.selector === undefined && group.grant === undefined) this.#groups.delete(group.name);
+  }
+
+  #deselect(group: GroupEntry): void {
+    const selected = this.#selected.get(group);
+    if (selected === undefined) return;
+    this.#selectors.remove(selected);
+    this.#selected.delete(group);
+  }
+
+  #post(entry: WorkloadEntry): void {
+    for (const anchor of postedAnchors(entry.facts)) {
+      const list = this.#posted.get(anchor);
+      if (list === undefined) this.#posted.set(anchor, new Set([entry]));
+      else list.add(entry);
+    }
+  }
+
+  #unpost(entry: WorkloadEntry): void {
+    for (const anchor of postedAnchors(entry.facts)) {
+      const list = this.#posted.get(anchor);
+      list?.delete(entry);
+      if (list?.size === 0) this.#posted.delete(anchor);
+    }
+  }
+
+  #list(secret: SecretName, group: GroupEntry): void {
+    const known = this.#bySecret.get(secret);
+    if (known === undefined) this.#bySecret.set(secret, group);
+    else if (known instanceof Set) known.add(group);
+    else if (known !== group) this.#bySecret.set(secret, new Set([known, group]));
+  }
+
+  #unlist(group: GroupEntry): void {
+    for (const { secret } of group.grant?.files ?? []) {
+      const known = this.#bySecret.get(secret);
+      if (known === group) {
+        this.#bySecret.delete(secret);
+      } else if (known instanceof Set) {
+        known.delete(group);
+        if (known.size === 0) this.#bySecret.delete(secret);
+      }
+    }
+  }
+}
+
+function idsOf(entries: Iterable<IndexedWorkload>): ReadonlySet<WorkloadId> {
+  const ids = new Set<WorkloadId>();
+  for (const entry of entries) ids.add(entry.facts.id);
+  return ids;
+}
+
+function sameMembers<T>(left: readonly T[], right: readonly T[]): boolean {
+  return left.length === right.length && left.every((item) => right.includes(item));
+}
