@@ -58,6 +58,18 @@ export const faults = {
     retry: 'later',
     hint: 'An operator must unseal this gateway: `coffer operator unseal`.',
   },
+  'enforcer.not-joined': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'This node has no certificate yet. Make a token with `coffer node token NAME` and start with --join-token-file.',
+  },
+  'enforcer.state-unsafe': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'The state directory must be a directory of this user with mode 0700.',
+  },
   'gateway.address-in-use': {
     status: 503,
     exit: 7,
@@ -69,6 +81,12 @@ export const faults = {
     exit: 1,
     retry: 'never',
     hint: 'This is a defect of Cofferdam. Look up the request id in the gateway log and report it.',
+  },
+  'gateway.impostor': {
+    status: 502,
+    exit: 7,
+    retry: 'never',
+    hint: 'What answers is not the gateway that this node joined: another key or another name. Check the address; nothing was sent.',
   },
   'grant.file-collision': {
     status: 409,
@@ -207,6 +225,12 @@ export const faults = {
     exit: 4,
     retry: 'after-change',
     hint: 'This node is unknown, revoked, or shows an old certificate. Make a new token with `coffer node token` and join again.',
+  },
+  'node.token-malformed': {
+    status: 400,
+    exit: 2,
+    retry: 'after-change',
+    hint: 'Pass the whole line that `coffer node token` printed; it begins with coffer-join-.',
   },
   'policy.denied': {
     status: 403,
