@@ -22,16 +22,22 @@ const client = new EngineClient(socketPath);
 /** Looks for holders that died. Those that say goodbye wake us at once. */
 const pollMs = 1_000;
 
+// Standard error may be a pipe to a process that is long gone.
+process.stderr.on('error', () => undefined);
+
 let dockerd = startDockerd();
 let stopping = false;
 
 function startDockerd(): ChildProcess {
   const log = openSync(join(dataDirectory, 'dockerd.log'), 'a');
+  const startedMs = performance.now();
   const child = spawn('dockerd', dockerdArguments, { stdio: ['ignore', log, log] });
-  child.on('error', () => process.exit(1));
+  child.on('error', () => void finish());
   child.on('exit', () => {
     if (stopping) return;
-    if (mode === '--respawn') dockerd = startDockerd();
+    // One that ends at once would do so again.
+    const hasRun = performance.now() - startedMs > 1_000;
+    if (mode === '--respawn' && hasRun) dockerd = startDockerd();
     else void finish();
   });
   writeFileSync(
@@ -47,8 +53,13 @@ function startDockerd(): ChildProcess {
 }
 
 async function finish(): Promise<void> {
+  if (stopping) return;
   stopping = true;
-  if (dockerd.exitCode === null && dockerd.signalCode === null) {
+  // Whoever started us reads this if the engine never answered.
+  const log = readFileSync(join(dataDirectory, 'dockerd.log'), 'utf8').trim();
+  process.stderr.write(log.split('\n').at(-1) ?? '');
+  const isRunning = dockerd.pid !== undefined && dockerd.exitCode === null;
+  if (isRunning && dockerd.signalCode === null) {
     await removeContainers(client, () => true).catch(() => undefined);
     const exited = once(dockerd, 'exit');
     dockerd.kill('SIGTERM');
@@ -61,7 +72,9 @@ async function finish(): Promise<void> {
   await endProcessesOf(dataDirectory);
   await unmountBelow(dataDirectory);
   rmSync(dataDirectory, { recursive: true, force: true });
-  rmSync(join(runDirectory, 'engine.json'), { force: true });
+  // The directory of a private engine is nobody else's.
+  if (mode === '--respawn') rmSync(runDirectory, { recursive: true, force: true });
+  else rmSync(join(runDirectory, 'engine.json'), { force: true });
   process.exit(0);
 }
 

@@ -2,8 +2,11 @@
  * Goal: the engine and the images that other tests stand on do what they say.
  * Method: use them as those tests do.
  */
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 import { after, describe, test } from 'node:test';
 import { TestContainer } from './container.ts';
 import { acquireEngine } from './engine.ts';
@@ -43,6 +46,40 @@ describe('test engine', { skip: reason ?? false }, () => {
     ok(existsSync(await container.hostPath('/sleep')));
     ok(!existsSync(await container.hostPath('/bin')));
     ok([126, 127].includes((await container.exec(['/bin/sh'])).exitCode));
+  });
+
+  test('containers of a process that was killed are removed by the next one', async () => {
+    const image = await imageOf('busybox');
+    const script = `
+      const { acquireEngine } = await import('${import.meta.dirname}/engine.ts');
+      const { TestContainer } = await import('${import.meta.dirname}/container.ts');
+      const { engine } = await acquireEngine();
+      const { id } = await TestContainer.run(engine, { image: '${image}' });
+      process.stdout.write(id, () => process.kill(process.pid, 'SIGKILL'));`;
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, DOCKER_HOST: `unix://${engine!.socketPath}` },
+    });
+    const [id] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+    match(id, /^[0-9a-f]{64}$/);
+    equal((await engine!.client.get(`/containers/${id}/json`))['State'].Running, true);
+    const next = await acquireEngine();
+    await next.engine?.[Symbol.asyncDispose]();
+    await rejects(engine!.client.get(`/containers/${id}/json`), { status: 404 });
+  });
+
+  test('an engine that answers already is used, and left running', async () => {
+    const before = process.env['DOCKER_HOST'];
+    process.env['DOCKER_HOST'] = `unix://${engine!.socketPath}`;
+    try {
+      const there = await acquireEngine();
+      equal(there.engine?.ours, false);
+      await there.engine[Symbol.asyncDispose]();
+      ok(await engine!.client.answers());
+    } finally {
+      if (before === undefined) delete process.env['DOCKER_HOST'];
+      else process.env['DOCKER_HOST'] = before;
+    }
   });
 
   test('nginx answers a container that shares its network', async (context) => {

@@ -13,6 +13,7 @@
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -107,16 +108,8 @@ export async function startPrivateEngine(
   try {
     const state = await startKeeper(runDirectory, '--respawn', dockerdArguments);
     const client = new EngineClient(state.socketPath);
-    const shared = engineOf(runDirectory, { client, holder });
-    const engine: PrivateEngine = {
-      ...shared,
-      restart: () => restart(runDirectory),
-      async [Symbol.asyncDispose]() {
-        await shared[Symbol.asyncDispose]();
-        rmSync(runDirectory, { recursive: true, force: true });
-      },
-    };
-    return { engine };
+    const engine = engineOf(runDirectory, { client, holder });
+    return { engine: { ...engine, restart: () => restart(runDirectory) } };
   } catch (error) {
     removeHolder(runDirectory, holder);
     return { reason: `dockerd does not start: ${(error as Error).message}` };
@@ -208,12 +201,15 @@ async function startKeeper(
     ],
     {
       detached: true,
-      stdio: 'ignore',
+      stdio: ['ignore', 'ignore', 'pipe'],
       cwd: '/',
       env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
     },
   );
   keeper.unref();
+  let lastWords = '';
+  keeper.stderr.on('data', (chunk) => (lastWords += chunk));
+  (keeper.stderr as Socket).unref();
   let state: KeeperState | undefined;
   const answers = await until(startMsMax, async () => {
     if (keeper.exitCode !== null) return true;
@@ -221,9 +217,8 @@ async function startKeeper(
     return state !== undefined;
   });
   if (answers && state !== undefined) return state;
-  const log = readText(join(dataDirectory, 'dockerd.log')).trim().split('\n').at(-1);
   if (keeper.exitCode === null) keeper.kill('SIGTERM');
-  throw new Error(log ?? 'no word from it');
+  throw new Error(lastWords.trim() || 'it says nothing');
 }
 
 /** The state of an engine that answers and has a living keeper. */
