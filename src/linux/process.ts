@@ -143,7 +143,8 @@ export class HeldProcess implements Disposable {
     try {
       return act();
     } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined;
+      // EINVAL: mountinfo of a process that is half way through its exit.
+      if (isErrno(error, 'ENOENT', 'ESRCH', 'EINVAL')) return undefined;
       throw error;
     }
   }

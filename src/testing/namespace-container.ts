@@ -20,7 +20,11 @@ export interface ContainerOptions {
 
 /** Why these containers cannot be started here, or false. For `skip`. */
 export function whyNoContainers(): string | false {
-  if (process.getuid?.() !== 0) return 'needs root: run the tests with sudo';
+  const capSysAdmin = 1n << 21n;
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  if ((BigInt(`0x${effective ?? 0}`) & capSysAdmin) === 0n) {
+    return 'needs CAP_SYS_ADMIN: run the tests with sudo, or in a container with --privileged';
+  }
   if (!existsSync(busybox)) return 'needs busybox: apt-get install busybox-static';
   return false;
 }

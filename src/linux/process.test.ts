@@ -1,0 +1,92 @@
+/**
+ * Goal: a process that is held or signalled is the one that was meant, never a later bearer of its
+ * number (THREAT-MODEL, V21).
+ * Method: real children, asked for before and after their end, and under a wrong start time.
+ */
+import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { close } from './libc.ts';
+import { HeldProcess, mapOutside, parseIdMap, signalProcess } from './process.ts';
+
+function startSleeper(): ChildProcess & { readonly pid: number } {
+  const child = spawn('sleep', ['60'], { stdio: 'ignore' });
+  ok(child.pid !== undefined);
+  return child as ChildProcess & { readonly pid: number };
+}
+
+test('HeldProcess reads the process while it lives and knows when it has ended', async () => {
+  const child = startSleeper();
+  using held = HeldProcess.open(child.pid);
+  ok(held !== undefined);
+  equal(held.ended, false);
+  const namespace = held.openMountNamespace();
+  ok(namespace !== undefined);
+  equal(readlinkSync(`/proc/${child.pid}/ns/mnt`), `mnt:[${namespace.inode}]`);
+  close(namespace.fd);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  equal(held.ended, true);
+  equal(held.openRoot(), undefined);
+  equal(held.openMountNamespace(), undefined);
+  equal(held.read('mountinfo'), undefined);
+});
+
+test('HeldProcess.openSame refuses a process with another start time', () => {
+  const child = startSleeper();
+  try {
+    using held = HeldProcess.open(child.pid);
+    ok(held !== undefined);
+    const { pid, startTicks } = held;
+    using same = HeldProcess.openSame({ pid, startTicks });
+    notEqual(same, undefined);
+    equal(HeldProcess.openSame({ pid, startTicks: startTicks + 1 }), undefined);
+  } finally {
+    child.kill('SIGKILL');
+  }
+});
+
+test('signalProcess signals the process that is meant and no other', async () => {
+  const child = startSleeper();
+  using held = HeldProcess.open(child.pid);
+  ok(held !== undefined);
+  const identity = { pid: held.pid, startTicks: held.startTicks };
+  equal(signalProcess({ ...identity, startTicks: identity.startTicks + 1 }, 'SIGKILL'), false);
+  equal(child.signalCode, null);
+  const exited = once(child, 'exit');
+  equal(signalProcess(identity, 'SIGUSR1'), true);
+  const [, signal] = await exited;
+  equal(signal, 'SIGUSR1');
+  equal(signalProcess(identity, 'SIGUSR1'), false);
+});
+
+test('HeldProcess leaves no descriptor behind', async () => {
+  const count = (): number => readdirSync('/proc/self/fd').length;
+  const child = startSleeper();
+  const before = count();
+  for (let round = 0; round < 200; round += 1) {
+    using held = HeldProcess.open(child.pid);
+    equal(HeldProcess.openSame({ pid: child.pid, startTicks: 1 }), undefined);
+    held?.read('cgroup');
+    held?.outsideId('uid', 0);
+  }
+  equal(count(), before);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+});
+
+test('mapOutside finds an id in the range that holds it', () => {
+  const ranges = parseIdMap('         0       1000          1\n         1     100000      65536\n');
+  deepEqual(
+    [0, 1, 33, 65536, 65537].map((id) => mapOutside(ranges, id)),
+    [1000, 100000, 100032, 165535, undefined],
+  );
+  fc.assert(
+    fc.property(fc.nat(65535), (id) => {
+      equal(mapOutside(ranges, id + 1), 100000 + id);
+    }),
+  );
+});
