@@ -26,6 +26,8 @@ export const limits = {
   applyBodyBytesMax: 4 * 1024 * 1024,
   jsonDepthMax: 32,
   jsonKeysMax: 10_000,
+  /** Members and list items of one applied document: 20,000 groups and grants of a dozen members. */
+  applyJsonNodesMax: 300_000,
   /** One message on the node stream: a set at its largest plus its envelope. */
   streamFrameBytesMax: 2 * 1024 * 1024,
   /** Containers on one node; Kubernetes stops at 110 by default, dense Docker hosts at several hundred. */
