@@ -24,6 +24,8 @@ const src = import.meta.dirname;
 const root = dirname(src);
 const lineCharsMax = 110;
 const fileLinesMax = 500;
+/** One row per fault: a table is read by looking up, and is as long as it is. */
+const longTables = ['base/fault-table.ts'];
 const bannedNames = /(^|\/)(utils?|helpers?|common|misc|index|shared)(\.|\/)/;
 const isTest = (path: string): boolean =>
   /\.(test|suite)\.ts$/.test(path) || path.startsWith('testing/');
@@ -113,7 +115,8 @@ function breaches(source: Source): string[] {
 function shapes(source: Source): string[] {
   const lines = source.text.split('\n');
   const found: string[] = [];
-  if (lines.length > fileLinesMax) found.push(`${source.path}: ${lines.length} lines`);
+  if (lines.length > fileLinesMax && !longTables.includes(source.path))
+    found.push(`${source.path}: ${lines.length} lines`);
   if (bannedNames.test(source.path)) found.push(`${source.path}: a name that says nothing`);
   lines.forEach((line, index) => {
     if (line.length > lineCharsMax && !/https?:|^ *\/\/|'.{60,}'|`.{60,}`|\/.{50,}\//.test(line)) {
