@@ -28,6 +28,12 @@ export const faults = {
     retry: 'later',
     hint: 'What the container engine says does not fit what the kernel shows. If it lasts, look at that engine.',
   },
+  'audit.rollback-suspected': {
+    status: 503,
+    exit: 1,
+    retry: 'after-change',
+    hint: 'Somebody remembers a newer audit log than this one. Find out whether an old store was put back; `coffer system accept-rollback` goes on from here.',
+  },
   'auth.required': {
     status: 401,
     exit: 5,
@@ -52,11 +58,35 @@ export const faults = {
     retry: 'never',
     hint: 'A stored record is not what this gateway wrote. Look for tampering, or restore a backup.',
   },
+  'barrier.empty': {
+    status: 409,
+    exit: 1,
+    retry: 'after-change',
+    hint: 'There is no installation in this storage yet. Make one with `coffer init`.',
+  },
+  'barrier.fenced': {
+    status: 503,
+    exit: 7,
+    retry: 'later',
+    hint: 'Another gateway has written to this storage. This one has sealed itself; unseal it if it should go on.',
+  },
+  'barrier.initialised': {
+    status: 409,
+    exit: 6,
+    retry: 'never',
+    hint: 'This storage holds an installation already. Unseal it, or choose another place.',
+  },
   'barrier.sealed': {
     status: 503,
     exit: 8,
     retry: 'later',
     hint: 'An operator must unseal this gateway: `coffer operator unseal`.',
+  },
+  'barrier.tampered': {
+    status: 500,
+    exit: 1,
+    retry: 'never',
+    hint: 'The storage is not as it was committed. Restore a backup, and find out who can write to it.',
   },
   'enforcer.not-joined': {
     status: 409,
@@ -81,6 +111,12 @@ export const faults = {
     exit: 1,
     retry: 'never',
     hint: 'This is a defect of Cofferdam. Look up the request id in the gateway log and report it.',
+  },
+  'gateway.busy': {
+    status: 503,
+    exit: 7,
+    retry: 'later',
+    hint: 'More is being written than can be made durable. Try again in a moment.',
   },
   'gateway.impostor': {
     status: 502,

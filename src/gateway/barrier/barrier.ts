@@ -12,15 +12,47 @@
  *   - Freshness of the whole: whoever controls the disk can put back an older disk. The audit's
  *     witnesses notice that.
  *   - Sizes. Lengths are rounded up, not hidden.
+ *
+ * Layout: docs/FORMATS.md#envelope. Vectors: vectors/envelope.json.
  */
+import { createHmac } from 'node:crypto';
+import { assert, defined } from '../../base/assert.ts';
+import { joinPrefixed, wipe } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { Log } from '../../base/log.ts';
+import { Fault } from '../../base/fault.ts';
+import { errorFields, type Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import { AeadKey } from '../../crypto/aead.ts';
+import { makeId } from '../../model/id.ts';
 import type { Physical } from '../physical/physical.ts';
-import type { Feed } from './feed.ts';
-import type { Projection, RecordExpectation, RecordKind, RecordWrite, View } from './record.ts';
+import {
+  createSeal,
+  createUnsealer,
+  rootKeyBytes,
+  type SealContext,
+  type SealKind,
+  type SealRecord,
+  type SealRequest,
+  type SealWeakening,
+  sealWeakenings,
+  type Unsealer,
+} from '../seal/seal.ts';
+import { StateDigest } from './digest.ts';
+import { type Feed, Feeds } from './feed.ts';
+import { type KeyFacts, Keyring } from './keyring.ts';
+import { makeKeyringRow, openKeyringRow, parseKeyringRow } from './keyring-row.ts';
+import { type LoadProgress, loadStore } from './load.ts';
+import type { Maintenance } from './maintenance.ts';
+import { type Flight, listRecords, type ReadContext, readRecord } from './reading.ts';
+import type { Projection, RecordExpectation, RecordKind, View } from './record.ts';
+import { RewrapWalk, rowsToRewrap } from './rewrap.ts';
+import { RowIndex } from './row-index.ts';
+import { type BarrierBatch, isIndexed, keyringKey, type Prepared, Store } from './store.ts';
 
 export type { Feed, FeedStep } from './feed.ts';
+export type { KeyFacts } from './keyring.ts';
+export type { LoadProgress } from './load.ts';
+export type { Maintenance } from './maintenance.ts';
 export type {
   Change,
   Projection,
@@ -30,6 +62,7 @@ export type {
   StoredRecord,
   View,
 } from './record.ts';
+export type { BarrierBatch } from './store.ts';
 
 export interface BarrierOptions {
   readonly physical: Physical;
@@ -38,34 +71,400 @@ export interface BarrierOptions {
   readonly log: Log;
   /** Every projection of every room. Several may follow one kind. */
   readonly projections: readonly Projection[];
+  /** What the seal may use: where the key file and the data are. */
+  readonly seal: Omit<SealContext, 'random'>;
 }
 
 /** empty: no keyring in this storage yet; `initialise` makes one. */
-export type BarrierState = 'unknown' | 'empty' | 'sealed' | 'loading' | 'ready';
+export type BarrierState = 'empty' | 'sealed' | 'loading' | 'ready';
 
-/** What goes into one revision. Only `audit` makes these. */
-export interface BarrierBatch {
-  readonly writes: readonly RecordWrite[];
-  readonly expectations: readonly RecordExpectation[];
-  /** Kept beside the head, sealed; read back as `trailer`. */
-  readonly trailer: Uint8Array;
-  readonly maintenance?: Maintenance;
+export interface SealStatus {
+  readonly sealed: boolean;
+  readonly kind: SealKind | undefined;
+  readonly asks: Unsealer['asks'];
+  readonly sharesGiven: number;
+  readonly sharesNeeded: number;
 }
 
-/** Rows that the barrier itself rewrites: opaque to who carries them out. */
-export interface Maintenance {
-  readonly action: 'system.rotate-root-key' | 'system.rewrap' | 'system.drop-root-key';
-  /** For the audit entry. */
-  readonly detail: Readonly<Record<string, string>>;
+/** Under what the keyring is sealed. */
+interface SealedUnder {
+  readonly record: SealRecord;
+  readonly key: AeadKey;
 }
 
-export interface Barrier {
-  readonly state: BarrierState;
+/** What stops being true when the gateway is sealed. */
+interface Open {
+  readonly store: Store;
+  readonly seal: SealedUnder;
+}
+
+export class Barrier {
+  readonly #options: BarrierOptions;
+  readonly #feeds = new Feeds();
+  #unsealer: Unsealer | undefined;
+  #loading = false;
+  #open: Open | undefined;
+  /** Grows with every unsealing: whoever derived something from an earlier one derives it again. */
+  #generation = 0;
+  #flight: Flight = { number: 0, landed: undefined };
+  /** What a failed commit may have left in storage; `reopen` finds out. */
+  #doubt: { readonly prepared: Prepared; readonly error: unknown } | undefined;
+  #walk: RewrapWalk | undefined;
+
+  private constructor(options: BarrierOptions) {
+    this.#options = options;
+  }
+
+  /** Looks at the storage: `empty` or `sealed`. @throws Fault `seal.corrupt`, `seal.key-file` */
+  static async open(options: BarrierOptions): Promise<Barrier> {
+    const barrier = new Barrier(options);
+    await barrier.#prepareUnsealer();
+    return barrier;
+  }
+
+  get state(): BarrierState {
+    if (this.#open) return 'ready';
+    if (this.#loading) return 'loading';
+    return this.#unsealer ? 'sealed' : 'empty';
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** @throws Fault `barrier.sealed` */
-  view(kind: RecordKind): View;
-  feed(): Feed;
-  /** Which of these are not so now. */
-  failing(expectations: readonly RecordExpectation[]): readonly RecordExpectation[];
-  /** Durable and projected when it resolves. One at a time. */
-  commit(batch: BarrierBatch): Promise<{ readonly revision: number }>;
+  get installation(): string {
+    return this.#store().keyring.installation;
+  }
+
+  /** @throws Fault `barrier.sealed` */
+  get revision(): number {
+    return this.#store().revision;
+  }
+
+  /** What the last commit gave as its trailer; empty in a new store. @throws Fault `barrier.sealed` */
+  get trailer(): Uint8Array {
+    return this.#store().trailer;
+  }
+
+  get sealStatus(): SealStatus {
+    const progress = this.#unsealer?.progress() ?? { given: 0, needed: 0 };
+    return {
+      sealed: this.#open === undefined,
+      kind: this.#unsealer?.kind,
+      asks: this.#unsealer?.asks ?? 'nothing',
+      sharesGiven: this.#open ? 0 : progress.given,
+      sharesNeeded: this.#open ? 0 : progress.needed,
+    };
+  }
+
+  /** @throws Fault `barrier.sealed` */
+  get keys(): readonly KeyFacts[] {
+    return this.#store().keyring.keys;
+  }
+
+  /** The root key that new rows are under, and how many rows are not under it yet. */
+  rewrapStatus(): { readonly keyNumber: number; readonly remaining: number } {
+    const store = this.#store();
+    return { keyNumber: store.keyring.active('root'), remaining: rowsToRewrap(store) };
+  }
+
+  /** @throws Fault `barrier.sealed` */
+  sealWeakenings(): Promise<readonly SealWeakening[]> {
+    return sealWeakenings(this.#opened().seal.record, this.#sealContext());
+  }
+
+  /**
+   * Makes a new installation in an empty storage and leaves it unsealed.
+   *
+   * @returns For shares: one text per keeper, to be shown once and wiped.
+   * @throws Fault `barrier.initialised` if there is one already; what `createSeal` throws; `storage.*`
+   */
+  async initialise(request: SealRequest): Promise<{ readonly shares: readonly Buffer[] }> {
+    const { physical, clock, random } = this.#options;
+    if (this.state !== 'empty') throw new Fault('barrier.initialised');
+    if ((await physical.revision()) !== 0) throw new Fault('barrier.tampered', { what: 'keyring' });
+    this.#loading = true;
+    try {
+      const keyring = Keyring.create(makeId('installation', this.#options), clock.wallMs(), random);
+      const { seal, row, shares } = await this.#sealUnder(request, keyring);
+      const [digest, trailer] = [new StateDigest(), Buffer.alloc(0)];
+      const index = new RowIndex(random);
+      const store = new Store({ keyring, random, index, digest, revision: 0, trailer });
+      const prepared = store.prepare({ writes: [], expectations: [], trailer });
+      const { revision, writes, expectations } = prepared.physical;
+      const batch = {
+        revision,
+        writes: [...writes, { key: keyringKey, bytes: row }],
+        expectations,
+      };
+      const outcome = await physical.commit(batch);
+      if (outcome.kind !== 'committed') throw new Fault('barrier.initialised');
+      store.apply(prepared);
+      await this.#prepareUnsealer();
+      this.#enter({ store, seal });
+      return { shares };
+    } finally {
+      this.#loading = false;
+    }
+  }
+
+  /**
+   * Supplies a passphrase, one share, or nothing, and once it is enough loads the store.
+   *
+   * @throws what `Unsealer.supply` throws; Fault `barrier.tampered`, `barrier.corrupt`, `seal.corrupt`:
+   *   then it stays sealed.
+   */
+  async unseal(
+    material: Uint8Array,
+    onProgress?: (progress: LoadProgress) => void,
+  ): Promise<SealStatus> {
+    if (this.state === 'ready') return this.sealStatus;
+    if (this.#loading) throw new Fault('seal.busy');
+    const unsealer = this.#unsealer;
+    if (unsealer === undefined) throw new Fault('barrier.empty');
+    const outcome = await unsealer.supply(material);
+    if (outcome.kind === 'waiting') return this.sealStatus;
+    const key = AeadKey.fromBytes(outcome.rootKey);
+    wipe(outcome.rootKey);
+    if (this.#loading) throw new Fault('seal.busy');
+    this.#loading = true;
+    try {
+      await this.#load(key, onProgress);
+    } finally {
+      this.#loading = false;
+    }
+    return this.sealStatus;
+  }
+
+  /** Forgets every key and everything projected. A commit that is on its way lands first. */
+  async seal(): Promise<void> {
+    await this.#flight.landed;
+    this.#leave();
+    await this.#prepareUnsealer();
+  }
+
+  /** @throws Fault `barrier.sealed` from its calls, not from here. */
+  view(kind: RecordKind): View {
+    const context = this.#readContext();
+    return {
+      kind,
+      get: (id) => readRecord(context, kind, id),
+      list: (options) => listRecords(context, kind, options),
+      put: (id, bytes) => ({ kind, id, bytes }),
+      remove: (id) => ({ kind, id, bytes: undefined }),
+      expect: (id, revision) => ({ kind, id, revision }),
+      nameId: (...parts) =>
+        createHmac('sha256', this.#store().keyring.nameKey)
+          .update(joinPrefixed([kind, ...parts]))
+          .digest('hex')
+          .slice(0, 40),
+    };
+  }
+
+  /** Changes of all kinds but `audit`, from now on. */
+  feed(): Feed {
+    return this.#feeds.open();
+  }
+
+  /** Which of these are not so now. @throws Fault `barrier.sealed` */
+  failing(expectations: readonly RecordExpectation[]): readonly RecordExpectation[] {
+    return this.#store().failing(expectations);
+  }
+
+  /**
+   * Seals and writes the batch. It is durable and projected when this resolves. One call at a time.
+   *
+   * @throws Fault `request.conflict`: an expectation fails; nothing happened.
+   * @throws Fault `storage.full`, `storage.failed`: nothing is visible, and `reopen` comes next.
+   * @throws Fault `barrier.fenced`: another gateway has written here. This one is sealed.
+   */
+  async commit(batch: BarrierBatch): Promise<{ readonly revision: number }> {
+    assert(this.#flight.landed === undefined, 'one commit at a time');
+    const store = this.#store();
+    if (this.#doubt) throw this.#doubt.error;
+    const prepared = store.prepare(batch);
+    const { promise: landed, resolve: land } = Promise.withResolvers<void>();
+    this.#flight = { number: this.#flight.number + 1, landed };
+    try {
+      const outcome = await this.#options.physical.commit(prepared.physical);
+      if (outcome.kind === 'committed') this.#takeOver(store, prepared);
+      else this.#leave();
+      if (outcome.kind !== 'committed') throw new Fault('barrier.fenced');
+      return { revision: prepared.physical.revision };
+    } catch (error) {
+      if (this.#open?.store === store && store.revision < prepared.physical.revision) {
+        this.#doubt = { prepared, error };
+      }
+      throw error;
+    } finally {
+      this.#flight = { ...this.#flight, landed: undefined };
+      land();
+    }
+  }
+
+  /**
+   * After a failed commit: opens the storage anew and finds out what became of the batch.
+   *
+   * @throws Fault `storage.*` if it still cannot be opened: try again later.
+   * @throws Fault `barrier.tampered` if the storage is at a revision that nobody here wrote.
+   */
+  async reopen(): Promise<'absent' | 'committed'> {
+    const { physical } = this.#options;
+    const store = this.#store();
+    await physical.reopen();
+    const revision = await physical.revision();
+    const doubt = this.#doubt;
+    if (revision === doubt?.prepared.physical.revision) {
+      this.#doubt = undefined;
+      this.#takeOver(store, doubt.prepared);
+      return 'committed';
+    }
+    if (revision !== store.revision) throw new Fault('barrier.tampered', { what: 'revision' });
+    this.#doubt = undefined;
+    return 'absent';
+  }
+
+  /** A new active root key: in force once the maintenance is committed. @throws Fault `barrier.sealed` */
+  rotateRootKey(): Maintenance {
+    const { store, seal } = this.#opened();
+    const { clock, random } = this.#options;
+    const from = store.keyring;
+    const to = from.rotate(clock.wallMs(), random);
+    this.#walk = undefined;
+    const detail = { from: String(from.active('root')), to: String(to.active('root')) };
+    const row = makeKeyringRow(to, { ...seal, random });
+    return { action: 'system.rotate-root-key', detail, rewraps: [], keyring: { from, to, row } };
+  }
+
+  /**
+   * The next step towards having everything under the active root key: some rows, then the end of the
+   * old keys; `undefined` when there is nothing left to do. Resumable at any time.
+   *
+   * @throws Fault `barrier.sealed`, `barrier.corrupt`
+   */
+  async rewrapStep(): Promise<Maintenance | undefined> {
+    const { store, seal } = this.#opened();
+    const { physical, clock, random } = this.#options;
+    const old = store.keyring.deactivatedRoots;
+    if (old.length === 0) return undefined;
+    const keyNumber = String(store.keyring.active('root'));
+    if (rowsToRewrap(store) > 0) {
+      const walk = this.#walk ?? new RewrapWalk(physical, clock);
+      this.#walk = walk;
+      const rewraps = await walk.step(store);
+      if (rewraps.length === 0) this.#walk = undefined;
+      const detail = { key: keyNumber, rows: String(rewraps.length) };
+      return { action: 'system.rewrap', detail, rewraps };
+    }
+    const from = store.keyring;
+    const to = from.destroy(old, clock.wallMs());
+    const row = makeKeyringRow(to, { ...seal, random });
+    const detail = { key: keyNumber, destroyed: old.join(' ') };
+    return { action: 'system.destroy-root-key', detail, rewraps: [], keyring: { from, to, row } };
+  }
+
+  /** Pushes what was overwritten out of the storage, as far as it can. */
+  purge(): Promise<void> {
+    return this.#options.physical.purge();
+  }
+
+  #readContext(): ReadContext {
+    return {
+      physical: this.#options.physical,
+      store: () => this.#store(),
+      flight: () => this.#flight,
+    };
+  }
+
+  #sealContext(): SealContext {
+    return { ...this.#options.seal, random: this.#options.random };
+  }
+
+  #opened(): Open {
+    if (this.#open === undefined) throw new Fault('barrier.sealed');
+    return this.#open;
+  }
+
+  #store(): Store {
+    return this.#opened().store;
+  }
+
+  async #prepareUnsealer(): Promise<void> {
+    const row = await this.#options.physical.get(keyringKey);
+    this.#unsealer?.reset();
+    if (row === undefined) return;
+    this.#unsealer = createUnsealer(parseKeyringRow(row.bytes).record, this.#sealContext());
+  }
+
+  async #sealUnder(
+    request: SealRequest,
+    keyring: Keyring,
+  ): Promise<{ seal: SealedUnder; row: Buffer; shares: readonly Buffer[] }> {
+    const { random } = this.#options;
+    const raw = random.bytes(rootKeyBytes);
+    try {
+      const { record, shares } = await createSeal(request, raw, this.#sealContext());
+      const seal = { record, key: AeadKey.fromBytes(raw) };
+      return { seal, row: makeKeyringRow(keyring, { ...seal, random }), shares };
+    } finally {
+      wipe(raw);
+    }
+  }
+
+  async #load(key: AeadKey, onProgress?: (progress: LoadProgress) => void): Promise<void> {
+    const { physical, projections, clock, log } = this.#options;
+    const startedMs = clock.monotonicMs();
+    const stored = defined(await physical.get(keyringKey), 'what was sealed has a keyring');
+    const row = parseKeyringRow(stored.bytes);
+    for (const projection of projections) projection.reset();
+    try {
+      const keyring = openKeyringRow(row, key);
+      const store = await loadStore(keyring, { ...this.#options, onProgress });
+      this.#enter({ store, seal: { record: row.record, key } });
+    } catch (error) {
+      for (const projection of projections) projection.reset();
+      log.error('barrier.unseal-failed', errorFields(error));
+      throw error;
+    }
+    // What a rewrap that was cut short left in journals.
+    await physical.purge();
+    const ms = Math.round(clock.monotonicMs() - startedMs);
+    log.info('barrier.unsealed', { revision: this.revision, rows: this.#store().index.size, ms });
+  }
+
+  #enter(open: Open): void {
+    this.#open = open;
+    this.#generation += 1;
+    this.#feeds.lose();
+  }
+
+  #leave(): void {
+    this.#open = undefined;
+    this.#doubt = undefined;
+    this.#walk = undefined;
+    for (const projection of this.#options.projections) projection.reset();
+    this.#feeds.lose();
+  }
+
+  /** The batch is durable: what is in memory follows. A projection that fails seals the gateway. */
+  #takeOver(store: Store, prepared: Prepared): void {
+    store.apply(prepared);
+    const { revision } = prepared.physical;
+    const writes = prepared.batch.writes.filter((write) => isIndexed(write.kind));
+    try {
+      for (const { kind, id, bytes } of writes) {
+        for (const projection of this.#options.projections) {
+          if (projection.kind === kind) projection.apply({ id, revision, bytes });
+        }
+      }
+    } catch (error) {
+      this.#options.log.error('barrier.projection-failed', errorFields(error));
+      this.#leave();
+      throw error;
+    }
+    this.#feeds.publish(
+      writes.map(({ kind, id, bytes }) => ({ kind, id, revision, removed: bytes === undefined })),
+    );
+  }
 }
