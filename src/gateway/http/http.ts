@@ -2,8 +2,8 @@
  * The HTTPS listener for people, CI and the console: the operations table over HTTP/1.1.
  *
  * Promises
- *   - Every operation of the table, and nothing else but `/livez`, `/readyz`, `/healthz` and
- *     `/metrics`, can be reached. There is no plain-text listener.
+ *   - Every operation of the table, and nothing else but `/livez`, `/readyz`, `/healthz`, `/metrics`
+ *     and `/openapi.json`, can be reached. There is no plain-text listener.
  *   - Limits come before parsing, parsing of the path before authentication, authentication before
  *     the body. Every refusal is a problem document; no refusal shows anything of the request.
  *   - A value is read into a buffer of its own and never becomes text. What is answered is checked

@@ -1,12 +1,13 @@
 /**
  * The paths beside the table: is it alive, is it ready, what does it count, what does it offer.
  *
- * Promises: they change nothing; `/livez`, `/readyz` and `/healthz` tell strangers
+ * Promises: they change nothing; `/livez`, `/readyz`, `/healthz` and `/openapi.json` tell strangers
  * nothing but yes, no, the names of checks that fail, and what is published anyway. `/metrics` wants a token.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Fault } from '../../base/fault.ts';
 import type { HttpOptions } from './http.ts';
+import { openApiText } from './openapi.ts';
 import { sendJson, sendText } from './reply.ts';
 import { bearerOf } from './request-headers.ts';
 import type { Target } from './router.ts';
@@ -18,7 +19,7 @@ interface ProbeExchange {
 }
 
 const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
-export const probePaths = ['/livez', '/readyz', '/healthz', '/metrics'] as const;
+export const probePaths = ['/livez', '/readyz', '/healthz', '/metrics', '/openapi.json'] as const;
 
 /** @returns whether the path was one of these. @throws Fault `request.method`, `auth.required` */
 export async function answerProbe(
@@ -46,6 +47,9 @@ export async function answerProbe(
     case '/metrics':
       await options.authenticate(bearerOf(request.headers), source);
       sendText(response, { status: 200, type: metricsType, text: options.metrics.text() });
+      break;
+    case '/openapi.json':
+      sendText(response, { status: 200, type: 'application/json', text: openApiText() });
   }
   return true;
 }

@@ -1,0 +1,94 @@
+/**
+ * Goal: the published document says what the gateway does, and no operation can give a value away.
+ * Method: compare the committed document with the table's, walk every reference and every output.
+ * `COFFER_UPDATE=1` writes docs/openapi.json anew.
+ */
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { faults } from '../../base/fault-table.ts';
+import { isPlainObject } from '../../base/schema.ts';
+import { operationNamed, operationNames } from '../../protocol/operations.ts';
+import { openApiDocument } from './openapi.ts';
+import { probePaths } from './probes.ts';
+
+type Json = Record<string, unknown>;
+
+const file = join(import.meta.dirname, '../../../docs/openapi.json');
+const document = JSON.parse(JSON.stringify(openApiDocument())) as Json;
+
+/** Every object in a document, with its place. */
+function* nodesOf(
+  value: unknown,
+  place = '#',
+): Generator<{ readonly place: string; readonly node: Json }> {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) yield* nodesOf(item, `${place}/${index}`);
+  } else if (isPlainObject(value)) {
+    yield { place, node: value };
+    for (const [key, item] of Object.entries(value)) yield* nodesOf(item, `${place}/${key}`);
+  }
+}
+
+function at(reference: string): unknown {
+  return reference
+    .slice(2)
+    .split('/')
+    .reduce<unknown>((node, key) => (node as Json | undefined)?.[key], document);
+}
+
+test('docs/openapi.json is what the table says', () => {
+  if (process.env['COFFER_UPDATE'] === '1') {
+    writeFileSync(file, `${JSON.stringify(document, undefined, 2)}\n`);
+  }
+  const committed = JSON.parse(readFileSync(file, 'utf8')) as unknown;
+  deepEqual(committed, document, 'run this test with COFFER_UPDATE=1 and look at the difference');
+});
+
+test('the document has every operation, with an example and its refusals, and every reference leads somewhere', () => {
+  const found = [...nodesOf(document['paths'])].filter(({ node }) => 'operationId' in node);
+  equal(found.length, operationNames.length + probePaths.length - 1);
+  for (const { place, node } of found) {
+    ok(isPlainObject(node['responses']) && 'default' in node['responses'], place);
+    ok(typeof node['summary'] === 'string' && node['summary'].length > 8, place);
+  }
+  for (const name of operationNames) {
+    const { path, method, reply } = operationNamed(name);
+    const operation = ((document['paths'] as Json)[path] as Json)[method.toLowerCase()] as Json;
+    equal(operation['operationId'], name);
+    for (const status of ['200', '400', '404', '429', '500', '503']) {
+      ok(status in (operation['responses'] as Json), `${name} ${status}`);
+    }
+    const answers = [...nodesOf((operation['responses'] as Json)['200'])];
+    ok(
+      reply === 'file' || answers.some(({ node }) => 'example' in node),
+      `${name} shows an answer`,
+    );
+  }
+  for (const { place, node } of nodesOf(document)) {
+    const reference = node['$ref'];
+    if (reference !== undefined)
+      ok(at(reference as string) !== undefined, `${place}: ${reference}`);
+  }
+});
+
+test('every status that a refused request can have is explained', () => {
+  const explained = Object.keys((document['components'] as Json)['responses'] as Json);
+  const own = Object.entries(faults).filter(([code]) =>
+    /^(request|auth|rate|policy|limit)\./.test(code),
+  );
+  for (const [code, { status }] of own) ok(explained.includes(`Problem${status}`), code);
+});
+
+test('no output has a member that could hold a value', () => {
+  const holdsValue = (json: unknown): string[] =>
+    [...nodesOf(json)].flatMap(({ place, node }) =>
+      Object.keys(isPlainObject(node['properties']) ? node['properties'] : {})
+        .filter((member) => /value|plaintext|password|payload|secretData/i.test(member))
+        .map((member) => `${place} ${member}`),
+    );
+  equal(holdsValue({ properties: { items: { properties: { valueBase64: {} } } } }).length, 1);
+  for (const name of operationNames)
+    deepEqual(holdsValue(operationNamed(name).output.json), [], name);
+});
