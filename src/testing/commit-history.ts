@@ -9,7 +9,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
 import type { Physical, PhysicalBatch, RowWrite } from '../gateway/physical/physical.ts';
 
-const slots = 48;
+const slots = 1024;
 /** Revisions after which what a batch added is deleted again. */
 const keptRevisions = 40;
 

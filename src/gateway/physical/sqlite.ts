@@ -14,12 +14,14 @@
  * Calls run on the calling thread: a commit is one fsync of the journal.
  */
 import { constants, closeSync, existsSync, openSync, rmSync, type Stats, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { assert, defined } from '../../base/assert.ts';
 import { Fault, isFault } from '../../base/fault.ts';
+import type { FaultCode } from '../../base/fault-table.ts';
 import { assertBatch, isPhysicalKey, keyRange } from './key-range.ts';
 import type {
   CommitOutcome,
@@ -52,8 +54,10 @@ export interface SqliteOptions {
 const pageBytes = 4096;
 /** Of a frame of the journal, before its page. */
 const frameHeaderBytes = 24;
-/** Pages copied per turn of a backup; each turn holds the loop for well under a millisecond. */
-const backupPagesPerStep = 256;
+/** Pages copied per turn of a backup; each turn holds commits up for well under a millisecond. */
+const backupPagesPerStep = 128;
+/** Pages of a backup (32 MiB) after which they are sent to the disk, while copying goes on. */
+const backupPagesPerSync = 8192;
 
 /** A table with rowid: batches of small rows commit about twice as fast as without (bench). */
 const schema = `
@@ -188,14 +192,14 @@ export class SqlitePhysical implements Physical {
   }
 
   async #backup(path: string): Promise<{ readonly revision: number; readonly bytes: number }> {
-    const place = inPlaceOf(path, () => safePlace(path));
-    if (existsSync(place)) throw new Fault('backup.exists', { path });
     const { database } = this.#open();
     try {
+      const place = safePlace(path);
+      if (existsSync(place)) throw new Fault('backup.exists', { path });
       const workshop = makeWorkshop(place);
       try {
         const copy = makeEmptyFile(workshop);
-        await backup(database, copy, { rate: backupPagesPerStep });
+        await copyDatabase(database, copy);
         const revision = await verifyElsewhere(copy);
         const { size: bytes } = statSync(copy);
         if (!publish(copy, place)) throw new Fault('backup.exists', { path });
@@ -392,12 +396,44 @@ function repeated(fault: Fault): Fault {
   return new Fault(fault.code, fault.detail, { cause: fault });
 }
 
+const speakForThemselves: ReadonlySet<FaultCode> = new Set([
+  'backup.exists',
+  'storage.full',
+  'storage.unsafe',
+]);
+
 function backupFault(error: unknown, path: string): unknown {
   const fault = storageFault(error, path);
-  if (!isFault(fault) || fault.code === 'backup.exists' || fault.code === 'storage.full') {
-    return fault;
-  }
+  if (!isFault(fault) || speakForThemselves.has(fault.code)) return fault;
   return new Fault('backup.failed', { path, reason: fault.code }, { cause: error });
+}
+
+/**
+ * Copies a database beside commits. SQLite holds commits up while it syncs the finished copy; sending
+ * most of it to the disk on the way keeps that short.
+ */
+async function copyDatabase(database: DatabaseSync, copy: string): Promise<void> {
+  const file = await open(copy, 'r+');
+  let syncing: Promise<void> | undefined;
+  let syncedAt = 0;
+  try {
+    await backup(database, copy, {
+      rate: backupPagesPerStep,
+      progress({ totalPages, remainingPages }) {
+        const copied = totalPages - remainingPages;
+        if (syncing !== undefined || copied - syncedAt < backupPagesPerSync) return;
+        syncedAt = copied;
+        // Only to be early: whether the copy is durable is decided by SQLite's own sync at its end.
+        const ended = (): void => {
+          syncing = undefined;
+        };
+        syncing = file.datasync().then(ended, ended);
+      },
+    });
+  } finally {
+    await syncing;
+    await file.close();
+  }
 }
 
 /** Verifies a copy in another thread, because reading all of it would hold up requests. */
