@@ -1,0 +1,289 @@
+/**
+ * The enforcer: one per node. Attests what runs, holds what the gateway assigns, and lets it go in
+ * time. The only wiring of its rooms.
+ */
+import { readFileSync } from 'node:fs';
+import type { Clock } from '../base/clock.ts';
+import { Fault, isFault } from '../base/fault.ts';
+import { errorFields, type Log } from '../base/log.ts';
+import type { Random } from '../base/random.ts';
+import { noteSigner } from '../crypto/note.ts';
+import { signalProcess } from '../linux/process.ts';
+import type { SignalName } from '../model/grant.ts';
+import type { WorkloadFacts } from '../model/workload.ts';
+import type { Link } from '../wire/link.ts';
+import { type Attestor, createAttestor } from './attest/attest.ts';
+import type { EnforcerConfig } from './config.ts';
+import { Holdings } from './holdings.ts';
+import { openMounts } from './mount/mount.ts';
+import type { RememberedState } from './remembered.ts';
+import { RememberedFile } from './remembered-file.ts';
+import {
+  createRuntime,
+  type Runtime,
+  type RuntimeContainer,
+  type RuntimeEvent,
+} from './runtime/runtime.ts';
+import { Session } from './session.ts';
+import {
+  type Credentials,
+  joinGateway,
+  keepConnected,
+  loadCredentials,
+  openStateDirectory,
+  renewalDueMs,
+  renewalRequest,
+  saveCertificate,
+} from './uplink/uplink.ts';
+import { startWatchdog } from './watchdog-process.ts';
+import { Witness } from './witness.ts';
+import { loadWitnessMemory, saveWitnessMemory } from './witness-file.ts';
+
+export interface EnforcerContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly version: string;
+  /** Ends the enforcer; what is in place stays for its successor. */
+  readonly signal: AbortSignal;
+}
+
+const syncWithinMs = 10_000;
+const lookEveryMs = 15_000;
+const attestTries = 3;
+
+export async function runEnforcer(config: EnforcerConfig, context: EnforcerContext): Promise<void> {
+  openStateDirectory(config.stateDirectory);
+  let credentials = loadCredentials(config.stateDirectory);
+  if (!credentials || config.joinToken !== undefined) credentials = await join(config, context);
+  const file = new RememberedFile({ directory: config.runDirectory, ...context });
+  const remembered = file.load();
+  await using watchdog = config.watchdog ? startWatchdog(config, context) : undefined;
+  const node = new Node(config, context, credentials, { file, remembered });
+  try {
+    context.log.info('enforcer.started', { node: credentials.node, watchdog: watchdog?.pid });
+    await node.run();
+  } finally {
+    await node.close();
+  }
+}
+
+async function join(config: EnforcerConfig, context: EnforcerContext): Promise<Credentials> {
+  const known = loadCredentials(config.stateDirectory);
+  if (config.joinToken === undefined) throw new Fault('enforcer.not-joined');
+  try {
+    const { stateDirectory, joinToken: token } = config;
+    const joined = await joinGateway({ ...context, stateDirectory, token });
+    saveWitnessMemory(stateDirectory, undefined);
+    context.log.info('enforcer.joined', { node: joined.node });
+    return joined;
+  } catch (error) {
+    // A restart with the token it joined with long ago, still in its arguments, is no failure.
+    if (known && isFault(error)) {
+      context.log.warn('enforcer.token-not-used', errorFields(error));
+      return known;
+    }
+    throw error;
+  }
+}
+
+interface NodeState {
+  readonly file: RememberedFile;
+  readonly remembered: RememberedState | undefined;
+}
+
+/** Everything that lives as long as this process. */
+class Node {
+  readonly #config: EnforcerConfig;
+  readonly #context: EnforcerContext;
+  readonly #remembered: RememberedState | undefined;
+  readonly #file: RememberedFile;
+  readonly #runtime: Runtime;
+  readonly #attestor: Attestor;
+  readonly #mounts;
+  readonly #holdings: Holdings;
+  readonly #witness: Witness;
+  /** Container id to the workload that it is now. */
+  readonly #running = new Map<string, Promise<WorkloadFacts | undefined>>();
+  #credentials: Credentials;
+  #session: Session | undefined;
+
+  constructor(
+    config: EnforcerConfig,
+    context: EnforcerContext,
+    credentials: Credentials,
+    state: NodeState,
+  ) {
+    this.#config = config;
+    this.#context = context;
+    this.#credentials = credentials;
+    this.#file = state.file;
+    this.#remembered = state.remembered;
+    this.#runtime = createRuntime(config.runtime, context);
+    this.#attestor = createAttestor({ runtime: this.#runtime, node: credentials.node });
+    const { targetPrefixes } = config;
+    this.#mounts = openMounts({ ...context, ...(targetPrefixes ? { targetPrefixes } : {}) });
+    this.#holdings = new Holdings({
+      ...context,
+      mounts: this.#mounts,
+      signal: (workload, name) => this.#signal(workload, name),
+      remember: (remembered) => this.#file.soon(remembered),
+      wiped: (receipt) => this.#session?.receipt(receipt),
+    });
+    if (state.remembered) this.#holdings.resume(state.remembered);
+    this.#witness = new Witness({
+      clock: context.clock,
+      signer: noteSigner('cosignature', `node/${credentials.node}`, credentials.privateKey),
+      remembered: loadWitnessMemory(config.stateDirectory),
+      remember: (memory) => saveWitnessMemory(config.stateDirectory, memory),
+    });
+  }
+
+  async run(): Promise<void> {
+    const { clock, signal } = this.#context;
+    const synced = Promise.withResolvers<void>();
+    const watching = this.#watchRuntime(() => synced.resolve());
+    // Say everything at once rather than nothing now: a hello without containers would withdraw nothing,
+    // but would have to be followed by all of them.
+    await Promise.race([synced.promise, clock.sleep(syncWithinMs, signal).catch(() => {})]);
+    const looking = this.#lookAround();
+    const options = { ...this.#context, credentials: () => this.#credentials };
+    await keepConnected(options, signal, (link) => this.#use(link));
+    await Promise.all([watching, looking]);
+  }
+
+  async close(): Promise<void> {
+    this.#session?.end('going-away');
+    this.#holdings.close();
+    this.#file.flush();
+    await this.#mounts.close();
+  }
+
+  async #use(link: Link): Promise<void> {
+    const { signal, clock, log, version } = this.#context;
+    const ended = Promise.withResolvers<void>();
+    const session = new Session({
+      clock,
+      log,
+      link,
+      version,
+      holdings: this.#holdings,
+      witness: this.#witness,
+      bootId: bootId(),
+      weakenings: () => this.#weakenings(),
+      renewed: (certificate) => this.#renewed(certificate),
+      ended: (reason) => {
+        log.info('gateway.disconnected', { reason });
+        ended.resolve();
+      },
+    });
+    this.#session = session;
+    const stop = (): void => session.end('going-away');
+    signal.addEventListener('abort', stop, { once: true });
+    await ended.promise;
+    signal.removeEventListener('abort', stop);
+    this.#session = undefined;
+  }
+
+  async #watchRuntime(synced: () => void): Promise<void> {
+    const first: Promise<unknown>[] = [];
+    for await (const event of this.#runtime.watch(this.#context.signal)) {
+      if (event.kind === 'synced') void Promise.allSettled(first.splice(0)).then(synced);
+      else first.push(this.#happened(event));
+      if (first.length > 10_000) first.length = 0;
+    }
+    synced();
+  }
+
+  #happened(event: Exclude<RuntimeEvent, { kind: 'synced' }>): Promise<void> {
+    switch (event.kind) {
+      case 'started':
+        return this.#started(event.container);
+      case 'stopped':
+        return this.#stopped(event.id);
+      case 'paused':
+      case 'resumed':
+        // A paused container keeps its mounts, and takes updates: nothing of it has to run for that.
+        return Promise.resolve();
+    }
+  }
+
+  async #started(container: RuntimeContainer): Promise<void> {
+    const attested = this.#attest(container);
+    this.#running.set(container.id, attested);
+    const workload = await attested;
+    if (!workload) return;
+    await this.#holdings.started(workload, this.#remembered);
+    this.#file.flush();
+    this.#session?.workloadStarted(workload);
+  }
+
+  async #stopped(containerId: string): Promise<void> {
+    const workload = await this.#running.get(containerId);
+    this.#running.delete(containerId);
+    if (!workload) return;
+    await this.#holdings.stopped(workload.id);
+    this.#session?.workloadStopped(workload.id);
+  }
+
+  async #attest(container: RuntimeContainer): Promise<WorkloadFacts | undefined> {
+    const { clock, log } = this.#context;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#attestor.attest(container);
+      } catch (error) {
+        // Gone is ordinary; a disagreement may be a restart half seen, so it is looked at again.
+        const final = isFault(error, 'attest.gone') || attempt === attestTries;
+        log[isFault(error, 'attest.gone') ? 'debug' : 'warn']('workload.not-attested', {
+          container: container.id,
+          ...errorFields(error),
+        });
+        if (final) return undefined;
+        await clock.sleep(100 * attempt);
+      }
+    }
+  }
+
+  /** Renews the certificate in time, and looks whether mounts are still as they were made. */
+  async #lookAround(): Promise<void> {
+    const { clock, signal, log } = this.#context;
+    while (!signal.aborted) {
+      await clock.sleep(lookEveryMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        const due = renewalDueMs(this.#credentials.certificate) <= clock.wallMs();
+        if (due) this.#session?.renew(renewalRequest(this.#credentials));
+        const tampered = await this.#holdings.tampered();
+        for (const workload of tampered) log.warn('mount.tampered', { workload });
+        this.#session?.health(this.#holdings.held.length, tampered);
+      } catch (error) {
+        log.error('look.failed', errorFields(error));
+      }
+    }
+  }
+
+  #renewed(certificate: string): void {
+    saveCertificate(this.#config.stateDirectory, certificate);
+    const renewed = loadCredentials(this.#config.stateDirectory);
+    if (!renewed?.certificate.checkPrivateKey(renewed.privateKey)) {
+      this.#context.log.error('certificate.wrong-key');
+      return;
+    }
+    this.#credentials = renewed;
+    this.#context.log.info('certificate.renewed', { ends: renewed.certificate.validTo });
+  }
+
+  #signal(workload: WorkloadFacts, name: SignalName): void {
+    const sent = signalProcess(workload.process, name);
+    this.#context.log.debug('workload.signalled', { workload: workload.id, name, sent });
+  }
+
+  #weakenings(): readonly string[] {
+    const swaps = readFileSync('/proc/swaps', 'utf8').trim().split('\n').length - 1;
+    return [...(swaps > 0 ? ['swap-on'] : []), ...(this.#config.watchdog ? [] : ['no-watchdog'])];
+  }
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}

@@ -1,0 +1,139 @@
+/**
+ * The uplink: this node's connection to its gateway. The face of the room.
+ *
+ * Promises
+ *   - Nothing is sent before the peer has shown a certificate of the authority that this node joined,
+ *     naming the gateway of its trust domain. An impostor learns nothing but that somebody called.
+ *   - It tries again for ever, with growing pauses and jitter, until it is told to stop.
+ */
+import { X509Certificate } from 'node:crypto';
+import type { ConnectionOptions, PeerCertificate } from 'node:tls';
+import { WebSocket } from 'ws';
+import type { Clock } from '../../base/clock.ts';
+import { Fault } from '../../base/fault.ts';
+import { errorFields, type Log } from '../../base/log.ts';
+import { limits } from '../../base/limits.ts';
+import type { Random } from '../../base/random.ts';
+import { readGatewayIdentity } from '../../crypto/certificate-identity.ts';
+import { makeCsr } from '../../crypto/csr.ts';
+import type { Link } from '../../wire/link.ts';
+import { webSocketLink } from '../../wire/web-socket-link.ts';
+import type { Credentials } from './credentials.ts';
+import { pem } from './join.ts';
+
+export {
+  type Credentials,
+  loadCredentials,
+  openStateDirectory,
+  readIfThere,
+  replaceFile,
+  saveCertificate,
+} from './credentials.ts';
+export { type JoinOptions, joinGateway } from './join.ts';
+
+export interface UplinkOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Asked anew for each connection, because certificates are renewed. */
+  readonly credentials: () => Credentials;
+}
+
+const connectWithinMs = 10_000;
+const pauseMsFirst = 200;
+const pauseMsMax = 15_000;
+
+/** A request for a new certificate for the same key. */
+export function renewalRequest(credentials: Credentials): string {
+  return pem('CERTIFICATE REQUEST', makeCsr(credentials.privateKey));
+}
+
+/** From when on a certificate should be renewed: two thirds through its life. */
+export function renewalDueMs(certificate: X509Certificate): number {
+  const from = certificate.validFromDate.getTime();
+  const to = certificate.validToDate.getTime();
+  return from + ((to - from) * 2) / 3;
+}
+
+/**
+ * Keeps one connection after another.
+ *
+ * @param use - Takes a link over and resolves once it is done with it.
+ */
+export async function keepConnected(
+  options: UplinkOptions,
+  signal: AbortSignal,
+  use: (link: Link) => Promise<void>,
+): Promise<void> {
+  const { clock, random, log } = options;
+  let failures = 0;
+  while (!signal.aborted) {
+    const startedMs = clock.monotonicMs();
+    try {
+      const link = await connect(options, signal);
+      log.info('gateway.connected');
+      await use(link);
+      // A connection that held for a while was a good one: the next pause is short again.
+      if (clock.monotonicMs() - startedMs > pauseMsMax) failures = 0;
+    } catch (error) {
+      log.warn('gateway.unreachable', errorFields(error));
+    }
+    const ceilingMs = Math.min(pauseMsFirst * 2 ** failures, pauseMsMax);
+    failures = Math.min(failures + 1, 16);
+    // Full jitter: after an outage five thousand nodes must not come back at once.
+    const pauseMs = pauseMsFirst / 2 + ceilingMs * random.fraction();
+    await clock.sleep(pauseMs, signal).catch(() => {});
+  }
+}
+
+/** @throws Fault `gateway.unreachable`, `gateway.impostor` */
+export async function connect(options: UplinkOptions, signal: AbortSignal): Promise<Link> {
+  const credentials = options.credentials();
+  const { authority, trustDomain } = credentials;
+  let impostor: string | undefined;
+  // Passed on to tls.connect by ws, whose own type leaves most of these options out.
+  const tls: ConnectionOptions = {
+    key: credentials.privateKeyPem,
+    cert: credentials.certificatePem,
+    ca: credentials.authorityPem,
+    minVersion: 'TLSv1.3',
+    rejectUnauthorized: true,
+    // Who it is counts, not where: the name in the certificate is the gateway's, not the host's.
+    checkServerIdentity: (_host: string, certificate: PeerCertificate) => {
+      const nowMs = options.clock.wallMs();
+      const shown = new X509Certificate(certificate.raw);
+      const identity = readGatewayIdentity(shown, { authority, trustDomain, nowMs });
+      if (identity.kind === 'gateway') return undefined;
+      impostor = identity.reason;
+      return new Error('not the gateway');
+    },
+  };
+  const socket = new WebSocket(`wss://${credentials.streamAddress}/v1/stream`, {
+    ...(tls as object),
+    perMessageDeflate: false,
+    followRedirects: false,
+    maxPayload: limits.streamFrameBytesMax,
+    handshakeTimeout: connectWithinMs,
+  });
+  const abort = (): void => socket.terminate();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once('open', resolve);
+      socket.once('error', reject);
+    });
+  } catch (error) {
+    socket.on('error', () => {});
+    socket.terminate();
+    const { code } = error as NodeJS.ErrnoException;
+    const untrusted =
+      impostor ?? (/CERT|SIGNATURE|ISSUER|SELF_SIGNED/.test(code ?? '') ? code : undefined);
+    if (untrusted !== undefined)
+      throw new Fault('gateway.impostor', { reason: untrusted }, { cause: error });
+    const address = credentials.streamAddress;
+    throw new Fault('gateway.unreachable', { address, reason: code }, { cause: error });
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+  return webSocketLink(socket);
+}
