@@ -1,0 +1,409 @@
+/**
+ * Goal: plans are all or nothing, never slip past each other, and do what they said; explanations are
+ * what is delivered.
+ * Method: the whole room over records in memory; races are two plans made before either is committed.
+ */
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { limits } from '../../base/limits.ts';
+import { makeId } from '../../model/id.ts';
+import type { Grant } from '../../model/grant.ts';
+import type { Group, GroupMatch } from '../../model/group.ts';
+import type { PolicyDocument as ContractDocument } from '../../protocol/operations-policy.ts';
+import { MemoryRecords } from '../../testing/memory-records.ts';
+import {
+  anyFacts,
+  anyGrant,
+  anyGroup,
+  factsOf,
+  name,
+  secret,
+  workloadIdOf,
+} from './policy-samples.suite.ts';
+import { type Policy, type PolicyDocument, type PolicyPlan, createPolicy } from './policy.ts';
+
+interface Setup {
+  readonly policy: Policy;
+  readonly records: MemoryRecords;
+  readonly commit: (plan: PolicyPlan) => Promise<unknown>;
+}
+
+function setUp(known: readonly string[] = ['payments/db']): Setup {
+  const records = new MemoryRecords();
+  const policy = createPolicy({
+    groups: records.view('group'),
+    grants: records.view('grant'),
+    secretExists: (asked) => known.includes(asked),
+    leaseMsDefault: limits.leaseMsDefault,
+  });
+  for (const projection of policy.projections) records.follow(projection);
+  return { policy, records, commit: (plan) => records.commit(plan) };
+}
+
+const api: Group = { name: name('api'), match: { docker: { name: 'api-*' } } };
+const apiGrant: Grant = { group: name('api'), secrets: [{ secret: secret('payments/db') }] };
+
+test('planPutGroup creates, sees no change, updates, and respects the revision that was seen', async () => {
+  const { policy, commit } = setUp();
+  const plan = policy.planPutGroup(api, { ifRevision: 0 });
+  deepEqual(
+    plan.changes.map((change) => [change.change, change.warnings]),
+    [['create', ['labels-only', 'matches-nothing']]],
+  );
+  equal(policy.group(api.name), undefined, 'a plan does nothing');
+  await commit(plan);
+  equal(policy.group(api.name)?.revision, 1);
+
+  const again = policy.planPutGroup(api);
+  deepEqual([again.changes[0]?.change, again.writes], ['unchanged', []]);
+  throws(() => policy.planPutGroup(api, { ifRevision: 0 }), { code: 'request.stale' });
+  throws(() => policy.planPutGroup(api, { ifRevision: 7 }), { code: 'request.stale' });
+
+  policy.setWorkload(factsOf({ name: 'web-1' }));
+  const update = policy.planPutGroup(
+    { ...api, match: { docker: { name: 'web-*' } } },
+    { ifRevision: 1 },
+  );
+  deepEqual([update.changes[0]?.change, update.preview.members], ['update', 1]);
+  await commit(update);
+  deepEqual([policy.group(api.name)?.revision, policy.group(api.name)?.members], [2, 1]);
+});
+
+test('two plans for one name that were made at once: the second commit is refused', async () => {
+  const { policy, commit } = setUp();
+  const both = [policy.planPutGroup(api), policy.planPutGroup({ ...api, match: {} })];
+  await commit(both[0]!);
+  await rejects(commit(both[1]!), { code: 'request.conflict' });
+});
+
+test('a group and the grant that uses it cannot slip past each other', async () => {
+  const { policy, commit } = setUp();
+  throws(() => policy.planPutGrant(apiGrant), { code: 'group.unknown' });
+  await commit(policy.planPutGroup(api));
+  const deletion = policy.planDeleteGroup(api.name);
+  const grant = policy.planPutGrant(apiGrant);
+  await commit(grant);
+  await rejects(commit(deletion), { code: 'request.conflict' });
+  throws(() => policy.planDeleteGroup(api.name), { code: 'group.in-use' });
+
+  await commit(policy.planDeleteGrant(api.name));
+  const late = policy.planPutGrant(apiGrant);
+  await commit(policy.planDeleteGroup(api.name));
+  await rejects(commit(late), { code: 'request.conflict' });
+  throws(() => policy.planDeleteGroup(api.name), { code: 'resource.unknown' });
+  throws(() => policy.planDeleteGrant(api.name), { code: 'resource.unknown' });
+});
+
+test('planPutGrant warns of secrets that do not exist yet, and refuses two secrets in one file', async () => {
+  const { policy, commit } = setUp();
+  await commit(policy.planPutGroup(api));
+  const absent = { ...apiGrant, secrets: [{ secret: secret('payments/absent') }] };
+  deepEqual(policy.planPutGrant(absent).changes[0]?.warnings, ['secret-unknown: payments/absent']);
+  const twice = {
+    ...apiGrant,
+    secrets: [{ secret: secret('payments/db') }, { secret: secret('mail/db') }],
+  };
+  throws(
+    () => policy.planPutGrant(twice),
+    (error: { code: string; errors: { pointer: string; detail: string }[] }) =>
+      error.code === 'request.invalid' &&
+      error.errors[0]?.pointer === '/secrets/1/file' &&
+      error.errors[0].detail.startsWith('grant.file-collision'),
+  );
+});
+
+test('planPutGroup and planPutGrant refuse what could only disappoint', async () => {
+  const { policy, commit } = setUp();
+  const matches: readonly GroupMatch[] = [
+    { image: 'r/a@sha256:12' },
+    { image: `r/*@sha256:${'a'.repeat(64)}` },
+    { image: `r/a@sha256:${'A'.repeat(64)}` },
+    { image: 'sha256:latest' },
+    { node: 'node-*' },
+    { kubernetes: { namespace: '*' } },
+    { kubernetes: { serviceAccount: 'api*' } },
+  ];
+  for (const match of matches) {
+    throws(() => policy.planPutGroup({ ...api, match }), { code: 'request.invalid' });
+  }
+  await commit(policy.planPutGroup(api));
+  for (const target of ['/proc/1', '/sys', '/dev/shm', '/run/../etc', '/run/./a']) {
+    throws(() => policy.planPutGrant({ ...apiGrant, target }), { code: 'request.invalid' });
+  }
+});
+
+test('names are not in record ids, and ids of other kinds are not names', async () => {
+  const { policy, records, commit } = setUp();
+  await commit(policy.planPutGroup(api));
+  await commit(policy.planPutGrant(apiGrant));
+  const ids = records
+    .dump()
+    .split('\n')
+    .map((line) => line.split(' ')[0] ?? '');
+  ok(ids.every((id) => !id.includes('api')));
+  equal(
+    new Set(ids.map((id) => id.split('/')[1])).size,
+    2,
+    'a group and its grant have different ids',
+  );
+  const source = {
+    clock: { wallMs: () => 1 },
+    random: { bytes: (size: number) => Buffer.alloc(size) },
+  };
+  for (const kind of ['secret', 'group', 'grant', 'node'] as const) {
+    const id = makeId(kind, source as never);
+    throws(() => policy.findWorkload(id), { code: 'resource.unknown' });
+    equal(policy.group(id as never), undefined);
+    equal(policy.workload(id as never), undefined);
+    deepEqual(policy.wantedFor(id as never), []);
+  }
+});
+
+test('a reload from the records gives the same policy, and a reset none', async () => {
+  const { policy, records, commit } = setUp();
+  policy.setWorkload(factsOf({ name: 'api-1' }));
+  await commit(policy.planPutGroup(api));
+  await commit(policy.planPutGrant(apiGrant));
+  const wanted = policy.wantedFor(workloadIdOf(1));
+  equal(wanted[0]?.files.length, 1);
+  for (const projection of policy.projections) projection.reset();
+  deepEqual(policy.wantedFor(workloadIdOf(1)), []);
+  for (const projection of policy.projections.toReversed()) records.load(projection);
+  deepEqual(policy.wantedFor(workloadIdOf(1)), wanted);
+});
+
+const documents: readonly PolicyDocument[] = [
+  { kind: 'Grant', ...apiGrant },
+  { kind: 'Group', ...api },
+];
+
+test('planDocuments tells every error with its place, and plans nothing then', () => {
+  const { policy } = setUp();
+  const bad: readonly PolicyDocument[] = [
+    ...documents,
+    { kind: 'Group', ...api },
+    {
+      kind: 'Grant',
+      group: name('none'),
+      secrets: [{ secret: secret('a/x') }, { secret: secret('b/x') }],
+    },
+    { kind: 'Group', name: name('star'), match: { node: '*' } },
+  ];
+  throws(
+    () => policy.planDocuments(bad, { pointer: '/documents' }),
+    (error: { errors: { pointer: string }[] }) => {
+      deepEqual(
+        error.errors.map((each) => each.pointer),
+        [
+          '/documents/2/name',
+          '/documents/3/secrets/1/file',
+          '/documents/3/group',
+          '/documents/4/match/node',
+        ],
+      );
+      return true;
+    },
+  );
+});
+
+test('planDocuments: order does not matter, applying twice changes nothing, and prune takes the rest away', async () => {
+  const { policy, commit } = setUp();
+  policy.setWorkload(factsOf({ name: 'api-1' }));
+  const plan = policy.planDocuments(documents);
+  deepEqual(
+    plan.changes.map((change) => change.change),
+    ['create', 'create'],
+  );
+  deepEqual(plan.impact, [
+    { workload: 'api-1', node: 'node-1', gains: ['payments/db'], loses: [] },
+  ]);
+  await commit(plan);
+  equal(policy.wantedFor(workloadIdOf(1))[0]?.files[0]?.secret, 'payments/db');
+
+  const again = policy.planDocuments(documents);
+  deepEqual([again.writes, again.impactTotal], [[], 0]);
+
+  const web: PolicyDocument = {
+    kind: 'Group',
+    name: name('web'),
+    match: { docker: { name: 'web-*' } },
+  };
+  deepEqual(
+    policy.planDocuments([web]).changes.map((change) => change.change),
+    ['create'],
+  );
+  const prune = policy.planDocuments([web], { prune: true });
+  deepEqual(
+    prune.changes.map((change) => [change.kind, change.name, change.change]),
+    [
+      ['Group', 'web', 'create'],
+      ['Grant', 'api', 'delete'],
+      ['Group', 'api', 'delete'],
+    ],
+  );
+  deepEqual(prune.impact, [
+    { workload: 'api-1', node: 'node-1', gains: [], loses: ['payments/db'] },
+  ]);
+  await commit(prune);
+  deepEqual(policy.groupNames({ limit: 10 }), ['web']);
+  deepEqual(policy.wantedFor(workloadIdOf(1)), []);
+  throws(() => policy.planDocuments(documents.slice(0, 1), { prune: true }), {
+    code: 'request.invalid',
+  });
+});
+
+test('planDocuments: the impact that was told is the difference that is made', async () => {
+  const some = fc.record({
+    workloads: fc.uniqueArray(anyFacts, { selector: (facts) => facts.id, maxLength: 12 }),
+    before: fc.uniqueArray(anyGroup, { selector: (group) => group.name, maxLength: 6 }),
+    after: fc.uniqueArray(anyGroup, { selector: (group) => group.name, maxLength: 6 }),
+    grants: fc.array(anyGrant, { maxLength: 10 }),
+    prune: fc.boolean(),
+  });
+  await fc.assert(
+    fc.asyncProperty(some, async ({ workloads, before, after, grants, prune }) => {
+      const { policy, commit } = setUp();
+      for (const facts of workloads) policy.setWorkload(facts);
+      const held = (): ReadonlyMap<string, ReadonlySet<string>> =>
+        new Map(
+          workloads.map(({ id }) => [
+            id,
+            new Set(policy.wantedFor(id).flatMap((set) => set.files.map((file) => file.secret))),
+          ]),
+        );
+      await commit(policy.planDocuments(documentsOf(before, grants.slice(0, 5))));
+      const earlier = held();
+      const plan = policy.planDocuments(documentsOf(after, grants.slice(5)), { prune });
+      await commit(plan);
+      const later = held();
+      const difference = workloads
+        .toSorted((left, right) => (left.id < right.id ? -1 : 1))
+        .map(({ id }) => {
+          const [had, has] = [earlier.get(id)!, later.get(id)!];
+          return { gains: [...has.difference(had)].sort(), loses: [...had.difference(has)].sort() };
+        })
+        .filter(({ gains, loses }) => gains.length + loses.length > 0);
+      deepEqual(
+        plan.impact.map(({ gains, loses }) => ({ gains, loses })),
+        difference,
+      );
+      equal(plan.impactTotal, difference.length);
+    }),
+    { numRuns: process.env['COFFER_LONG'] === '1' ? 20_000 : 500 },
+  );
+});
+
+function documentsOf(
+  groups: readonly Group[],
+  grants: readonly Grant[],
+): readonly PolicyDocument[] {
+  const names = new Set(groups.map((group) => group.name));
+  const once = new Map(
+    grants.filter((grant) => names.has(grant.group)).map((grant) => [grant.group, grant]),
+  );
+  return [
+    ...groups.map((group) => ({ kind: 'Group' as const, ...group })),
+    ...[...once.values()].map((grant) => ({ kind: 'Grant' as const, ...grant })),
+  ];
+}
+
+test('explainAccess: what allows, what collides, what nearly matches, and what else the workload has', async () => {
+  const { policy, commit } = setUp(['payments/db', 'mail/db']);
+  policy.setWorkload(factsOf({ name: 'api-1', labels: { tier: 'front' } }));
+  const group = (text: string, match: GroupMatch): PolicyDocument => ({
+    kind: 'Group',
+    name: name(text),
+    match,
+  });
+  const grant = (text: string, given: string): PolicyDocument => ({
+    kind: 'Grant',
+    group: name(text),
+    secrets: [{ secret: secret(given) }],
+  });
+  await commit(
+    policy.planDocuments([
+      group('a-api', { docker: { name: 'api-*' } }),
+      grant('a-api', 'payments/db'),
+      group('b-late', { docker: { name: 'api-1' } }),
+      grant('b-late', 'mail/db'),
+      group('c-far', { node: 'node-9', docker: { name: 'web', labels: { tier: 'back' } } }),
+      grant('c-far', 'payments/db'),
+      group('d-near', { docker: { name: 'api-*', labels: { tier: 'back' } } }),
+      grant('d-near', 'payments/db'),
+      group('e-bare', { docker: {} }),
+    ]),
+  );
+  const id = workloadIdOf(1);
+  const yes = policy.explainAccess(id, secret('payments/db'));
+  deepEqual(
+    [yes.allowed, yes.steps.map((step) => [step.rule, step.verdict])],
+    [
+      true,
+      [
+        ['grant a-api', 'allows'],
+        ['grant d-near', 'does-not-match'],
+        ['grant c-far', 'does-not-match'],
+      ],
+    ],
+  );
+  equal(
+    yes.steps[1]?.because,
+    '1 of 3 conditions do not hold: docker.labels.tier is "front", not "back"',
+  );
+  const collision = policy.explainAccess(id, secret('mail/db'));
+  equal(collision.allowed, false);
+  ok(
+    collision.steps[0]?.because.startsWith(
+      'grant.file-collision: /run/secrets/db is given by group a-api',
+    ),
+  );
+  const none = policy.explainAccess(id, secret('top/none'));
+  deepEqual(
+    none.steps.map((step) => step.rule),
+    ['secret top/none', 'default', 'grant a-api', 'grant b-late', 'grant e-bare'],
+  );
+  throws(() => policy.explainAccess(workloadIdOf(9), secret('a')), { code: 'resource.unknown' });
+
+  deepEqual(policy.whoReceives(secret('payments/db')), {
+    groups: ['a-api', 'c-far', 'd-near'],
+    workloads: [{ id, name: 'api-1', node: 'node-1', group: 'a-api', file: 'db' }],
+  });
+  deepEqual(
+    policy.whoReceives(secret('mail/db')).workloads,
+    [],
+    'a file that collides is received by nobody',
+  );
+});
+
+test('lists come in pages in order, and a workload is found by id or by a name of its own', () => {
+  const { policy } = setUp();
+  for (let number = 20; number > 0; number -= 1) {
+    policy.setWorkload(
+      factsOf({
+        id: workloadIdOf(number),
+        name: number > 2 ? 'many' : `one-${number}`,
+        node: `node-${number % 2}`,
+      }),
+    );
+  }
+  const first = policy.workloadPage({ limit: 3 });
+  deepEqual(
+    first.map((facts) => facts.id),
+    [1, 2, 3].map(workloadIdOf),
+  );
+  const next = policy.workloadPage({ limit: 2, after: workloadIdOf(3), node: 'node-1' });
+  deepEqual(
+    next.map((facts) => facts.id),
+    [5, 7].map(workloadIdOf),
+  );
+  equal(policy.findWorkload('one-2').id, workloadIdOf(2));
+  equal(policy.findWorkload(workloadIdOf(2)).name, 'one-2');
+  throws(() => policy.findWorkload('many'), { code: 'request.invalid' });
+  throws(() => policy.findWorkload('none'), { code: 'resource.unknown' });
+});
+
+test('documents of the contract are documents of policy', () => {
+  const contract: readonly ContractDocument[] = [{ kind: 'Group', ...api }];
+  equal(setUp().policy.planDocuments(contract).changes.length, 1);
+});

@@ -1,0 +1,231 @@
+/**
+ * Goal: principals may do what their roles say on the paths they were given, and nothing else.
+ * Method: the whole matrix of operations and roles against the table below, and against mutated
+ * spellings; the operations come from the contract, so a new one without a row fails here.
+ */
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  type PathPattern,
+  matchesPath,
+  parsePathPattern,
+  parseSecretName,
+} from '../../model/name.ts';
+import type { Binding } from '../../model/principal.ts';
+import { operationNamed, operationNames } from '../../protocol/operations.ts';
+import { name } from './policy-samples.suite.ts';
+import { allows, decide, permits, roles } from './role.ts';
+
+const runs = process.env['COFFER_LONG'] === '1' ? 1_000_000 : 20_000;
+const bind = (role: string, ...paths: string[]): Binding => ({
+  role: name(role),
+  paths: paths.map(parsePathPattern),
+});
+
+/** Every operation that a role other than owner may do; owner may do all. */
+const expected: Readonly<Record<string, readonly string[]>> = {
+  'secret.list': ['operator', 'writer', 'auditor'],
+  'secret.get': ['operator', 'writer', 'auditor'],
+  'secret.put': ['writer'],
+  'secret.generate': ['writer'],
+  'secret.update': ['writer'],
+  'secret.promote': ['writer'],
+  'secret.rollback': ['writer'],
+  'group.list': ['operator', 'auditor'],
+  'group.get': ['operator', 'auditor'],
+  'group.put': ['operator'],
+  'group.delete': ['operator'],
+  'grant.list': ['operator', 'auditor'],
+  'grant.get': ['operator', 'auditor'],
+  'grant.put': ['operator'],
+  'grant.delete': ['operator'],
+  'policy.diff': ['operator', 'auditor'],
+  'policy.apply': ['operator'],
+  'access.explain': ['operator', 'auditor'],
+  'access.who-can': ['operator', 'auditor'],
+  'node.list': ['operator', 'auditor'],
+  'node.token': ['operator'],
+  'node.join': ['operator'],
+  'node.revoke': ['operator'],
+  'workload.list': ['operator', 'auditor'],
+  'holding.list': ['operator', 'auditor'],
+  'audit.list': ['auditor'],
+  'audit.tail': ['auditor'],
+  'audit.checkpoint': ['auditor'],
+  'audit.prove': ['auditor'],
+  'event.watch': ['operator', 'auditor'],
+  'system.status': ['operator', 'auditor'],
+};
+const ownersOnly = [
+  'secret.revoke',
+  'secret.destroy',
+  'secret.delete',
+  'secret.restore',
+  'system.seal-status',
+  'system.unseal',
+  'system.seal',
+  'system.rotate-root-key',
+  'system.accept-rollback',
+  'system.backup',
+];
+
+test('decide: every operation by every role is as the table says', () => {
+  deepEqual(operationNames.toSorted(), [...Object.keys(expected), ...ownersOnly].toSorted());
+  for (const action of operationNames) {
+    for (const role of roles) {
+      const wanted = role.name === 'owner' || (expected[action] ?? []).includes(role.name);
+      equal(
+        allows([bind(role.name, '**')], { action, resource: 'any/thing' }),
+        wanted,
+        `${role.name} ${action}`,
+      );
+    }
+  }
+});
+
+test('roles: an auditor changes nothing, and no role but owner both writes values and grants them', () => {
+  for (const [action, names] of Object.entries(expected)) {
+    if (names.includes('auditor'))
+      equal(operationNamed(action as 'secret.get').effect, 'read', action);
+  }
+  for (const role of roles.filter((role) => role.name !== 'owner')) {
+    const both = [
+      { action: 'secret.put', resource: 'secrets/a' },
+      { action: 'grant.put', resource: 'grants/a' },
+    ];
+    ok(!both.every((asked) => allows([bind(role.name, '**')], asked)), role.name);
+  }
+});
+
+test('decide: without a binding, with an unknown role, or off its paths, the answer is no', () => {
+  const asked = { action: 'secret.put', resource: 'secrets/payments/db' };
+  const nobody = decide([], asked);
+  deepEqual([nobody.allowed, nobody.rule], [false, '']);
+  equal(decide([bind('emperor', '**')], asked).allowed, false);
+  equal(decide([bind('writer', 'secrets/mail/**')], asked).allowed, false);
+  const decision = decide([bind('auditor', '**'), bind('writer', 'secrets/payments/*')], asked);
+  deepEqual([decision.allowed, decision.rule], [true, 'writer']);
+  deepEqual(
+    decision.steps.map((step) => step.verdict),
+    ['does-not-match', 'allows'],
+  );
+});
+
+test('decide: a list is open to whoever may see something in it, and permits chooses what', () => {
+  const bindings = [bind('writer', 'secrets/payments/**')];
+  equal(allows(bindings, { action: 'secret.list', resource: 'secrets' }), true);
+  equal(allows(bindings, { action: 'secret.list', resource: 'holdings' }), false);
+  equal(
+    allows(bindings, { action: 'secret.get', resource: 'secrets' }),
+    false,
+    'only lists are open',
+  );
+  equal(allows(bindings, { action: 'group.list', resource: 'groups' }), false);
+  const sees = permits(bindings, 'secret.list');
+  deepEqual(['secrets/payments/db', 'secrets/mail/db'].map(sees), [true, false]);
+});
+
+const segment = fc.constantFrom('payments', 'db', 'mail', 'a', 'b-c');
+const secretName = fc
+  .array(segment, { minLength: 1, maxLength: 4 })
+  .map((parts) => parts.join('/'));
+const pattern: fc.Arbitrary<PathPattern> = fc
+  .tuple(
+    fc.constantFrom('secrets', 'groups', '*'),
+    fc.array(fc.oneof(segment, fc.constant('*')), { maxLength: 3 }),
+    fc.constantFrom([], ['**']),
+  )
+  .map((parts) => parsePathPattern(parts.flat().join('/')));
+
+test('decide, allows and permits agree with each other and with matchesPath', () => {
+  fc.assert(
+    fc.property(fc.array(pattern, { maxLength: 3 }), secretName, (paths, secret) => {
+      const asked = { action: 'secret.put', resource: `secrets/${secret}` };
+      const bindings = [{ role: name('writer'), paths }];
+      const wanted = paths.some((path) => matchesPath(path, asked.resource));
+      equal(allows(bindings, asked), wanted);
+      equal(decide(bindings, asked).allowed, wanted);
+      equal(permits(bindings, asked.action)(asked.resource), wanted);
+    }),
+    { numRuns: 10_000 },
+  );
+});
+
+test('decide: taking a binding or a path away never adds a right', () => {
+  const bindings = fc.array(
+    fc.record({
+      role: fc.constantFrom(...roles.map((role) => role.name)),
+      paths: fc.array(pattern, { maxLength: 3 }),
+    }),
+    { minLength: 1, maxLength: 3 },
+  );
+  fc.assert(
+    fc.property(bindings, fc.constantFrom(...operationNames), secretName, (all, action, secret) => {
+      const asked = { action, resource: `secrets/${secret}` };
+      const fewer = [
+        all.slice(1),
+        all.map((binding) => ({ ...binding, paths: binding.paths.slice(1) })),
+      ];
+      for (const some of fewer) if (allows(some, asked)) equal(allows(all, asked), true);
+    }),
+    { numRuns: 10_000 },
+  );
+});
+
+/** Ways in which one name is spelled as another; some leave it as it is. */
+const respellings: readonly ((text: string) => string)[] = [
+  (text) => text,
+  (text) => text.toUpperCase(),
+  (text) => text.replace('/', '//'),
+  (text) => text.replace('/', '/./'),
+  (text) => text.replace('/', '/x/../'),
+  (text) => text.replace('/', '%2f'),
+  (text) => text.replace('a', '%61'),
+  (text) => text.replace('a', '\u0430'),
+  (text) => text.replace('a', 'a\u200b'),
+  (text) => text.replace('a', '\uff41'),
+  (text) => `${text} `,
+  (text) => ` ${text}`,
+  (text) => `${text}/`,
+  (text) => `/${text}`,
+  (text) => `${text}\0`,
+  (text) => `${text}.`,
+  (text) => text.replace(/[^/]+$/, '*'),
+  (text) => text.replace(/[^/]+$/, '**'),
+  (text) => text.normalize('NFKD'),
+  (text) => `${text}\n`,
+];
+
+test('decide: a spelling that is not canonical is denied to everybody, owners too (V1)', () => {
+  let refused = 0;
+  fc.assert(
+    fc.property(
+      secretName,
+      fc.array(fc.constantFrom(...respellings), { minLength: 1, maxLength: 3 }),
+      fc.array(pattern, { maxLength: 2 }),
+      (secret, changes, paths) => {
+        const raw = changes.reduce((text, change) => change(text), secret);
+        const bindings = [bind('owner', 'secrets/**'), { role: name('owner'), paths }];
+        const asked = { action: 'secret.get', resource: `secrets/${raw}` };
+        if (isCanonical(raw)) {
+          equal(decide(bindings, asked).allowed, true);
+        } else {
+          refused += 1;
+          equal(decide(bindings, asked).allowed, false);
+          equal(allows([bind('owner', '**', '*/*')], asked), false);
+        }
+      },
+    ),
+    { numRuns: runs },
+  );
+  ok(refused > runs / 4, `only ${refused} spellings were refused`);
+});
+
+function isCanonical(raw: string): boolean {
+  try {
+    return parseSecretName(raw) === raw;
+  } catch {
+    return false;
+  }
+}
