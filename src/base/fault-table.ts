@@ -94,6 +94,12 @@ export const faults = {
     retry: 'after-change',
     hint: 'This node has no certificate yet. Make a token with `coffer node token NAME` and start with --join-token-file.',
   },
+  'enforcer.not-root': {
+    status: 403,
+    exit: 4,
+    retry: 'after-change',
+    hint: 'Mounting into containers needs root. Run it as root, or as the systemd unit in deploy/.',
+  },
   'enforcer.state-unsafe': {
     status: 503,
     exit: 7,

@@ -21,8 +21,6 @@ import type { Delivery, NodeChannel } from '../delivery/delivery.ts';
 
 /** What a session asks of the gateway's knowledge of nodes. */
 export interface SessionNodes {
-  /** The same key, the same name, a later end. @throws Fault when the request is for anything else. */
-  renew(node: string, certificateRequest: string): Promise<string>;
   seen(
     node: string,
     facts: { readonly version: string; readonly weakenings: readonly string[] },
@@ -43,6 +41,8 @@ export interface SessionOptions {
   >;
   readonly audit: Pick<Audit, 'observe' | 'checkpoint'>;
   readonly nodes: SessionNodes;
+  /** The same key, the same name, a later end. @throws Fault when the request is for anything else. */
+  readonly renew: (certificateRequest: string) => Promise<string>;
   readonly leaseMs: number;
   readonly leaseEveryMs: number;
   readonly checkpointEveryMs: number;
@@ -183,9 +183,9 @@ export class Session {
   }
 
   async #renew(certificateRequest: string): Promise<void> {
-    const { nodes, node, log } = this.#options;
+    const { renew, node, log } = this.#options;
     try {
-      const certificate = await nodes.renew(node, certificateRequest);
+      const certificate = await renew(certificateRequest);
       this.#send({ kind: 'renewed', certificate });
     } catch (error) {
       log.warn('node.renew-refused', { node, ...errorFields(error) });

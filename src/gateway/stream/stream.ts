@@ -20,6 +20,7 @@ import { limits } from '../../base/limits.ts';
 import { webSocketLink } from '../../wire/web-socket-link.ts';
 import { Session, type SessionOptions } from './session.ts';
 
+export { type NodePresence, Presence } from './presence.ts';
 export { Session, type SessionNodes, type SessionOptions } from './session.ts';
 
 export interface StreamCertificate {
@@ -30,13 +31,16 @@ export interface StreamCertificate {
   readonly authority: string;
 }
 
-export interface StreamServerOptions extends Omit<SessionOptions, 'link' | 'node' | 'ended'> {
+export interface StreamServerOptions
+  extends Omit<SessionOptions, 'link' | 'node' | 'ended' | 'renew'> {
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
   readonly tls: StreamCertificate;
   /** The live node that this certificate is for. @throws Fault `node.refused` */
   readonly liveNode: (certificate: X509Certificate) => string;
+  /** A new certificate for the key of this one. @throws Fault `certificate.refused` */
+  readonly renew: (certificate: X509Certificate, certificateRequest: string) => Promise<string>;
 }
 
 export const streamPath = '/v1/stream';
@@ -113,9 +117,11 @@ export class StreamServer {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => {});
     let node: string;
+    let certificate: X509Certificate;
     try {
       if (request.url !== streamPath) throw new Fault('node.refused', { reason: 'path' });
-      node = this.#nodeOf(socket);
+      certificate = certificateOf(socket);
+      node = this.#options.liveNode(certificate);
     } catch (error) {
       this.#options.log.warn('stream.refused', errorFields(error));
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
@@ -127,6 +133,7 @@ export class StreamServer {
         ...this.#options,
         link: webSocketLink(webSocket),
         node,
+        renew: (certificateRequest) => this.#options.renew(certificate, certificateRequest),
         ended: (reason) => {
           this.#options.log.info('node.disconnected', { node, reason });
           if (this.#sessions.get(node) === session) this.#sessions.delete(node);
@@ -136,13 +143,13 @@ export class StreamServer {
       this.#options.log.info('node.connected', { node });
     });
   }
+}
 
-  #nodeOf(socket: Duplex): string {
-    if (!(socket instanceof TLSSocket) || !socket.authorized || socket.isSessionReused()) {
-      throw new Fault('node.refused', { reason: 'certificate' });
-    }
-    const certificate = socket.getPeerX509Certificate();
-    if (!certificate) throw new Fault('node.refused', { reason: 'certificate' });
-    return this.#options.liveNode(new X509Certificate(certificate.raw));
+function certificateOf(socket: Duplex): X509Certificate {
+  if (!(socket instanceof TLSSocket) || !socket.authorized || socket.isSessionReused()) {
+    throw new Fault('node.refused', { reason: 'certificate' });
   }
+  const certificate = socket.getPeerX509Certificate();
+  if (!certificate) throw new Fault('node.refused', { reason: 'certificate' });
+  return new X509Certificate(certificate.raw);
 }

@@ -1,0 +1,77 @@
+/**
+ * Flags of the long-running programs: `--name value`, `--name=value`, or `COFFER_NAME` in the
+ * environment. Unknown ones are faults: a misspelt flag must not leave a default in force.
+ */
+import { Fault } from './fault.ts';
+
+export interface FlagSpec {
+  /** What stands for the value in the help; empty for a switch. */
+  readonly value: string;
+  readonly help: string;
+}
+
+export type Flags<Specs extends Readonly<Record<string, FlagSpec>>> = Readonly<
+  Partial<Record<keyof Specs & string, string>>
+>;
+
+/** @throws Fault `request.invalid` naming the flag, never its value. */
+export function readFlags<const Specs extends Readonly<Record<string, FlagSpec>>>(
+  specs: Specs,
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Flags<Specs> {
+  const given: Record<string, string> = {};
+  for (const name of Object.keys(specs)) {
+    const value = env[`COFFER_${name.replaceAll('-', '_').toUpperCase()}`];
+    if (value !== undefined && value !== '') given[name] = value;
+  }
+  for (let index = 0; index < argv.length; index += 1) {
+    const [, name = '', inline] = /^--([a-z-]+)(?:=(.*))?$/s.exec(argv[index] ?? '') ?? [];
+    const spec = Object.hasOwn(specs, name) ? specs[name] : undefined;
+    if (!spec) throw invalid(name === '' ? 'argument' : `--${name}`, 'is not known');
+    if (spec.value === '') {
+      if (inline !== undefined) throw invalid(`--${name}`, 'takes no value');
+      given[name] = 'true';
+      continue;
+    }
+    const value = inline ?? argv[(index += 1)];
+    if (value === undefined) throw invalid(`--${name}`, `needs ${spec.value}`);
+    given[name] = value;
+  }
+  return given as Flags<Specs>;
+}
+
+/** The flags as a help text, one to a line. */
+export function describeFlags(specs: Readonly<Record<string, FlagSpec>>): string {
+  const heads = Object.entries(specs).map(([name, spec]) => `  --${name} ${spec.value}`.trimEnd());
+  const width = Math.max(...heads.map((head) => head.length)) + 2;
+  const helps = Object.values(specs).map((spec) => spec.help);
+  return heads.map((head, index) => `${head.padEnd(width)}${helps[index] ?? ''}`).join('\n');
+}
+
+export function wholeNumber(
+  flag: string,
+  value: string,
+  bounds: { min: number; max: number },
+): number {
+  const number = Number(value);
+  if (!/^\d{1,15}$/.test(value) || number < bounds.min || number > bounds.max) {
+    throw invalid(`--${flag}`, `must be a whole number, ${bounds.min} … ${bounds.max}`);
+  }
+  return number;
+}
+
+/** `host:port`, `[::1]:port` or `:port`. */
+export function hostAndPort(
+  flag: string,
+  value: string,
+): { readonly host: string; readonly port: number } {
+  const match = /^(?:\[([0-9a-f:]+)\]|([A-Za-z0-9.-]*)):(\d{1,5})$/.exec(value);
+  const port = Number(match?.[3]);
+  if (!match || port > 65_535) throw invalid(`--${flag}`, 'must be host:port');
+  return { host: match[1] ?? match[2] ?? '', port };
+}
+
+function invalid(what: string, problem: string): Fault {
+  return new Fault('request.invalid', { what, problem });
+}

@@ -1,0 +1,150 @@
+/** `coffer enforcer` and `coffer watchdog`: from arguments to a running program, and its end. */
+import { readFileSync } from 'node:fs';
+import { systemClock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import { describeFlags, type FlagSpec, readFlags } from '../base/flags.ts';
+import { createLog, errorFields, type Log, type LogLevel, logLevels } from '../base/log.ts';
+import { type Program, type ProgramIo, version } from '../base/program.ts';
+import { systemRandom } from '../base/random.ts';
+import { type EnforcerConfig, enforcerDefaults } from './config.ts';
+
+const specs = {
+  'join-token-file': {
+    value: 'FILE',
+    help: 'the token from `coffer node token`; - for standard input',
+  },
+  state: {
+    value: 'DIR',
+    help: `key and certificate of this node (${enforcerDefaults.stateDirectory})`,
+  },
+  run: {
+    value: 'DIR',
+    help: `on a tmpfs; what a successor must know (${enforcerDefaults.runDirectory})`,
+  },
+  runtime: { value: 'KIND', help: 'docker or process (docker)' },
+  'docker-socket': {
+    value: 'PATH',
+    help: `the engine's socket (${enforcerDefaults.dockerSocket})`,
+  },
+  'process-directory': {
+    value: 'DIR',
+    help: `registered processes (${enforcerDefaults.processDirectory})`,
+  },
+  'target-prefix': {
+    value: 'DIRS',
+    help: 'colon-separated directories in containers where files may appear',
+  },
+  'log-level': { value: 'LEVEL', help: 'debug, info, warn or error (info)' },
+  'no-watchdog': { value: '', help: 'something else wipes when the enforcer is dead' },
+  help: { value: '', help: 'show this' },
+} as const satisfies Record<string, FlagSpec>;
+
+const watchdogSpecs = {
+  'run-directory': { value: 'DIR', help: 'of the enforcer that is watched' },
+  'log-level': { value: 'LEVEL', help: 'debug, info, warn or error' },
+} as const satisfies Record<string, FlagSpec>;
+
+const usage = `Attests the containers of this node, mounts their secrets, and lets them go in time.
+Needs root.
+
+Examples:
+  coffer enforcer --join-token-file token     # the first time
+  coffer enforcer                             # ever after
+
+Flags (each also as COFFER_NAME in the environment):
+${describeFlags(specs)}
+`;
+
+export const run: Program = async (argv, io) => {
+  const flags = readFlags(specs, argv, io.env);
+  if (flags.help) {
+    io.out(usage);
+    return 0;
+  }
+  const log = logTo(io, flags['log-level']);
+  const config: EnforcerConfig = {
+    stateDirectory: flags.state ?? enforcerDefaults.stateDirectory,
+    runDirectory: flags.run ?? enforcerDefaults.runDirectory,
+    runtime: runtimeOf(flags),
+    ...(flags['target-prefix'] ? { targetPrefixes: flags['target-prefix'].split(':') } : {}),
+    ...(flags['join-token-file'] ? { joinToken: readToken(flags['join-token-file']) } : {}),
+    logLevel: levelOf(flags['log-level']),
+    watchdog: flags['no-watchdog'] === undefined,
+  };
+  if (process.getuid?.() !== 0) throw new Fault('enforcer.not-root');
+  const { runEnforcer } = await import('./enforcer.ts');
+  const { signal } = io;
+  await runEnforcer(config, { clock: systemClock, random: systemRandom, log, version, signal });
+  return 0;
+};
+
+export const runWatchdogProgram: Program = async (argv, io) => {
+  const flags = readFlags(watchdogSpecs, argv, {});
+  const runDirectory = flags['run-directory'];
+  if (!runDirectory)
+    throw new Fault('request.invalid', { what: '--run-directory', problem: 'is needed' });
+  const log = logTo(io, flags['log-level']).with({ program: 'watchdog' });
+  const { runWatchdog } = await import('./watchdog.ts');
+  try {
+    const { openMounts } = await import('./mount/mount.ts');
+    await runWatchdog({
+      clock: systemClock,
+      log,
+      runDirectory,
+      signal: io.signal,
+      openMounts: () => openMounts({ clock: systemClock, log }),
+    });
+  } catch (error) {
+    log.error('watchdog.failed', errorFields(error));
+    return 1;
+  }
+  return 0;
+};
+
+function runtimeOf(
+  flags: Readonly<Partial<Record<keyof typeof specs, string>>>,
+): EnforcerConfig['runtime'] {
+  switch (flags.runtime ?? 'docker') {
+    case 'docker':
+      return {
+        kind: 'docker',
+        socketPath: flags['docker-socket'] ?? enforcerDefaults.dockerSocket,
+      };
+    case 'process':
+      return {
+        kind: 'process',
+        directory: flags['process-directory'] ?? enforcerDefaults.processDirectory,
+      };
+    default:
+      throw new Fault('request.invalid', {
+        what: '--runtime',
+        problem: 'must be docker or process',
+      });
+  }
+}
+
+function readToken(path: string): string {
+  try {
+    return readFileSync(path === '-' ? 0 : path, 'utf8').trim();
+  } catch (cause) {
+    throw new Fault(
+      'request.invalid',
+      { what: '--join-token-file', problem: 'cannot be read' },
+      { cause },
+    );
+  }
+}
+
+function logTo(io: ProgramIo, level: string | undefined): Log {
+  return createLog({ clock: systemClock, level: levelOf(level), write: (line) => io.err(line) });
+}
+
+function levelOf(level = 'info'): LogLevel {
+  const found = logLevels.find((name) => name === level);
+  if (!found)
+    throw new Fault('request.invalid', {
+      what: '--log-level',
+      problem: `must be one of ${logLevels.join(', ')}`,
+    });
+  return found;
+}

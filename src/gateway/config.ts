@@ -1,0 +1,107 @@
+/** What a gateway can be told, by flag or environment. Everything has a safe default. */
+import {
+  describeFlags,
+  type FlagSpec,
+  type Flags,
+  hostAndPort,
+  readFlags,
+  wholeNumber,
+} from '../base/flags.ts';
+import { Fault } from '../base/fault.ts';
+import { limits } from '../base/limits.ts';
+import { type LogLevel, logLevels } from '../base/log.ts';
+import { isTrustDomain } from '../crypto/x509.ts';
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface GatewayConfig {
+  /** Mode 0700. Holds the store, and the HTTPS certificate. */
+  readonly dataDirectory: string;
+  /** For people, CI and the console. */
+  readonly listen: Address;
+  /** For nodes. */
+  readonly nodeListen: Address;
+  /** `host:port` as others reach them; written into join tokens and certificates. */
+  readonly advertise: string;
+  readonly nodeAdvertise: string;
+  /** PEM files of a certificate of your own for the HTTPS port; else one of our authority. */
+  readonly tls: { readonly certificateFile: string; readonly keyFile: string } | undefined;
+  /** Of the key-file seal. Development only: keep it on another device. */
+  readonly keyFile: string | undefined;
+  readonly trustDomain: string;
+  readonly leaseMs: number;
+  readonly logLevel: LogLevel;
+}
+
+export const gatewayFlags = {
+  data: { value: 'DIR', help: 'the store and the HTTPS certificate (/var/lib/coffer/gateway)' },
+  listen: { value: 'HOST:PORT', help: 'for people and CI (127.0.0.1:8443)' },
+  'node-listen': { value: 'HOST:PORT', help: 'for nodes (127.0.0.1:8444)' },
+  advertise: { value: 'HOST:PORT', help: 'how others reach --listen (the same)' },
+  'node-advertise': { value: 'HOST:PORT', help: 'how nodes reach --node-listen (the same)' },
+  'tls-certificate': { value: 'FILE', help: 'PEM chain of your own for --listen' },
+  'tls-key': { value: 'FILE', help: 'its key' },
+  'key-file': { value: 'FILE', help: 'of the key-file seal: development only' },
+  'trust-domain': { value: 'NAME', help: 'in the SPIFFE ids of nodes (cofferdam)' },
+  'lease-seconds': {
+    value: 'N',
+    help: 'how long nodes keep secrets without hearing from us (600)',
+  },
+  'log-level': { value: 'LEVEL', help: 'debug, info, warn or error (info)' },
+  help: { value: '', help: 'show this' },
+} as const satisfies Record<string, FlagSpec>;
+
+export const gatewayFlagsHelp = describeFlags(gatewayFlags);
+
+/** @throws Fault `request.invalid` naming the flag. */
+export function readGatewayConfig(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): GatewayConfig & { readonly help: boolean } {
+  return gatewayConfig(readFlags(gatewayFlags, argv, env));
+}
+
+export function gatewayConfig(
+  flags: Flags<typeof gatewayFlags>,
+): GatewayConfig & { readonly help: boolean } {
+  const listen = hostAndPort('listen', flags.listen ?? '127.0.0.1:8443');
+  const nodeListen = hostAndPort('node-listen', flags['node-listen'] ?? '127.0.0.1:8444');
+  const trustDomain = flags['trust-domain'] ?? 'cofferdam';
+  if (!isTrustDomain(trustDomain)) throw wrong('trust-domain', 'must be a lower-case host name');
+  const [certificateFile, keyFile] = [flags['tls-certificate'], flags['tls-key']];
+  if ((certificateFile === undefined) !== (keyFile === undefined)) {
+    throw wrong('tls-certificate', 'goes with --tls-key');
+  }
+  const logLevel = logLevels.find((name) => name === (flags['log-level'] ?? 'info'));
+  if (!logLevel) throw wrong('log-level', `must be one of ${logLevels.join(', ')}`);
+  const leaseBounds = { min: limits.leaseMsMin / 1000, max: limits.leaseMsMax / 1000 };
+  const leaseSeconds = wholeNumber('lease-seconds', flags['lease-seconds'] ?? '600', leaseBounds);
+  return {
+    dataDirectory: flags.data ?? '/var/lib/coffer/gateway',
+    listen,
+    nodeListen,
+    advertise: flags.advertise ?? textOf(listen),
+    nodeAdvertise: flags['node-advertise'] ?? textOf(nodeListen),
+    tls:
+      certificateFile === undefined || keyFile === undefined
+        ? undefined
+        : { certificateFile, keyFile },
+    keyFile: flags['key-file'],
+    trustDomain,
+    leaseMs: leaseSeconds * 1000,
+    logLevel,
+    help: flags.help !== undefined,
+  };
+}
+
+export function textOf(address: Address): string {
+  const host = address.host === '' ? 'localhost' : address.host;
+  return host.includes(':') ? `[${host}]:${address.port}` : `${host}:${address.port}`;
+}
+
+function wrong(flag: string, problem: string): Fault {
+  return new Fault('request.invalid', { what: `--${flag}`, problem });
+}
