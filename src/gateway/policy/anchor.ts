@@ -21,7 +21,7 @@ export function anchorsOfMatch(match: GroupMatch): readonly string[] {
   else if (image?.startsWith('sha256:') === true) anchors.push(`content ${image}`);
   else anchors.push(...globAnchors('image', image));
   if (kubernetes?.namespace !== undefined && kubernetes.serviceAccount !== undefined) {
-    anchors.push(accountAnchor(kubernetes.namespace, kubernetes.serviceAccount));
+    anchors.push(`account ${kubernetes.namespace}\n${kubernetes.serviceAccount}`);
   }
   for (const name of [docker?.name, process?.name]) anchors.push(...globAnchors('name', name));
   anchors.push(...globAnchors('pod', kubernetes?.pod));
@@ -34,40 +34,38 @@ export function anchorsOfMatch(match: GroupMatch): readonly string[] {
   return anchors;
 }
 
-/** Every anchor that the facts have. */
-export function anchorsOfFacts(facts: SelectableFacts): readonly string[] {
-  const anchors = [...postedAnchors(facts), `content ${facts.image.id}`];
+/**
+ * Every anchor that the facts have.
+ *
+ * @param used - The kinds (what stands before the first space) that are of interest; all if left out.
+ */
+export function anchorsOfFacts(
+  facts: SelectableFacts,
+  used?: { has(kind: string): boolean },
+): readonly string[] {
+  const anchors: string[] = [];
+  const add = (kind: string, text: string): void => {
+    if (used === undefined || used.has(kind)) anchors.push(`${kind} ${text}`);
+  };
+  add('node', facts.node);
+  add('content', facts.image.id);
   for (const digest of facts.image.digests) {
-    anchors.push(`content ${digest.slice(digest.indexOf('@') + 1)}`);
+    add('digest', digest);
+    add('content', digest.slice(digest.indexOf('@') + 1));
   }
-  pushPrefixes(anchors, 'name', facts.name);
-  pushPrefixes(anchors, 'image', facts.image.reference);
+  addPrefixes(add, 'name', facts.name);
+  addPrefixes(add, 'image', facts.image.reference);
   if (facts.kubernetes !== undefined) {
-    pushPrefixes(anchors, 'pod', facts.kubernetes.pod);
-    anchors.push(`container ${facts.kubernetes.container}`);
+    const { namespace, serviceAccount, pod, container } = facts.kubernetes;
+    add('namespace', namespace);
+    if (serviceAccount !== undefined) add('account', `${namespace}\n${serviceAccount}`);
+    addPrefixes(add, 'pod', pod);
+    add('container', container);
   }
-  for (const [key, value] of Object.entries(facts.labels)) anchors.push(labelAnchor(key, value));
-  return anchors;
-}
-
-/** The anchors by which workloads are kept in lists: few per workload, and shared by not too many. */
-export function postedAnchors(facts: SelectableFacts): readonly string[] {
-  const anchors = [`node ${facts.node}`];
-  for (const digest of facts.image.digests) anchors.push(`digest ${digest}`);
-  if (facts.kubernetes !== undefined) {
-    const { namespace, serviceAccount } = facts.kubernetes;
-    anchors.push(`namespace ${namespace}`);
-    if (serviceAccount !== undefined) anchors.push(accountAnchor(namespace, serviceAccount));
+  if (used === undefined || used.has('label')) {
+    for (const [key, value] of Object.entries(facts.labels)) anchors.push(labelAnchor(key, value));
   }
   return anchors;
-}
-
-export function isPosted(anchor: string): boolean {
-  return /^(?:node|digest|namespace|account) /.test(anchor);
-}
-
-function accountAnchor(namespace: string, serviceAccount: string): string {
-  return `account ${namespace}\n${serviceAccount}`;
 }
 
 function labelAnchor(key: string, value: string): string {
@@ -82,10 +80,25 @@ function globAnchors(kind: string, pattern: string | undefined): readonly string
   return length === undefined ? [] : [`${kind}${length} ${glob.prefix.slice(0, length)}`];
 }
 
-function pushPrefixes(anchors: string[], kind: string, text: string): void {
-  anchors.push(`${kind} ${text}`);
-  for (const chars of prefixChars) {
-    if (text.length >= chars) anchors.push(`${kind}${chars} ${text.slice(0, chars)}`);
+type PrefixKind = 'name' | 'image' | 'pod';
+type Cuts = readonly { readonly chars: number; readonly cut: string }[];
+const cutsOf = (kind: PrefixKind): Cuts =>
+  prefixChars.map((chars) => ({ chars, cut: `${kind}${chars}` }));
+/** `name32` and so on, spelled once instead of for every workload. */
+const cutKinds: Readonly<Record<PrefixKind, Cuts>> = {
+  name: cutsOf('name'),
+  image: cutsOf('image'),
+  pod: cutsOf('pod'),
+};
+
+function addPrefixes(
+  add: (kind: string, text: string) => void,
+  kind: PrefixKind,
+  text: string,
+): void {
+  add(kind, text);
+  for (const { chars, cut } of cutKinds[kind]) {
+    if (text.length >= chars) add(cut, text.slice(0, chars));
   }
 }
 
@@ -93,6 +106,8 @@ function pushPrefixes(anchors: string[], kind: string, text: string): void {
 export class AnchoredSelectors<T extends { readonly selector: Selector }> {
   readonly #byAnchor = new Map<string, Set<T>>();
   readonly #anchorOf = new Map<T, string>();
+  /** How many buckets there are of each kind of anchor. */
+  readonly #kinds = new Map<string, number>();
 
   add(item: T): void {
     const anchors = anchorsOfMatch(item.selector.match);
@@ -103,8 +118,12 @@ export class AnchoredSelectors<T extends { readonly selector: Selector }> {
       if (used < fewest) [best, fewest] = [anchor, used];
     }
     const bucket = this.#byAnchor.get(best);
-    if (bucket === undefined) this.#byAnchor.set(best, new Set([item]));
-    else bucket.add(item);
+    if (bucket === undefined) {
+      this.#byAnchor.set(best, new Set([item]));
+      this.#countKind(best, 1);
+    } else {
+      bucket.add(item);
+    }
     this.#anchorOf.set(item, best);
   }
 
@@ -114,7 +133,9 @@ export class AnchoredSelectors<T extends { readonly selector: Selector }> {
     this.#anchorOf.delete(item);
     const bucket = this.#byAnchor.get(anchor);
     bucket?.delete(item);
-    if (bucket?.size === 0) this.#byAnchor.delete(anchor);
+    if (bucket?.size !== 0) return;
+    this.#byAnchor.delete(anchor);
+    this.#countKind(anchor, -1);
   }
 
   /** The items whose selector matches. */
@@ -122,8 +143,16 @@ export class AnchoredSelectors<T extends { readonly selector: Selector }> {
     const found: T[] = [];
     this.#collect('', facts, found);
     // Two facts can spell one anchor; an item stands under one, and must be found once.
-    for (const anchor of new Set(anchorsOfFacts(facts))) this.#collect(anchor, facts, found);
+    for (const anchor of new Set(anchorsOfFacts(facts, this.#kinds)))
+      this.#collect(anchor, facts, found);
     return found;
+  }
+
+  #countKind(anchor: string, by: number): void {
+    const kind = anchor.slice(0, anchor.indexOf(' '));
+    const count = (this.#kinds.get(kind) ?? 0) + by;
+    if (count === 0) this.#kinds.delete(kind);
+    else this.#kinds.set(kind, count);
   }
 
   #collect(anchor: string, facts: SelectableFacts, found: T[]): void {

@@ -12,8 +12,9 @@ import type { Grant } from '../../model/grant.ts';
 import type { GroupMatch } from '../../model/group.ts';
 import type { Name, SecretName } from '../../model/name.ts';
 import type { WorkloadId } from '../../model/workload.ts';
-import { AnchoredSelectors, anchorsOfMatch, isPosted, postedAnchors } from './anchor.ts';
+import { AnchoredSelectors } from './anchor.ts';
 import type { SelectableFacts, WantedSet } from './policy.ts';
+import { Postings } from './posting.ts';
 import { type Selector, compileSelector } from './selector.ts';
 import { type CompiledGrant, compileGrant, order, wantedSets } from './wanted.ts';
 
@@ -54,8 +55,12 @@ interface Selected {
   readonly entry: GroupEntry;
 }
 
-/** Up to here it is cheaper to pass over all workloads per selector than to anchor the selectors. */
-const scansMax = 16;
+/**
+ * Roughly what it costs to find a selector's workloads one selector at a time, and from where on it is
+ * cheaper to anchor all selectors and pass over the workloads once.
+ */
+const costs = { list: 0.1, references: 1, all: 20 } as const;
+const costMax = 400;
 
 export class EntitlementIndex {
   readonly #leaseMsDefault: number;
@@ -63,8 +68,7 @@ export class EntitlementIndex {
   readonly #groups = new Map<Name, GroupEntry>();
   readonly #selectors = new AnchoredSelectors<Selected>();
   readonly #selected = new Map<GroupEntry, Selected>();
-  /** Workloads by the anchors that are kept for them. */
-  readonly #posted = new Map<string, Set<WorkloadEntry>>();
+  readonly #postings = new Postings<WorkloadEntry>();
   /** Most secrets are granted once, so the set is made for the second group only. */
   readonly #bySecret = new Map<SecretName, GroupEntry | Set<GroupEntry>>();
   #affected = new Set<WorkloadId>();
@@ -81,9 +85,9 @@ export class EntitlementIndex {
     }
     const entry = known ?? new WorkloadEntry(facts);
     if (known === undefined) this.#workloads.set(facts.id, entry);
-    else this.#unpost(entry);
+    else this.#postings.remove(entry);
     entry.facts = facts;
-    this.#post(entry);
+    this.#postings.add(entry);
     const before = entry.groups;
     entry.groups = this.#selectors.matching(facts).map((selected) => selected.entry);
     for (const group of before) group.members.delete(entry);
@@ -95,13 +99,15 @@ export class EntitlementIndex {
     const entry = this.#workloads.get(id);
     if (entry === undefined) return;
     this.#workloads.delete(id);
-    this.#unpost(entry);
+    this.#postings.remove(entry);
     for (const group of entry.groups) group.members.delete(entry);
     this.#affected.delete(id);
   }
 
   setGroup(name: Name, match: GroupMatch): void {
     const group = this.#entry(name);
+    // Before the old match is let go, or the lists that both use would be made anew.
+    this.#postings.follow(match);
     this.#deselect(group);
     const selector = compileSelector(match);
     group.selector = selector;
@@ -163,7 +169,7 @@ export class EntitlementIndex {
   }
 
   workloadsOn(node: string): ReadonlySet<WorkloadId> {
-    return idsOf(this.#posted.get(`node ${node}`) ?? []);
+    return idsOf(this.#postings.onNode(node));
   }
 
   wantedFor(id: WorkloadId): readonly WantedSet[] {
@@ -191,8 +197,8 @@ export class EntitlementIndex {
 
   /** What each selector would match, were it a group: for plans. In the order given. */
   selectMany(selectors: readonly Selector[]): readonly ReadonlySet<IndexedWorkload>[] {
-    const wide = selectors.filter((selector) => this.#postedFor(selector) === undefined);
-    if (wide.length <= scansMax) return selectors.map((selector) => this.#select(selector));
+    const cost = selectors.reduce((sum, { match }) => sum + costs[this.#postings.costOf(match)], 0);
+    if (cost <= costMax) return selectors.map((selector) => this.#select(selector));
     const found = new Map(selectors.map((selector) => [selector, new Set<IndexedWorkload>()]));
     const anchored = new AnchoredSelectors<{ readonly selector: Selector }>();
     for (const selector of found.keys()) anchored.add({ selector });
@@ -204,21 +210,10 @@ export class EntitlementIndex {
 
   #select(selector: Selector): Set<WorkloadEntry> {
     const found = new Set<WorkloadEntry>();
-    for (const entry of this.#postedFor(selector) ?? this.#workloads.values()) {
+    for (const entry of this.#postings.candidates(selector.match)) {
       if (selector.matches(entry.facts)) found.add(entry);
     }
     return found;
-  }
-
-  /** The shortest list that every workload of the selector is in; undefined if there is none. */
-  #postedFor(selector: Selector): ReadonlySet<WorkloadEntry> | undefined {
-    let shortest: ReadonlySet<WorkloadEntry> | undefined;
-    for (const anchor of anchorsOfMatch(selector.match)) {
-      if (!isPosted(anchor)) continue;
-      const list = this.#posted.get(anchor) ?? new Set();
-      if (shortest === undefined || list.size < shortest.size) shortest = list;
-    }
-    return shortest;
   }
 
   #setMembers(group: GroupEntry, members: Set<WorkloadEntry>): void {
@@ -257,23 +252,8 @@ export class EntitlementIndex {
     const selected = this.#selected.get(group);
     if (selected === undefined) return;
     this.#selectors.remove(selected);
+    this.#postings.unfollow(selected.selector.match);
     this.#selected.delete(group);
-  }
-
-  #post(entry: WorkloadEntry): void {
-    for (const anchor of postedAnchors(entry.facts)) {
-      const list = this.#posted.get(anchor);
-      if (list === undefined) this.#posted.set(anchor, new Set([entry]));
-      else list.add(entry);
-    }
-  }
-
-  #unpost(entry: WorkloadEntry): void {
-    for (const anchor of postedAnchors(entry.facts)) {
-      const list = this.#posted.get(anchor);
-      list?.delete(entry);
-      if (list?.size === 0) this.#posted.delete(anchor);
-    }
   }
 
   #list(secret: SecretName, group: GroupEntry): void {

@@ -108,5 +108,8 @@ test('wantedSets does not depend on the order in which grants come', () => {
 });
 
 function hash(text: string, seed: number): number {
-  return [...text].reduce((sum, char) => (Math.imul(sum, 31) + char.charCodeAt(0)) | 0, seed);
+  return Array.from(text).reduce(
+    (sum, char) => (Math.imul(sum, 31) + char.charCodeAt(0)) | 0,
+    seed,
+  );
 }
