@@ -124,6 +124,12 @@ export const faults = {
     retry: 'later',
     hint: 'More is being written than can be made durable. Try again in a moment.',
   },
+  'gateway.certificate-unreadable': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'The certificate and key of the API must be PEM files that this user can read. `coffer init` makes them in the data directory.',
+  },
   'gateway.impostor': {
     status: 502,
     exit: 7,

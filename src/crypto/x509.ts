@@ -129,6 +129,27 @@ export function issueGatewayCertificate(
 }
 
 /**
+ * The certificate of the port for people: for TLS servers, and without a SPIFFE id, so that whoever
+ * steals it from the disk is not the gateway to any node.
+ */
+export function issueServerCertificate(
+  authority: Authority,
+  options: Omit<LeafOptions, 'trustDomain'> & {
+    readonly dnsNames: readonly string[];
+    readonly ipAddresses: readonly string[];
+  },
+): X509Certificate {
+  return issueLeaf(authority, options, {
+    commonName: 'gateway API',
+    extendedKeyUsages: [extendedKeyUsages.serverAuth],
+    alternativeNames: [
+      ...options.dnsNames.map((value) => ({ kind: 'dns', value }) as const),
+      ...options.ipAddresses.map((value) => ({ kind: 'ip', value }) as const),
+    ],
+  });
+}
+
+/**
  * The certificate of a node: for TLS clients, `spiffe://<trust domain>/node/<name>`.
  *
  * @param options.publicKey - From a request that `checkCsr` accepted.
@@ -164,7 +185,7 @@ export function spiffeId(trustDomain: string, path: string): string {
 
 function issueLeaf(
   authority: Authority,
-  options: LeafOptions,
+  options: Omit<LeafOptions, 'trustDomain'>,
   fixed: Pick<CertificateContent, 'commonName' | 'extendedKeyUsages' | 'alternativeNames'>,
 ): X509Certificate {
   assert(options.lifetimeMs > 0, 'certificates live for some time');

@@ -5,18 +5,10 @@
  * Files are replaced by rename, so that a crash leaves the old or the new one.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import {
-  closeSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs';
+import { lstatSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../base/fault.ts';
+import { writeDurably } from '../../base/files.ts';
 import * as schema from '../../base/schema.ts';
 import { nameSchema } from '../../model/group.ts';
 
@@ -83,17 +75,8 @@ export function saveCertificate(directory: string, certificatePem: string): void
   replaceFile(join(directory, 'node.crt'), certificatePem);
 }
 
-/** Durable when it returns. Mode 0600. */
 export function replaceFile(path: string, content: string): void {
-  const temporary = `${path}.new`;
-  const file = openSync(temporary, 'w', 0o600);
-  try {
-    writeSync(file, content);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(temporary, path);
+  writeDurably(path, content, 0o600);
 }
 
 export function readIfThere(path: string): string | undefined {

@@ -7,12 +7,11 @@
  *   - `close(node)` ends a node's stream at once; a node has one stream, and a newer one wins.
  *   - No network input ends the process.
  */
-import { X509Certificate } from 'node:crypto';
-import { constants } from 'node:crypto';
+import { constants, X509Certificate } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
+import { type SecureContextOptions, TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { Fault } from '../../base/fault.ts';
 import { errorFields } from '../../base/log.ts';
@@ -61,14 +60,9 @@ export class StreamServer {
       clientTracking: false,
     });
     this.#server = createServer({
-      cert: options.tls.certificate,
-      key: options.tls.privateKey,
-      ca: options.tls.authority,
+      ...secureContext(options.tls),
       requestCert: true,
       rejectUnauthorized: true,
-      minVersion: 'TLSv1.3',
-      // Without tickets a revoked certificate cannot come back by resumption.
-      secureOptions: constants.SSL_OP_NO_TICKET,
       handshakeTimeout: upgradeWithinMs,
       headersTimeout: upgradeWithinMs,
       requestTimeout: upgradeWithinMs,
@@ -99,6 +93,11 @@ export class StreamServer {
 
   get connected(): number {
     return this.#sessions.size;
+  }
+
+  /** Shows another certificate to connections from now on. */
+  renewCertificate(tls: StreamCertificate): void {
+    this.#server.setSecureContext(secureContext(tls));
   }
 
   /** Ends a node's stream; its next connection is refused if it was revoked. */
@@ -143,6 +142,17 @@ export class StreamServer {
       this.#options.log.info('node.connected', { node });
     });
   }
+}
+
+function secureContext(tls: StreamCertificate): SecureContextOptions {
+  return {
+    cert: tls.certificate,
+    key: tls.privateKey,
+    ca: tls.authority,
+    minVersion: 'TLSv1.3',
+    // Without tickets a revoked certificate cannot come back by resumption.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
 }
 
 function certificateOf(socket: Duplex): X509Certificate {

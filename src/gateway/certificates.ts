@@ -1,0 +1,130 @@
+/**
+ * The gateway's own certificates. The node port's lives in memory and is made anew at each unseal and
+ * each day; the API's lies on disk, because the API must answer while the gateway is sealed.
+ */
+import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import { writeDurably } from '../base/files.ts';
+import type { Random } from '../base/random.ts';
+import { keyPin } from '../crypto/certificate-identity.ts';
+import {
+  type Authority,
+  generateCertificateKey,
+  issueGatewayCertificate,
+  issueServerCertificate,
+} from '../crypto/x509.ts';
+import { type Address, type GatewayConfig, textOf } from './config.ts';
+import type { StreamCertificate } from './stream/stream.ts';
+
+interface Source {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export interface ApiCertificate {
+  /** PEM chain, leaf first. */
+  readonly certificate: string;
+  readonly key: string;
+  /** What a join token and a context pin: the authority's key, or that of a certificate of one's own. */
+  readonly pin: string;
+}
+
+const dayMs = 24 * 3_600_000;
+const apiLifetimeMs = 90 * dayMs;
+const nodePortLifetimeMs = 7 * dayMs;
+
+export function nodePortCertificate(
+  authority: Authority,
+  config: Pick<GatewayConfig, 'trustDomain' | 'nodeListen' | 'nodeAdvertise'>,
+  { clock, random }: Source,
+): StreamCertificate {
+  const key = generateCertificateKey();
+  const certificate = issueGatewayCertificate(authority, {
+    publicKey: publicKeyOf(key),
+    trustDomain: config.trustDomain,
+    nowMs: clock.wallMs(),
+    lifetimeMs: nodePortLifetimeMs,
+    random,
+    ...namesFor([config.nodeListen], config.nodeAdvertise),
+  });
+  return {
+    certificate: certificate.toString(),
+    privateKey: pemOf(key),
+    authority: authority.certificate.toString(),
+  };
+}
+
+/** Makes the API's certificate and stores it, key in mode 0600. */
+export function makeApiCertificate(
+  authority: Authority,
+  config: Pick<GatewayConfig, 'dataDirectory' | 'listen' | 'advertise'>,
+  { clock, random }: Source,
+): ApiCertificate {
+  const key = generateCertificateKey();
+  const leaf = issueServerCertificate(authority, {
+    publicKey: publicKeyOf(key),
+    nowMs: clock.wallMs(),
+    lifetimeMs: apiLifetimeMs,
+    random,
+    ...namesFor([config.listen], config.advertise),
+  });
+  const certificate = `${leaf.toString()}${authority.certificate.toString()}`;
+  writeDurably(join(config.dataDirectory, 'api.key'), pemOf(key), 0o600);
+  writeDurably(join(config.dataDirectory, 'api.crt'), certificate, 0o644);
+  return { certificate, key: pemOf(key), pin: keyPin(authority.certificate) };
+}
+
+/** @throws Fault `gateway.certificate-unreadable` */
+export function loadApiCertificate(
+  config: Pick<GatewayConfig, 'dataDirectory' | 'tls'>,
+): ApiCertificate {
+  const certificateFile = config.tls?.certificateFile ?? join(config.dataDirectory, 'api.crt');
+  const keyFile = config.tls?.keyFile ?? join(config.dataDirectory, 'api.key');
+  try {
+    const certificate = readFileSync(certificateFile, 'utf8');
+    const key = readFileSync(keyFile, 'utf8');
+    const chain =
+      certificate.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+    // Of our own chain the authority is pinned, which outlives its leaves; of a foreign one the leaf.
+    const pinned = new X509Certificate((config.tls ? chain[0] : chain.at(-1)) ?? '');
+    return { certificate, key, pin: keyPin(pinned) };
+  } catch (cause) {
+    throw new Fault('gateway.certificate-unreadable', { certificateFile, keyFile }, { cause });
+  }
+}
+
+/** Whether less than a third of its life is left. */
+export function renewalIsDue(certificatePem: string, nowMs: number): boolean {
+  const { validFromDate, validToDate } = new X509Certificate(certificatePem);
+  const [from, to] = [validFromDate.getTime(), validToDate.getTime()];
+  return nowMs > to - (to - from) / 3;
+}
+
+function namesFor(
+  addresses: readonly Address[],
+  advertised: string,
+): { readonly dnsNames: readonly string[]; readonly ipAddresses: readonly string[] } {
+  const hosts = new Set(['localhost', '127.0.0.1', hostname().toLowerCase()]);
+  for (const address of [...addresses.map(textOf), advertised]) {
+    const host = address.slice(0, address.lastIndexOf(':')).replaceAll(/^\[|\]$/g, '');
+    if (host !== '' && host !== '0.0.0.0' && host !== '::') hosts.add(host);
+  }
+  const names = [...hosts];
+  return {
+    dnsNames: names.filter((name) => isIP(name) === 0 && /^[a-z0-9.-]+$/.test(name)),
+    ipAddresses: names.filter((name) => isIP(name) !== 0),
+  };
+}
+
+function publicKeyOf(privateKey: KeyObject): KeyObject {
+  return createPublicKey(privateKey);
+}
+
+function pemOf(privateKey: KeyObject): string {
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
