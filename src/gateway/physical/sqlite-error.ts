@@ -9,6 +9,9 @@ const sqliteCorrupt = 11;
 const sqliteFull = 13;
 const sqliteNotADatabase = 26;
 
+/** A mistake in setting up, not a failing disk: an operator must look elsewhere. */
+const notAllowed: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS']);
+
 /** Node puts SQLite's extended result code on its errors as `errcode`. */
 function resultCode(error: unknown): number | undefined {
   if (!(error instanceof Error) || !('errcode' in error)) return undefined;
@@ -44,6 +47,9 @@ function systemFault(error: unknown, path: string): unknown {
   if (!isSystem) return error;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new Fault('storage.full', { path }, { cause: error });
+  }
+  if (notAllowed.has(code)) {
+    return new Fault('storage.unsafe', { path, reason: code }, { cause: error });
   }
   return new Fault('storage.failed', { path, code }, { cause: error });
 }
