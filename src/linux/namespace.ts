@@ -62,8 +62,8 @@ export function attachInside(
 }
 
 /**
- * Detaches the mount whose root `mountFd` is, also if it is covered. Not by path: the current
- * directory is set by descriptor, and `.` is what is unmounted.
+ * Detaches the mount whose root `mountFd` is. Not by path: the current directory is set by
+ * descriptor, and `.` is what is unmounted. If another mount covers it, that one is detached.
  */
 function detachInside(home: HomeNamespace, namespaceFd: number, mountFd: number): void {
   setns(namespaceFd, CLONE_NEWNS);

@@ -10,6 +10,7 @@ import { Fault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import { close, fchmod } from '../../linux/libc.ts';
 import { detachIfThere, type HomeNamespace } from '../../linux/namespace.ts';
+import { parseMountinfo } from '../../linux/mountinfo.ts';
 import type { HeldProcess } from '../../linux/process.ts';
 import {
   alignNames,
@@ -133,7 +134,7 @@ export class HeldMount {
     }
   }
 
-  /** Withdraws, second half: removes what is left, unmounts, lets go. */
+  /** Withdraws, second half: removes what is left, unmounts unless it is covered, lets go. */
   remove(home: HomeNamespace): 'withdrawn' | 'gone' {
     const names = defined(this.#names, 'a mount is emptied before it is removed');
     const { baseFd, process } = this.#parts;
@@ -142,7 +143,9 @@ export class HeldMount {
     eraseSet(baseFd, this.#set);
     const namespace = process.openMountNamespace();
     try {
-      if (namespace !== undefined) detachIfThere(home, namespace.fd, this.#parts.viewFd);
+      if (namespace !== undefined && !this.#isCovered()) {
+        detachIfThere(home, namespace.fd, this.#parts.viewFd);
+      }
     } finally {
       if (namespace !== undefined) close(namespace.fd);
       this.#closeParts();
@@ -154,6 +157,17 @@ export class HeldMount {
   release(): void {
     for (const set of [...this.#retired, this.#set]) close(set.fd);
     this.#closeParts();
+  }
+
+  /**
+   * Whether the container mounted something over it. To detach by current directory would take that
+   * away instead: it is the container's own, so ours stays beneath, empty.
+   */
+  #isCovered(): boolean {
+    const { process, mountId } = this.#parts;
+    if (this.inspect() === 'in-place') return false;
+    const mounts = parseMountinfo(process.read('mountinfo') ?? '');
+    return mounts.some((entry) => entry.parentId === mountId);
   }
 
   #closeParts(): void {

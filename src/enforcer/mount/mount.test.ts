@@ -17,7 +17,7 @@ import {
 
 const skip = whyNoContainers();
 
-describe('mounts', { skip }, () => {
+describe('mounts', { skip, timeout: 300_000 }, () => {
   const kinds: Record<string, ContainerOptions> = {
     'run by root': {},
     'run by another user': { uid: 1000 },
@@ -180,7 +180,7 @@ describe('mounts', { skip }, () => {
   });
 });
 
-describe('mounts refuse', { skip }, () => {
+describe('mounts refuse', { skip, timeout: 300_000 }, () => {
   const refusals: Record<string, { prepare?: string; target?: string; readOnlyRoot?: boolean }> = {
     'mount.target-invalid': { target: '/run/secrets/../x' },
     'mount.target-symlink': { prepare: 'mkdir real; ln -s /real run/secrets' },

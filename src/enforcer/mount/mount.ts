@@ -116,7 +116,10 @@ export interface Mounts {
    */
   place(id: string, place: MountPlace, set: FileSet): Promise<PlaceResult>;
 
-  /** Overwrites, truncates, removes, then unmounts. Repeating it does no harm. */
+  /**
+   * Overwrites, truncates, removes, then unmounts. Repeating it does no harm. If the container has
+   * mounted something over it, ours stays beneath, empty.
+   */
   withdraw(id: string): Promise<WithdrawResult>;
 
   /**
