@@ -34,6 +34,12 @@ export const faults = {
     retry: 'after-change',
     hint: 'Somebody remembers a newer audit log than this one. Find out whether an old store was put back; `coffer system accept-rollback` goes on from here.',
   },
+  'auth.failed': {
+    status: 401,
+    exit: 5,
+    retry: 'never',
+    hint: 'This token is unknown, expired or withdrawn. Ask an owner for a new one.',
+  },
   'auth.required': {
     status: 401,
     exit: 5,
@@ -87,6 +93,12 @@ export const faults = {
     exit: 1,
     retry: 'never',
     hint: 'The storage is not as it was committed. Restore a backup, and find out who can write to it.',
+  },
+  'certificate.refused': {
+    status: 403,
+    exit: 4,
+    retry: 'never',
+    hint: 'The certificate or the request of the node was refused. Join it again, or revoke it if its key may be known.',
   },
   'enforcer.not-joined': {
     status: 409,
@@ -171,6 +183,18 @@ export const faults = {
     exit: 6,
     retry: 'after-change',
     hint: 'There is no group of this name. Create it first, or apply both documents together.',
+  },
+  'idempotency.in-flight': {
+    status: 409,
+    exit: 6,
+    retry: 'later',
+    hint: 'The first request with this idempotency key is still running. Wait for it.',
+  },
+  'idempotency.mismatch': {
+    status: 422,
+    exit: 2,
+    retry: 'never',
+    hint: 'This idempotency key was used with another input. Use a new key for a new request.',
   },
   'limit.exceeded': {
     status: 413,
@@ -292,6 +316,12 @@ export const faults = {
     retry: 'after-change',
     hint: 'This node is unknown, revoked, or shows an old certificate. Make a new token with `coffer node token` and join again.',
   },
+  'node.revoked': {
+    status: 409,
+    exit: 6,
+    retry: 'never',
+    hint: 'A revoked node never comes back. Join the machine under another name.',
+  },
   'node.token-malformed': {
     status: 400,
     exit: 2,
@@ -303,6 +333,12 @@ export const faults = {
     exit: 4,
     retry: 'after-change',
     hint: 'Ask an owner for a role that allows this action on this resource; `coffer explain` shows why.',
+  },
+  'principal.exists': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'There is a principal of this name already.',
   },
   'rate.exceeded': {
     status: 429,

@@ -49,6 +49,18 @@ export const limits = {
   /** Labels of one container that are attested; images carry about 20 of their own. */
   containerLabelsMax: 128,
   containerLabelCharsMax: 1024,
+  /** Idempotency keys: how long an answer is replayed, and how many are kept. */
+  idempotencyMs: 24 * 3_600_000,
+  idempotencyRecordsMax: 100_000,
+  /** Requests of one principal: well above what one person or pipeline needs, well below all there is. */
+  principalRequestsPerSecond: 10_000,
+  principalRequestsBurst: 20_000,
+  /** Audit entries about requests that nobody proved; more are counted, not listed. */
+  anonymousEntriesPerSecond: 10,
+  /** Names looked at for one page of a list that shows only some of them. */
+  pageScanMax: 20_000,
+  /** Certificates of one node that are accepted at once: the one in use and its renewals. */
+  nodeCertificatesMax: 4,
   joinTokenMsMax: 10 * 60_000,
   nodeCertificateMs: 24 * 3_600_000,
 } as const;

@@ -1,0 +1,153 @@
+/** Operations on the audit log: lists, proofs, and following it. */
+import { isFault } from '../../base/fault.ts';
+import { operationNamed, operationNames } from '../../protocol/operations.ts';
+import type { AuditEntryView, systemOperations } from '../../protocol/operations-system.ts';
+import type { EntryFilter, EntryWithBytes, Tail } from '../audit/audit.ts';
+import type { HandlersOf, Tools } from './handlers.ts';
+import { pageLimit } from './paging.ts';
+import { answer } from './plan.ts';
+import { timestampOf } from './timestamp.ts';
+
+type AuditHandlers = Pick<
+  HandlersOf<typeof systemOperations>,
+  'audit.list' | 'audit.tail' | 'audit.checkpoint' | 'audit.prove' | 'event.watch'
+>;
+
+/** What a change's resource may be read with: whoever may not read it does not hear of it either. */
+const readableWith = {
+  secrets: 'secret.list',
+  groups: 'group.list',
+  grants: 'grant.list',
+  nodes: 'node.list',
+} as const;
+
+const changes: ReadonlySet<string> = new Set(
+  operationNames.filter((name) => operationNamed(name).effect === 'change'),
+);
+
+export function auditHandlers({ audit, paging }: Tools): AuditHandlers {
+  return {
+    'audit.list': async (input, { principal }) => {
+      const scope = { operation: 'audit.list', principal, input };
+      const start = paging.start(scope);
+      const from = start === '' ? (input.after ?? -1) + 1 : Number(start);
+      const page = await audit.entries({
+        from,
+        limit: pageLimit(input),
+        filter: filterOf(input),
+      });
+      return answer({
+        items: page.entries.map(entryViewOf),
+        ...(page.next === undefined ? {} : { nextCursor: paging.cursor(scope, `${page.next}`) }),
+      });
+    },
+    'audit.tail': (input) => {
+      const from = input.after === undefined ? {} : { from: input.after + 1 };
+      const open = (): Tail => audit.tail({ ...from, filter: filterOf(input) });
+      return answer(follow(open, (entry) => entryViewOf(entry)));
+    },
+    'audit.checkpoint': async ({ since }) => {
+      const { note, verifierKey, consistency } = await audit.checkpoint(since);
+      return answer({ checkpoint: note, verifierKey, consistency: consistency.map(base64) });
+    },
+    'audit.prove': async ({ sequence }) => {
+      const { entry, note, inclusion } = await audit.prove(sequence);
+      return answer({
+        entry: entryViewOf(entry),
+        checkpoint: note,
+        inclusion: inclusion.map(base64),
+      });
+    },
+    'event.watch': ({ afterRevision }, { permits }) => {
+      const permitted = Object.fromEntries(
+        Object.entries(readableWith).map(([kind, action]) => [kind, permits(action)]),
+      );
+      const from = afterRevision === undefined ? {} : { from: afterRevision + 1 };
+      const open = (): Tail => audit.tail({ ...from, filter: { outcome: 'ok' } });
+      return answer(
+        follow(open, ({ sequence, action, resource }) => {
+          const slash = resource.indexOf('/');
+          const collection = slash < 0 ? resource : resource.slice(0, slash);
+          const isPermitted = permitted[collection];
+          if (!changes.has(action) || isPermitted?.(resource) === false) return undefined;
+          const [kind = '', change = ''] = action.split('.');
+          const name = slash < 0 ? '' : resource.slice(slash + 1);
+          return { revision: sequence, kind, name, change };
+        }),
+      );
+    },
+  };
+}
+
+function filterOf(input: EntryFilter): EntryFilter {
+  const { action, actor, resource, outcome } = input;
+  return {
+    ...(action === undefined ? {} : { action }),
+    ...(actor === undefined ? {} : { actor }),
+    ...(resource === undefined ? {} : { resource }),
+    ...(outcome === undefined ? {} : { outcome }),
+  };
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64');
+}
+
+function entryViewOf(entry: EntryWithBytes): AuditEntryView {
+  const { principal, sequence, action, resource, outcome, rule, requestId, detail } = entry;
+  return {
+    sequence,
+    time: timestampOf(entry.timeMs),
+    actor: principal.name,
+    actorKind: principal.kind,
+    method: principal.method,
+    source: principal.source,
+    action,
+    resource,
+    outcome,
+    rule,
+    requestId,
+    detail,
+    bytes: entry.bytes.toString('base64'),
+  };
+}
+
+/**
+ * The log as a sequence that can be left at any time: `return` ends a pending `next`, which an async
+ * generator's does not. Opened when it is first asked for something.
+ *
+ * @param view - `undefined` for what is not shown.
+ */
+function follow<View>(
+  open: () => Tail,
+  view: (entry: EntryWithBytes) => View | undefined,
+): AsyncIterable<View> {
+  return {
+    [Symbol.asyncIterator](): AsyncIterator<View> {
+      const abort = new AbortController();
+      const tail = open();
+      const ready: View[] = [];
+      const end = (): IteratorResult<View> => {
+        abort.abort();
+        tail.close();
+        return { done: true, value: undefined };
+      };
+      return {
+        async next() {
+          while (ready.length === 0 && !abort.signal.aborted) {
+            try {
+              const entries = await tail.next(abort.signal);
+              ready.push(...entries.map(view).filter((shown) => shown !== undefined));
+            } catch (error) {
+              if (!abort.signal.aborted && !isFault(error, 'barrier.sealed')) throw error;
+              return end();
+            }
+          }
+          const value = ready.shift();
+          return value === undefined ? end() : { done: false, value };
+        },
+        return: async () => end(),
+      };
+    },
+  };
+}

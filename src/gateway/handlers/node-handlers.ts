@@ -1,0 +1,190 @@
+/** Operations on nodes, on workloads, and on what workloads hold. */
+import { Fault, isFault } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
+import { type Name, parseName, parseSecretName } from '../../model/name.ts';
+import { formatJoinToken, parseJoinToken } from '../../protocol/join-token.ts';
+import type {
+  HoldingView,
+  NodeView,
+  nodeOperations,
+  WorkloadView,
+} from '../../protocol/operations-node.ts';
+import type { HoldingStatus } from '../delivery/delivery.ts';
+import type { StoredNode } from '../identity/identity.ts';
+import type { SelectableFacts } from '../policy/policy.ts';
+import type { HandlersOf, Tools } from './handlers.ts';
+import { pageLimit } from './paging.ts';
+import { answer } from './plan.ts';
+import { workloadsAfter } from './policy-handlers.ts';
+import { timestampOf } from './timestamp.ts';
+
+export function nodeHandlers(tools: Tools): HandlersOf<typeof nodeOperations> {
+  const { identity, policy, paging, holdings, settings } = tools;
+  const { nodes } = identity;
+  return {
+    'node.list': (input, { principal, permits }) => {
+      const scope = { operation: 'node.list', principal, input };
+      const isPermitted = permits('node.list');
+      const after = paging.start(scope);
+      const items = nodes.names().filter((name) => name > after);
+      const isShown = (name: Name): boolean => isPermitted(`nodes/${name}`);
+      const view = (name: Name): NodeView => nodeViewOf(tools, name);
+      return answer(paging.page({ scope, items, placeOf: (name) => name, isShown, view }));
+    },
+    'node.token': ({ name }) => {
+      const { publicId, secret, endsAtMs, ...plan } = nodes.planToken(name);
+      const { address, pin } = settings();
+      const token = formatJoinToken({ address, pin, node: name, id: publicId, secret });
+      return { ...plan, output: () => ({ name, token, endsAt: timestampOf(endsAtMs) }) };
+    },
+    'node.join': ({ token, certificateRequest }) => {
+      const { id, secret, node } = parsedToken(token);
+      const plan = nodes.planJoin({ publicId: id, secret, node, certificateRequest });
+      const { streamAddress, trustDomain } = settings();
+      const { certificate, authority, writes, expectations, detail } = plan;
+      return {
+        output: () => ({ name: node, certificate, authority, streamAddress, trustDomain }),
+        resource: `nodes/${node}`,
+        writes,
+        expectations,
+        detail,
+      };
+    },
+    'node.revoke': ({ name }) => {
+      const { writes, expectations, detail, seen } = nodes.planRevoke(name);
+      const output = (): NodeView => ({ ...nodeViewOf(tools, name), state: 'revoked' });
+      return { output, seen, writes, expectations, detail };
+    },
+    'workload.list': (input, { principal, permits }) => {
+      const scope = { operation: 'workload.list', principal, input };
+      const isPermitted = permits('workload.list');
+      return answer(
+        paging.page({
+          scope,
+          items: workloadsAfter(policy, paging.start(scope), input.node),
+          placeOf: ({ id }) => id,
+          isShown: ({ id }) => isPermitted(`workloads/${id}`),
+          view: (facts) => workloadViewOf(tools, facts),
+        }),
+      );
+    },
+    'holding.list': (input, { principal, permits }) => {
+      const scope = { operation: 'holding.list', principal, input };
+      const isPermitted = permits('holding.list');
+      const isShown = (status: HoldingStatus): boolean =>
+        isPermitted(`secrets/${status.secret}`) &&
+        (input.secret ?? status.secret) === status.secret &&
+        (input.node ?? status.node) === status.node &&
+        (input.state ?? status.state) === status.state &&
+        [undefined, status.workload, status.workloadId].includes(input.workload);
+      const shown = firstInOrder(holdings.holdings(), {
+        isShown,
+        after: paging.start(scope),
+        max: pageLimit(input) + 1,
+      });
+      return answer(
+        paging.page({
+          scope,
+          items: shown,
+          placeOf: placeOfHolding,
+          isShown: () => true,
+          view: holdingViewOf,
+        }),
+      );
+    },
+  };
+}
+
+/** A text that is no token says no more than one that is unknown. */
+function parsedToken(text: string): ReturnType<typeof parseJoinToken> {
+  try {
+    return parseJoinToken(text);
+  } catch (error) {
+    if (isFault(error)) throw new Fault('auth.failed');
+    throw error;
+  }
+}
+
+function nodeViewOf({ identity, presence, policy }: Tools, name: Name): NodeView {
+  const node = identity.nodes.find(name)?.node;
+  const seen = presence.of(name);
+  const endsAtMs = node?.certificates.at(-1)?.endsAtMs;
+  return {
+    id: node?.id ?? identity.nodes.expectedId(name) ?? '',
+    name,
+    state: stateOf(node, seen?.connected ?? false),
+    ...(node === undefined ? {} : { joinedAt: timestampOf(node.joinedAtMs) }),
+    ...(seen?.lastSeenAtMs === undefined ? {} : { lastSeenAt: timestampOf(seen.lastSeenAtMs) }),
+    ...(endsAtMs === undefined ? {} : { certificateEndsAt: timestampOf(endsAtMs) }),
+    workloads: policy.workloadsOn(name).size,
+    weakenings: seen?.weakenings.slice(0, 32) ?? [],
+  };
+}
+
+function stateOf(node: StoredNode | undefined, isConnected: boolean): NodeView['state'] {
+  if (node === undefined) return 'joining';
+  if (node.state === 'revoked') return 'revoked';
+  return isConnected ? 'connected' : 'disconnected';
+}
+
+/** Facts come from container engines, which bound less than answers do: what is too long is cut. */
+function workloadViewOf({ policy }: Tools, facts: SelectableFacts): WorkloadView {
+  const cut = (text: string): string => text.slice(0, 512);
+  const labels = Object.entries(facts.labels)
+    .filter(([key]) => /^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$/.test(key))
+    .slice(0, limits.labelsMax)
+    .map(([key, value]) => [key, value.slice(0, limits.labelValueCharsMax)]);
+  return {
+    id: facts.id,
+    name: cut(facts.name),
+    node: parseName(facts.node),
+    runtime: facts.runtime,
+    image: cut(facts.image.reference),
+    imageDigests: facts.image.digests.slice(0, 64).map(cut),
+    labels: Object.fromEntries(labels) as WorkloadView['labels'],
+    groups: policy.groupsOf(facts.id).slice(0, 1000),
+  };
+}
+
+function placeOfHolding(status: HoldingStatus): string {
+  return JSON.stringify([status.workloadId, status.secret, status.file, status.version]);
+}
+
+/** The first `max` in order after a place, without sorting all there is. */
+function firstInOrder(
+  all: Iterable<HoldingStatus>,
+  options: {
+    readonly isShown: (status: HoldingStatus) => boolean;
+    readonly after: string;
+    readonly max: number;
+  },
+): readonly HoldingStatus[] {
+  const { isShown, after, max } = options;
+  type Placed = readonly [place: string, status: HoldingStatus];
+  const first = (list: readonly Placed[]): Placed[] =>
+    list.toSorted(([a], [b]) => (a < b ? -1 : 1)).slice(0, max);
+  let kept: Placed[] = [];
+  for (const status of all) {
+    if (!isShown(status)) continue;
+    const place = placeOfHolding(status);
+    if (place > after) kept.push([place, status]);
+    if (kept.length >= 4 * max) kept = first(kept);
+  }
+  return first(kept).map(([, status]) => status);
+}
+
+function holdingViewOf(status: HoldingStatus): HoldingView {
+  const { workload, workloadId, file, version, wanted, state, fault, sinceMs } = status;
+  return {
+    workload: workload.slice(0, 512),
+    workloadId,
+    node: parseName(status.node),
+    secret: parseSecretName(status.secret),
+    file,
+    version,
+    wanted,
+    state,
+    ...(fault === undefined ? {} : { fault }),
+    ...(sinceMs === undefined ? {} : { since: timestampOf(sinceMs) }),
+  };
+}

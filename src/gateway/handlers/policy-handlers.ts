@@ -1,0 +1,183 @@
+/** Operations on groups, grants and whole documents of them. */
+import { Fault } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
+import type { GroupMatch } from '../../model/group.ts';
+import type { Name } from '../../model/name.ts';
+import type {
+  GrantView,
+  GroupView,
+  PolicyChange,
+  policyOperations,
+} from '../../protocol/operations-policy.ts';
+import {
+  matches,
+  type Policy,
+  type PolicyImpact,
+  type PolicyPlan,
+  type SelectableFacts,
+} from '../policy/policy.ts';
+import type { HandlersOf, Tools } from './handlers.ts';
+import { answer, type Plan } from './plan.ts';
+
+type PolicyHandlers = Omit<
+  HandlersOf<typeof policyOperations>,
+  'access.explain' | 'access.who-can'
+>;
+
+export function policyHandlers(tools: Tools): PolicyHandlers {
+  const { policy, paging } = tools;
+  return {
+    'group.list': (input, { principal, permits }) => {
+      const scope = { operation: 'group.list', principal, input };
+      const isPermitted = permits('group.list');
+      const items = namesAfter(paging.start(scope), (page) => policy.groupNames(page));
+      const isShown = (name: Name): boolean => isPermitted(`groups/${name}`);
+      const view = (name: Name): GroupView => groupViewOf(policy, name);
+      return answer(paging.page({ scope, items, placeOf: (name) => name, isShown, view }));
+    },
+    'group.get': ({ name }) => answer(groupViewOf(policy, name), policy.group(name)?.revision),
+    'group.put': (group) => {
+      const seen = policy.group(group.name)?.revision ?? 0;
+      const plan = policy.planPutGroup(group);
+      const output: Plan<GroupView>['output'] = ({ revision, dryRun }) =>
+        dryRun
+          ? {
+              ...group,
+              revision,
+              members: countMembers(policy, group.match),
+              warnings: warningsOf(plan),
+            }
+          : groupViewOf(policy, group.name);
+      return { ...change(plan), output, seen };
+    },
+    'group.delete': ({ name }) => {
+      const before = groupViewOf(policy, name);
+      return {
+        ...change(policy.planDeleteGroup(name)),
+        output: ({ revision }) => ({ ...before, revision }),
+        seen: before.revision,
+      };
+    },
+    'grant.list': (input, { principal, permits }) => {
+      const scope = { operation: 'grant.list', principal, input };
+      const isPermitted = permits('grant.list');
+      const items = namesAfter(paging.start(scope), (page) => policy.grantNames(page));
+      const isShown = (name: Name): boolean => isPermitted(`grants/${name}`);
+      const view = (name: Name): GrantView => grantViewOf(policy, name);
+      return answer(paging.page({ scope, items, placeOf: (name) => name, isShown, view }));
+    },
+    'grant.get': ({ group }) => answer(grantViewOf(policy, group), policy.grant(group)?.revision),
+    'grant.put': (grant) => {
+      const seen = policy.grant(grant.group)?.revision ?? 0;
+      const output: Plan<GrantView>['output'] = ({ revision }) => ({ ...grant, revision });
+      return { ...change(policy.planPutGrant(grant)), output, seen };
+    },
+    'grant.delete': ({ group }) => {
+      const before = grantViewOf(policy, group);
+      return {
+        ...change(policy.planDeleteGrant(group)),
+        output: ({ revision }) => ({ ...before, revision }),
+        seen: before.revision,
+      };
+    },
+    'policy.diff': ({ documents, prune }) =>
+      answer(
+        changeViewOf(
+          policy.planDocuments(documents, { prune: prune ?? false, pointer: '/documents' }),
+        ),
+      ),
+    'policy.apply': ({ documents, prune }) => {
+      const plan = policy.planDocuments(documents, {
+        prune: prune ?? false,
+        pointer: '/documents',
+      });
+      const output = changeViewOf(plan);
+      return { ...change(plan), output: () => output };
+    },
+  };
+}
+
+function change(plan: PolicyPlan): Pick<Plan<never>, 'writes' | 'expectations' | 'detail'> {
+  const changed = plan.changes.filter((entry) => entry.change !== 'unchanged');
+  const kinds = ['create', 'update', 'delete'] as const;
+  const counts = kinds.map((kind) => [
+    kind,
+    changed.filter((entry) => entry.change === kind).length,
+  ]);
+  return {
+    writes: plan.writes,
+    expectations: plan.expectations,
+    detail: Object.fromEntries(
+      counts.filter(([, count]) => count !== 0).map(([kind, count]) => [kind, `${count}`]),
+    ),
+  };
+}
+
+function changeViewOf(plan: PolicyPlan & PolicyImpact): PolicyChange {
+  return {
+    changes: plan.changes,
+    impact: plan.impact.map(({ workload, node, gains, loses }) => ({
+      workload,
+      node,
+      gains: gains.slice(0, limits.setFilesMax),
+      loses: loses.slice(0, limits.setFilesMax),
+    })),
+    impactTotal: plan.impactTotal,
+  };
+}
+
+function groupViewOf(policy: Policy, name: Name): GroupView {
+  const status = policy.group(name);
+  if (!status) throw new Fault('resource.unknown', { resource: `groups/${name}` });
+  const { value, revision, members, warnings } = status;
+  return { ...value, revision, members, warnings };
+}
+
+function grantViewOf(policy: Policy, group: Name): GrantView {
+  const status = policy.grant(group);
+  if (!status) throw new Fault('resource.unknown', { resource: `grants/${group}` });
+  return { ...status.value, revision: status.revision };
+}
+
+function warningsOf(plan: PolicyPlan): readonly string[] {
+  return plan.changes.flatMap((entry) => entry.warnings);
+}
+
+/** For rehearsals only: of what is in force, policy keeps the count. */
+function countMembers(policy: Policy, match: GroupMatch): number {
+  let count = 0;
+  for (const facts of workloadsAfter(policy, '')) count += matches(match, facts) ? 1 : 0;
+  return count;
+}
+
+const pageItems = 500;
+
+/** All names after one, page by page. */
+export function* namesAfter(
+  after: string,
+  read: (page: { readonly after: string; readonly limit: number }) => readonly Name[],
+): Generator<Name> {
+  for (let place = after; ; ) {
+    const names = read({ after: place, limit: pageItems });
+    yield* names;
+    if (names.length < pageItems) return;
+    place = names.at(-1) ?? '';
+  }
+}
+
+export function* workloadsAfter(
+  policy: Policy,
+  after: string,
+  node?: string,
+): Generator<SelectableFacts> {
+  for (let place = after; ; ) {
+    const page = policy.workloadPage({
+      after: place,
+      limit: pageItems,
+      ...(node === undefined ? {} : { node }),
+    });
+    yield* page;
+    if (page.length < pageItems) return;
+    place = page.at(-1)?.id ?? '';
+  }
+}

@@ -1,0 +1,56 @@
+/** Operations on the gateway itself: its seal, its keys, its state, its backup. */
+import { defined } from '../../base/assert.ts';
+import type { systemOperations } from '../../protocol/operations-system.ts';
+import type { HandlersOf, Tools } from './handlers.ts';
+import { answer } from './plan.ts';
+import { namesAfter, workloadsAfter } from './policy-handlers.ts';
+
+type SystemHandlers = Omit<
+  HandlersOf<typeof systemOperations>,
+  'audit.list' | 'audit.tail' | 'audit.checkpoint' | 'audit.prove' | 'event.watch'
+>;
+
+export function systemHandlers(tools: Tools): SystemHandlers {
+  const { system, audit, secrets, policy, identity, presence } = tools;
+  return {
+    'system.status': async () => {
+      const status = await system.status();
+      const { keyId, remaining } = system.rewrapStatus();
+      return answer({
+        ...status,
+        state: audit.state,
+        audit: { ...status.audit, size: audit.size },
+        secrets: secrets.reader.size,
+        groups: countOf(namesAfter('', (page) => policy.groupNames(page))),
+        grants: countOf(namesAfter('', (page) => policy.grantNames(page))),
+        nodes: identity.nodes.names().length,
+        nodesConnected: presence.connected,
+        workloads: countOf(workloadsAfter(policy, '')),
+        rewrap: { keyId, remaining },
+      });
+    },
+    'system.seal-status': () => answer(system.sealStatus()),
+    'system.unseal': async (_input, { value }) => {
+      await system.unseal(defined(value, 'an operation with a value body has its value'));
+      const { sealed, sharesGiven, sharesNeeded } = system.sealStatus();
+      return answer({ sealed, sharesGiven, sharesNeeded });
+    },
+    'system.seal': () => ({ output: () => ({ sealed: true }), after: () => system.seal() }),
+    'system.rotate-root-key': () => {
+      const maintenance = system.rotateRootKey();
+      return { output: () => system.rewrapStatus(), maintenance, detail: maintenance.detail };
+    },
+    'system.accept-rollback': ({ reason }) => ({
+      output: () => ({ state: audit.state }),
+      detail: { reason },
+      commit: (entry) => audit.acceptRollback(entry),
+    }),
+    'system.backup': () => answer(system.backup()),
+  };
+}
+
+function countOf(items: Iterable<unknown>): number {
+  let count = 0;
+  for (const _item of items) count++;
+  return count;
+}
