@@ -9,7 +9,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { defined, unreachable } from '../../base/assert.ts';
 import { wipe } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
-import { LibcError, statx } from '../../linux/libc.ts';
+import { close, LibcError, statx } from '../../linux/libc.ts';
 import { leaveSharedFileSystemState } from '../../linux/namespace.ts';
 import { kernelHasNoswap } from '../../linux/tmpfs.ts';
 import type { HeldMount } from './held-mount.ts';
@@ -111,6 +111,7 @@ function begin(command: MountCommand, contents: Uint8Array): Settle {
       return () => {
         for (const each of held.values()) each.release();
         held.clear();
+        close(home.fd);
         return undefined;
       };
     default:

@@ -1,0 +1,41 @@
+/**
+ * A program that holds a mount and rotates it until it is killed: stands for an enforcer in tests of
+ * what its death leaves behind. Its argument is a `MountHolderOptions` in JSON.
+ *
+ * Each file of a set holds the set's revision. One name comes and goes from set to set.
+ */
+import { fileURLToPath } from 'node:url';
+import type { FileSet, MountPlace } from '../enforcer/mount/mount.ts';
+import { setOf, TestMounts } from './mount-setup.ts';
+
+export interface MountHolderOptions {
+  readonly id: string;
+  readonly place: MountPlace;
+  readonly firstRevision: number;
+  /**
+   * `wait` places one set and waits; `thrice` places and withdraws three times and ends; the others
+   * go on for ever. All say `placed` after the first.
+   */
+  readonly mode: 'rotate' | 'withdraw-and-place' | 'wait' | 'thrice';
+}
+
+export function holderSet(revision: number): FileSet {
+  const names = ['a', 'b', 'c', ...(revision % 2 === 0 ? ['d'] : [])];
+  return setOf(revision, Object.fromEntries(names.map((name) => [name, `${revision}`])));
+}
+
+async function hold({ id, place, firstRevision, mode }: MountHolderOptions): Promise<void> {
+  await using opened = new TestMounts({ graceMs: 0 });
+  const { mounts } = opened;
+  for (let revision = firstRevision; ; revision += 1) {
+    await mounts.place(id, place, holderSet(revision));
+    if (revision === firstRevision) process.stdout.write('placed\n');
+    if (mode === 'wait') await new Promise(() => undefined);
+    if (mode !== 'rotate') await mounts.withdraw(id);
+    if (mode === 'thrice' && revision === firstRevision + 2) return;
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await hold(JSON.parse(process.argv[2] ?? '{}') as MountHolderOptions);
+}
