@@ -59,6 +59,7 @@ function decodeUtf8(bytes: Uint8Array, what: string): string {
 
 const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 /** As far as a string goes on without a quote, a backslash or a control character. */
+// oxlint-disable-next-line no-control-regex -- exactly what JSON forbids in strings
 const plainPattern = /[^"\\\u0000-\u001f]*/y;
 const escapes: Readonly<Record<string, string>> = {
   '"': '"',
@@ -94,8 +95,7 @@ class Parser {
   }
 
   #value(depth: number): JsonValue {
-    const next = this.#text[this.#at];
-    switch (next) {
+    switch (this.#text[this.#at] ?? '') {
       case '{':
         return this.#object(depth + 1);
       case '[':

@@ -156,10 +156,18 @@ class VerifiedAgent extends Agent {
     _options: unknown,
     callback?: (error: Error | null, stream: Duplex) => void,
   ): Duplex | null | undefined {
-    handshake(this.#options, { ...this.#rules, rejectUnauthorized: true }).then(
-      (socket) => callback?.(null, socket),
-      (error: unknown) => callback?.(error as Error, undefined as never),
-    );
+    void this.#handOut((error, socket) => callback?.(error, socket as Duplex));
     return undefined;
+  }
+
+  async #handOut(done: (error: Error | null, socket?: Duplex) => void): Promise<void> {
+    let socket: Duplex;
+    try {
+      socket = await handshake(this.#options, { ...this.#rules, rejectUnauthorized: true });
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    done(null, socket);
   }
 }

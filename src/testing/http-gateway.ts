@@ -2,7 +2,7 @@
  * A gateway's HTTPS listener on loopback for tests, with whatever `handle` the test brings, and
  * clients that trust it. Certificates are made for each; nothing touches the disk.
  */
-import { createPublicKey, X509Certificate } from 'node:crypto';
+import { createPublicKey, type X509Certificate } from 'node:crypto';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
@@ -50,7 +50,7 @@ export function makeTestCertificate(
     authorityPem,
     chain: `${leaf.toString()}${authorityPem}`,
     leaf,
-    key: key.export({ format: 'pem', type: 'pkcs8' }).toString(),
+    key: key.export({ format: 'pem', type: 'pkcs8' }),
   };
 }
 

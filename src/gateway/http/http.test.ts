@@ -23,7 +23,7 @@ function recorder(asked: Asked[], revision?: number) {
     asked.push({ ...request, ...(bytes === undefined ? {} : { bytes }) });
     const { output } = operationExamples[request.operation];
     const { reply } = operationNamed(request.operation);
-    async function* stream(): AsyncGenerator<unknown> {
+    async function* stream(): AsyncGenerator {
       yield reply === 'file' ? Buffer.from('first ') : output;
       yield reply === 'file' ? Buffer.from('second') : output;
     }
@@ -124,7 +124,7 @@ test('events arrive with their ids, and a watch goes on after the last one seen'
   await using gateway = await startHttpGateway(async ({ input }) => {
     const { afterRevision = 0 } = input as { readonly afterRevision?: number };
     froms.push(afterRevision);
-    async function* two(): AsyncGenerator<unknown> {
+    async function* two(): AsyncGenerator {
       for (const revision of [afterRevision + 1, afterRevision + 2]) {
         yield { revision, kind: 'secret', name: 'a', change: 'put' };
       }

@@ -14,98 +14,17 @@
  *
  * Read on: router.ts (what a path is), serve.ts (the line of one request), listener.ts (limits).
  */
-import type { Clock } from '../../base/clock.ts';
-import type { Log } from '../../base/log.ts';
-import type { Metrics } from '../../base/metrics.ts';
-import type { Random } from '../../base/random.ts';
-import type { Principal } from '../../model/principal.ts';
-import type { Handle } from '../../protocol/request.ts';
+import type { HttpOptions, HttpServer } from './http-options.ts';
 import { Listener } from './listener.ts';
 
-/**
- * Who a bearer token belongs to. Not asked for public operations.
- *
- * @param bearer - The token of `Authorization: Bearer …`; undefined if there is none.
- * @param source - The peer's address.
- * @throws Fault `auth.required` for none, unknown, expired.
- */
-export type Authenticate = (bearer: string | undefined, source: string) => Promise<Principal>;
-
-/** One thing that has to be well for the gateway to be ready. */
-export interface HealthCheck {
-  /** Shown to anyone who asks `/readyz?verbose`: a word such as `storage`. */
-  readonly name: string;
-  readonly isWell: () => boolean | Promise<boolean>;
-}
-
-export interface HttpLimits {
-  readonly headersTimeoutMs: number;
-  readonly requestTimeoutMs: number;
-  readonly handshakeTimeoutMs: number;
-  readonly keepAliveTimeoutMs: number;
-  /** No byte in either direction for this long ends a connection. Above the heartbeat of event streams. */
-  readonly idleTimeoutMs: number;
-  readonly requestsPerConnectionMax: number;
-  readonly connectionsMax: number;
-  readonly connectionsPerSourceMax: number;
-  /** Token buckets, per source address. */
-  readonly connectionsPerSecond: number;
-  readonly connectionsBurst: number;
-  readonly requestsPerSecond: number;
-  readonly requestsBurst: number;
-  readonly eventStreamsMax: number;
-  readonly heartbeatMs: number;
-  /** How long `close` waits for requests under way. */
-  readonly drainMs: number;
-}
-
-export const httpLimits: HttpLimits = {
-  headersTimeoutMs: 5_000,
-  requestTimeoutMs: 15_000,
-  handshakeTimeoutMs: 5_000,
-  keepAliveTimeoutMs: 10_000,
-  idleTimeoutMs: 60_000,
-  requestsPerConnectionMax: 10_000,
-  connectionsMax: 4_096,
-  connectionsPerSourceMax: 1_024,
-  connectionsPerSecond: 500,
-  connectionsBurst: 2_000,
-  requestsPerSecond: 10_000,
-  requestsBurst: 20_000,
-  eventStreamsMax: 256,
-  heartbeatMs: 15_000,
-  drainMs: 10_000,
-};
-
-export interface HttpOptions {
-  readonly host: string;
-  /** 0 for any free port. */
-  readonly port: number;
-  /** PEM. `certificate` is the chain, leaf first. */
-  readonly certificate: string;
-  readonly key: string | Buffer;
-  /**
-   * For `reply: 'events'` and `'file'` the output is an AsyncIterable: of outputs, or of bytes. Its
-   * iterator's `return` must end a pending `next`; it is called when the reader goes away.
-   */
-  readonly handle: Handle;
-  readonly authenticate: Authenticate;
-  readonly checks: readonly HealthCheck[];
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly limits?: Partial<HttpLimits>;
-}
-
-export interface HttpServer {
-  readonly host: string;
-  readonly port: number;
-  /** Serves a renewed certificate to new connections. */
-  renewCertificate(certificate: string, key: string | Buffer): void;
-  /** Not ready, no new connections, requests under way finish, event streams end. */
-  close(): Promise<void>;
-}
+export type {
+  Authenticate,
+  HealthCheck,
+  HttpLimits,
+  HttpOptions,
+  HttpServer,
+} from './http-options.ts';
+export { httpLimits } from './http-options.ts';
 
 /** @throws if the address cannot be bound or the certificate and key do not fit. */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {

@@ -13,7 +13,7 @@ import { Fault } from '../../base/fault.ts';
 import { limits as sizes } from '../../base/limits.ts';
 import { errorFields } from '../../base/log.ts';
 import { problemMediaType, problemOf } from '../../protocol/problem.ts';
-import { type HttpLimits, httpLimits, type HttpOptions, type HttpServer } from './http.ts';
+import { type HttpLimits, httpLimits, type HttpOptions, type HttpServer } from './http-options.ts';
 import { declareHttpMetrics, type HttpMetrics } from './http-metrics.ts';
 import { requestIdOf } from './request-headers.ts';
 import { serve, type ServeContext } from './serve.ts';
@@ -108,6 +108,10 @@ export class Listener implements HttpServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse, target: string): Promise<void> {
     this.#answers.set(request.socket, response);
+    // While stopping, a connection ends with its last answer instead of waiting for another request.
+    response.on('close', () => {
+      if (this.#stopping) this.#app.server.closeIdleConnections();
+    });
     await serve(this.#context(), request, response, target);
   }
 

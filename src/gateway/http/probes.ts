@@ -6,7 +6,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Fault } from '../../base/fault.ts';
-import type { HttpOptions } from './http.ts';
+import type { HttpOptions } from './http-options.ts';
 import { openApiText } from './openapi.ts';
 import { sendJson, sendText } from './reply.ts';
 import { bearerOf } from './request-headers.ts';

@@ -17,7 +17,7 @@ import type { OperationReply } from '../../protocol/request.ts';
 import type { OperationName } from '../../protocol/operations.ts';
 import { hasBody, readBody } from './body.ts';
 import { sendEvents } from './event-stream.ts';
-import type { HttpLimits, HttpOptions } from './http.ts';
+import type { HttpLimits, HttpOptions } from './http-options.ts';
 import type { HttpMetrics } from './http-metrics.ts';
 import { answerProbe } from './probes.ts';
 import { sendFile, sendJson, sendProblem, setCommonHeaders } from './reply.ts';
