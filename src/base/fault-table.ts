@@ -292,6 +292,12 @@ export const faults = {
     retry: 'after-change',
     hint: 'The directory is not empty, and a mount would hide what is in it. Choose another target, such as /run/coffer.',
   },
+  'mount.target-remote': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'A FUSE or network file system on the way to the target could stall every delivery on the node. Choose another target.',
+  },
   'mount.target-shared': {
     status: 409,
     exit: 6,

@@ -20,6 +20,8 @@ export const limits = {
   replacedValueGraceMs: 250,
   /** Replaced sets kept readable at once, so that a burst of changes fits the tmpfs. */
   retiredSetsMax: 1,
+  /** A batch of mount commands takes milliseconds; past this the thread is held by something. */
+  mountAnswerMsMax: 10_000,
   /** HTTP: a value plus headers' worth of slack; documents (apply) have their own bound. */
   httpBodyBytesMax: 256 * 1024,
   httpHeaderBytesMax: 16 * 1024,

@@ -20,14 +20,13 @@ import { assert } from '../base/assert.ts';
 
 /** Names of the flags are the kernel's. Those that differ between architectures come from Node. */
 export const AT_FDCWD = -100;
-export const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
-export const AT_EMPTY_PATH = 0x1000;
-export const O_CLOEXEC = 0o2000000;
+const AT_EMPTY_PATH = 0x1000;
+const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 export const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NONBLOCK, O_DIRECTORY, O_NOFOLLOW } =
   fsConstants;
-export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
@@ -35,10 +34,10 @@ export const RESOLVE_IN_ROOT = 0x10;
 export const RENAME_EXCHANGE = 2;
 export const CLONE_FS = 0x200;
 export const CLONE_NEWNS = 0x20000;
-export const MNT_DETACH = 2;
-export const OPEN_TREE_CLONE = 1;
-export const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
-export const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+const MNT_DETACH = 2;
+const OPEN_TREE_CLONE = 1;
+const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
+const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 export const MOUNT_ATTR_RDONLY = 0x01;
 export const MOUNT_ATTR_NOSUID = 0x02;
 export const MOUNT_ATTR_NODEV = 0x04;
@@ -209,10 +208,6 @@ export function fchmod(fd: number, mode: number): void {
 
 export function fchown(fd: number, uid: number, gid: number): void {
   check('fchown', c.fchown(fd, uid, gid));
-}
-
-export function fchdir(fd: number): void {
-  check('fchdir', c.fchdir(fd));
 }
 
 export function fsetxattr(fd: number, name: string, value: Uint8Array): void {

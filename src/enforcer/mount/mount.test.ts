@@ -4,9 +4,10 @@
  * Method: containers made of namespaces, with and without root, user namespace and writable root;
  * what they see is asked inside, what the host sees is read outside.
  */
-import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { type MountEntry, parseMountinfo } from '../../linux/mountinfo.ts';
 import { kernelHasNoswap } from '../../linux/tmpfs.ts';
 import { TestMounts, placeIn, setOf } from '../../testing/mount-setup.ts';
 import {
@@ -14,6 +15,7 @@ import {
   NamespaceContainer,
   whyNoContainers,
 } from '../../testing/namespace-container.ts';
+import { refuseSlow } from './target-directory.ts';
 
 const skip = whyNoContainers();
 
@@ -178,6 +180,20 @@ describe('mounts', { skip, timeout: 300_000 }, () => {
     await placed;
     equal(await container.run('cat /run/secrets/b'), 'v'.repeat(20_000));
   });
+});
+
+test('refuseSlow refuses what others serve on the way to the target, but not elsewhere', () => {
+  const table = (kind: string, mountPoint: string): MountEntry[] =>
+    parseMountinfo(`1 2 0:3 / ${mountPoint} rw - ${kind} x rw`);
+  const segments = ['run', 'secrets', 'app'];
+  for (const point of ['/run', '/run/secrets', '/run/secrets/app']) {
+    for (const kind of ['fuse.sshfs', 'nfs4', 'fuse']) {
+      throws(() => refuseSlow(segments, table(kind, point)), { code: 'mount.target-remote' });
+    }
+    refuseSlow(segments, table('tmpfs', point));
+  }
+  for (const point of ['/', '/run2', '/run/secrets/app/below'])
+    refuseSlow(segments, table('nfs', point));
 });
 
 describe('mounts refuse', { skip, timeout: 300_000 }, () => {

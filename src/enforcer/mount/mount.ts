@@ -17,6 +17,8 @@
  *   - Anything against a process with CAP_SYS_ADMIN over the container's mount namespace: it can
  *     unmount or cover what is ours. `inspect` tells.
  *   - That a mount survives the container. A restarted container is a new place.
+ *   - An answer, if a container puts a file system that never answers (FUSE) on the way to its target
+ *     after we mounted there. The log says `mount.stuck`.
  */
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
@@ -106,8 +108,10 @@ export interface Mounts {
    * @param id - Names the mount across restarts: letters, digits, `.`, `_`, `:`, `-`; up to 128. The
    *   container can see it.
    * @throws Fault `mount.target-invalid`, `mount.target-symlink`, `mount.target-missing`,
-   *   `mount.target-shared`: the target cannot be used.
-   * @throws Fault `mount.process-gone`: the process has ended, or the number is another's now.
+   *   `mount.target-occupied`, `mount.target-shared`, `mount.target-remote`: it cannot be used.
+   * @throws Fault `mount.process-gone`, `mount.namespace-changed`, `mount.namespace-own`: it has ended
+   *   or the number is another's now; it is elsewhere than it was; it is in no container.
+   * @throws Fault `mount.foreign`: see `adopt`.
    * @throws Fault `mount.stale`: a later revision is in place already.
    * @throws Fault `mount.keep-unknown`: there is no file to keep under that name.
    * @throws Fault `mount.owner-unmapped`: an owner has no number outside the container.

@@ -53,6 +53,7 @@ import {
   findTargetDirectory,
   makeTargetDirectory,
   refuseShared,
+  refuseSlow,
   type TargetDirectory,
 } from './target-directory.ts';
 
@@ -183,6 +184,7 @@ function reaching<T>(
       throw new Fault('mount.namespace-changed', { pid: process.pid });
     }
     const mounts = parseMountinfo(mountinfo);
+    refuseSlow(segments, mounts);
     return act({ process, namespaceFd: namespace.fd, rootFd, segments, mounts }, (held) => {
       kept = true;
       return held;

@@ -114,6 +114,26 @@ function openOrMake(parentFd: number, segment: string, owner: Owner): number | '
   return open();
 }
 
+/** File systems whose answers come from another machine or from a program, the container's perhaps. */
+const slowKinds = /^(?:fuse|nfs|cifs|smb3|9p|ceph|afs)/;
+
+/**
+ * Whoever serves such a file system could keep us waiting for ever, and every other container with
+ * us. The root itself is exempt: rootless engines serve it by FUSE.
+ *
+ * @throws Fault `mount.target-remote`
+ */
+export function refuseSlow(segments: readonly string[], mounts: readonly MountEntry[]): void {
+  const target = `/${segments.join('/')}`;
+  const on = mounts.find(
+    ({ kind, mountPoint }) =>
+      mountPoint !== '/' && slowKinds.test(kind) && `${target}/`.startsWith(`${mountPoint}/`),
+  );
+  if (on !== undefined) {
+    throw new Fault('mount.target-remote', { target, on: on.mountPoint, kind: on.kind });
+  }
+}
+
 /**
  * A mount that is attached under a shared one appears wherever that one is shared to, the host
  * perhaps.

@@ -10,6 +10,7 @@ import { AssertionError, assert, defined } from '../../base/assert.ts';
 import { wipe } from '../../base/bytes.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { Fault } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import type {
   Adopted,
@@ -59,6 +60,7 @@ export class WorkerMounts implements Mounts {
   #asking: Pending[] = [];
   /** Batches on their way, in order. */
   readonly #sent: Pending[][] = [];
+  #watch: Timer | undefined;
   #ended: Error | undefined;
 
   constructor(options: WorkerMountsOptions) {
@@ -149,18 +151,31 @@ export class WorkerMounts implements Mounts {
     this.#commands = [];
     this.#asking = [];
     this.#worker.postMessage(batch, [contents]);
+    this.#watch ??= this.#startWatch();
+  }
+
+  /** Says once that the thread does not answer. Nothing else can be done: the kernel holds it. */
+  #startWatch(): Timer {
+    const { clock, log } = this.#options;
+    return clock.setTimer(limits.mountAnswerMsMax, () => {
+      log.error('mount.stuck', { batches: this.#sent.length, ms: limits.mountAnswerMsMax });
+    });
   }
 
   #settleBatch(done: MountBatchDone): void {
+    this.#watch?.cancel();
+    this.#watch = undefined;
     const batch = defined(this.#sent.shift(), 'a batch that is answered was sent');
     for (const [index, { resolve }] of batch.entries()) {
       resolve(defined(done.outcomes[index], 'every command of a batch is answered'));
     }
+    if (this.#sent.length > 0) this.#watch = this.#startWatch();
   }
 
   /** The thread is gone. Whatever was asked may have happened or not; the mounts are as they are. */
   #end(error: Error): void {
     this.#ended ??= error;
+    this.#watch?.cancel();
     const asking = [...this.#sent.splice(0).flat(), ...this.#asking.splice(0)];
     this.#commands = [];
     for (const { reject } of asking) reject(this.#ended);
