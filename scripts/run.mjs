@@ -60,10 +60,6 @@ async function main() {
   const notes = args.includes('--json') ? process.stderr : process.stdout;
   installModules(notes);
   const node = pinnedNode();
-  if (command === 'demo' && process.platform !== 'linux') {
-    say('The demo mounts into containers, which needs a Linux kernel. Here run: npm run verify');
-    return 1;
-  }
   if (program.needsPackages) await installPackages(command, notes);
   if (!existsSync(join(root, program.path))) {
     say(`${program.path} is not in this tree.`);

@@ -62,24 +62,15 @@ function pinnedPath() {
   return join(modules, `node-${process.platform}-${process.arch}`, 'bin', 'node');
 }
 
-/** The Node to run under: the pinned one, else this one if it is new enough. */
+/** The Node to run under. Ends the process where there is none. */
 export function pinnedNode() {
   const pinned = pinnedPath();
   if (existsSync(pinned)) return pinned;
-  const where = `${process.platform} on ${process.arch}`;
-  if (Number(process.versions.node.split('.')[0]) >= nodeMajorMin) {
-    say(
-      `setup: no pinned Node for ${where}: using this one, ${process.version}. What mounts, or needs ` +
-        'the Linux kernel in another way, does not run here and says so.',
-      process.stderr,
-    );
-    return process.execPath;
-  }
   say(
-    `setup: no pinned Node for ${where}. Cofferdam runs on Linux on x64 and arm64.\n` +
-      `Elsewhere, with Node ${nodeMajorMin} or newer installed, the checks and those tests run that\n` +
-      'mount nothing: gateway, policy, storage, cryptography. This is Node ' +
-      `${process.version}.`,
+    `setup: no pinned Node and tools for ${process.platform} on ${process.arch}. Cofferdam runs on Linux\n` +
+      'with glibc, on x64 and arm64. Elsewhere nothing that mounts can run; those tests that mount\n' +
+      `nothing run under Node ${nodeMajorMin} or newer (this is ${process.version}):\n` +
+      "  node --test 'src/{base,client,crypto,gateway,model,protocol}/**/*.test.ts'",
   );
   process.exit(1);
 }

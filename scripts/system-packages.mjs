@@ -48,7 +48,6 @@ function isMissing({ program, isEnough }) {
 }
 
 export async function installPackages(command, notes) {
-  if (process.platform !== 'linux') return;
   const isRoot = process.getuid() === 0;
   if (!isRoot) {
     say(
