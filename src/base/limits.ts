@@ -39,6 +39,11 @@ export const limits = {
   pageItemsMax: 500,
   /** Batches that share one fsync. Bounds the time a commit holds the loop. */
   commitGroupMax: 512,
+  /** Audit entries, and bytes written, that share one fsync: one bundle stays one row. */
+  commitGroupEntriesMax: 8192,
+  commitGroupBytesMax: 8 * 1024 * 1024,
+  /** Commits that wait. At 5,000 a second, three seconds; more is refused as busy. */
+  commitQueueMax: 16_384,
   /** How long a node may keep secrets without hearing from the gateway; also the outage budget. */
   leaseMsDefault: 10 * 60_000,
   leaseMsMin: 5_000,

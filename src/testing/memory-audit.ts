@@ -14,7 +14,9 @@ import type {
 } from '../gateway/audit/audit.ts';
 import type { MemoryRecords } from './memory-records.ts';
 
-export class MemoryAudit implements Pick<Audit, keyof Audit> {
+type Kept = Omit<Pick<Audit, keyof Audit>, 'root' | 'witnesses' | 'rewrap' | 'close'>;
+
+export class MemoryAudit implements Kept {
   state: AuditState = 'ready';
   /** Thrown by the next commits while it is set. */
   failure: Fault | undefined;
@@ -71,7 +73,8 @@ export class MemoryAudit implements Pick<Audit, keyof Audit> {
   }
 
   async checkpoint() {
-    return { note: 'memory', verifierKey: 'memory', consistency: [Buffer.alloc(32)] };
+    const consistency = [Buffer.alloc(32)];
+    return { note: 'memory', size: this.size, verifierKey: 'memory', consistency };
   }
 
   async prove(sequence: number) {

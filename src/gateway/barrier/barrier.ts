@@ -272,6 +272,12 @@ export class Barrier {
     return this.#store().failing(expectations);
   }
 
+  /** Whether maintenance still fits: only one change of the keyring can follow a keyring. */
+  isCurrent(maintenance: Maintenance | undefined): boolean {
+    const from = maintenance?.keyring?.from;
+    return from === undefined || from === this.#store().keyring;
+  }
+
   /**
    * Seals and writes the batch. It is durable and projected when this resolves. One call at a time.
    *

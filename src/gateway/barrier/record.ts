@@ -13,6 +13,9 @@ export const recordKinds = [
   'credential',
   'authority',
   'idempotency',
+  /** The key that signs audit checkpoints. */
+  'audit-key',
+  /** Entries and tree of the audit log; covered by the tree, not by the state digest. */
   'audit',
 ] as const;
 export type RecordKind = (typeof recordKinds)[number];

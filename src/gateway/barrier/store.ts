@@ -111,20 +111,24 @@ export class Store {
     const [failed] = this.failing(batch.expectations);
     if (failed) throw new Fault('request.conflict', { kind: failed.kind });
     const revision = this.#revision + 1;
+    // A batch that changes the keyring is sealed under the new one already: both come, or neither.
+    const keyring = batch.maintenance?.keyring?.to ?? this.#keyring;
+    const envelope =
+      keyring === this.#keyring ? this.#envelope : new Envelope(keyring, this.#random);
     const digest = this.#digest.copy();
     const index: IndexChange[] = [];
     const rows: RowWrite[] = [];
     for (const write of batch.writes) {
-      rows.push(this.#row(write, revision));
+      rows.push(sealWrite(envelope, write, revision));
       if (!isIndexed(write.kind)) continue;
       const key = `${write.kind}/${write.id}`;
       const old = this.index.get(key);
       if (old) digest.subtract(write.kind, this.#term(key, old.revision));
       if (write.bytes) digest.add(write.kind, this.#term(key, revision));
-      index.push({ key, revision, keyNumber: write.bytes ? this.#keyring.active('root') : 0 });
+      index.push({ key, revision, keyNumber: write.bytes ? keyring.active('root') : 0 });
     }
     this.#addMaintenance(batch, rows, index);
-    rows.push({ key: headKey, bytes: this.#sealHead(digest, batch.trailer, revision) });
+    rows.push({ key: headKey, bytes: sealHead(envelope, { digest, ...batch }, revision) });
     return { physical: { revision, writes: rows, expectations: [] }, batch, digest, index };
   }
 
@@ -145,16 +149,6 @@ export class Store {
     this.#envelope = new Envelope(change.to, this.#random);
   }
 
-  #row(write: RecordWrite, revision: number): RowWrite {
-    const { kind, id, bytes } = write;
-    const key = `${kind}/${id}`;
-    if (bytes === undefined) return { key, bytes };
-    return {
-      key,
-      bytes: this.#envelope.seal({ purpose: purposeOf(kind), kind, id, revision }, bytes),
-    };
-  }
-
   #addMaintenance(batch: BarrierBatch, rows: RowWrite[], index: IndexChange[]): void {
     const { maintenance } = batch;
     if (maintenance === undefined) return;
@@ -171,18 +165,26 @@ export class Store {
     rows.push({ key: keyringKey, bytes: maintenance.keyring.row });
   }
 
-  #sealHead(digest: StateDigest, trailer: Uint8Array, revision: number): Buffer {
-    const bytes = Buffer.concat([
-      Buffer.of(headVersion),
-      joinPrefixed([trailer]),
-      digest.toBytes(),
-    ]);
-    return this.#envelope.seal(headPlace(revision), bytes);
-  }
-
   #term(key: string, revision: number): Buffer {
     return termOf(this.#keyring.digestKey, key, revision);
   }
+}
+
+function sealWrite(envelope: Envelope, write: RecordWrite, revision: number): RowWrite {
+  const { kind, id, bytes } = write;
+  const key = `${kind}/${id}`;
+  if (bytes === undefined) return { key, bytes };
+  return { key, bytes: envelope.seal({ purpose: purposeOf(kind), kind, id, revision }, bytes) };
+}
+
+function sealHead(
+  envelope: Envelope,
+  head: { readonly digest: StateDigest; readonly trailer: Uint8Array },
+  revision: number,
+): Buffer {
+  const { digest, trailer } = head;
+  const bytes = Buffer.concat([Buffer.of(headVersion), joinPrefixed([trailer]), digest.toBytes()]);
+  return envelope.seal(headPlace(revision), bytes);
 }
 
 /** Audit rows are covered by the audit tree, and there are many of them. */
