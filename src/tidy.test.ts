@@ -36,7 +36,7 @@ const sources: readonly Source[] = readdirSync(src, { recursive: true, encoding:
 
 const rooms: readonly Room[] = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
   .split('\n')
-  .filter((line) => /^\| `/.test(line))
+  .filter((line) => line.startsWith('| `'))
   .map((line) => {
     const [name = '', kind = '', list = ''] = line
       .split('|')

@@ -148,6 +148,12 @@ export const faults = {
     retry: 'never',
     hint: 'What answers is not the gateway that this node joined: another key or another name. Check the address; nothing was sent.',
   },
+  'gateway.not-initialised': {
+    status: 503,
+    exit: 2,
+    retry: 'after-change',
+    hint: 'There is no installation in this data directory yet. Make one with `coffer init --data DIR`.',
+  },
   'gateway.stopping': {
     status: 503,
     exit: 7,

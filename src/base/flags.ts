@@ -3,6 +3,8 @@
  * environment. Unknown ones are faults: a misspelt flag must not leave a default in force.
  */
 import { Fault } from './fault.ts';
+import { errorFields } from './log.ts';
+import type { ProgramIo } from './program.ts';
 
 export interface FlagSpec {
   /** What stands for the value in the help; empty for a switch. */
@@ -70,6 +72,21 @@ export function hostAndPort(
   const port = Number(match?.[3]);
   if (!match || port > 65_535) throw invalid(`--${flag}`, 'must be host:port');
   return { host: match[1] ?? match[2] ?? '', port };
+}
+
+/** Runs a program and tells a person what ended it: code, facts, what to do next. */
+export async function reportingFaults(io: ProgramIo, run: () => Promise<number>): Promise<number> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof Fault) {
+      io.stderr.write(`error: ${error.message}\nhint: ${error.spec.hint}\n`);
+      return error.spec.exit;
+    }
+    const { error: kind = 'unknown', at = '' } = errorFields(error);
+    io.stderr.write(`error: this is a defect of Cofferdam: ${kind} ${at}\n`);
+    return 1;
+  }
 }
 
 function invalid(what: string, problem: string): Fault {

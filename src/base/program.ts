@@ -1,16 +1,38 @@
-/** What a program is given by `main.ts`: its arguments, where it may write, and when to end. */
+/**
+ * What a program of ours is: a function of its arguments and of the world it may touch. Tests call
+ * the same function with a world of their own; `main.ts` is the only place that makes the real one.
+ */
+import type { Clock } from './clock.ts';
+import type { Random } from './random.ts';
+
+export interface ProgramInput {
+  readonly isTty: boolean;
+  /** What comes in, until it ends. Each chunk is the reader's to wipe. */
+  chunks(): AsyncIterable<Buffer>;
+  /** On a terminal: whether keys arrive one by one and unseen. */
+  setRaw(raw: boolean): void;
+}
+
+export interface ProgramOutput {
+  readonly isTty: boolean;
+  write(text: string): void;
+  /** Bytes, at the reader's pace. */
+  writeBytes(bytes: Buffer): Promise<void>;
+}
 
 export interface ProgramIo {
-  /** Data: what a pipe would want. */
-  out(text: string): void;
-  /** Everything for people, and the log. */
-  err(text: string): void;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Aborts on SIGTERM and SIGINT. */
+  /** The bytes of an environment variable, without the detour over a string. */
+  envBytes(name: string): Buffer | undefined;
+  readonly cwd: string;
+  readonly stdin: ProgramInput;
+  readonly stdout: ProgramOutput;
+  readonly stderr: ProgramOutput;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Aborts when the process is asked to end (SIGINT, SIGTERM). */
   readonly signal: AbortSignal;
 }
 
-/** @returns The exit status. */
-export type Program = (argv: readonly string[], io: ProgramIo) => Promise<number>;
-
-export const version = '0.1.0';
+/** @returns the exit code. Never rejects because of the arguments or the world; a bug may. */
+export type RunProgram = (argv: readonly string[], io: ProgramIo) => Promise<number>;

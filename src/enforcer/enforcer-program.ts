@@ -1,11 +1,10 @@
 /** `coffer enforcer` and `coffer watchdog`: from arguments to a running program, and its end. */
 import { readFileSync } from 'node:fs';
-import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { describeFlags, type FlagSpec, readFlags } from '../base/flags.ts';
-import { createLog, errorFields, type Log, type LogLevel, logLevels } from '../base/log.ts';
-import { type Program, type ProgramIo, version } from '../base/program.ts';
-import { systemRandom } from '../base/random.ts';
+import { describeFlags, type FlagSpec, readFlags, reportingFaults } from '../base/flags.ts';
+import { createLog, type Log, type LogLevel, logLevels } from '../base/log.ts';
+import type { ProgramIo, RunProgram } from '../base/program.ts';
+import { version } from '../base/version.ts';
 import { type EnforcerConfig, enforcerDefaults } from './config.ts';
 
 const specs = {
@@ -55,10 +54,14 @@ Flags (each also as COFFER_NAME in the environment):
 ${describeFlags(specs)}
 `;
 
-export const run: Program = async (argv, io) => {
+/** `argv` begins with `enforcer` or `watchdog`. */
+export const run: RunProgram = ([program, ...argv], io) =>
+  reportingFaults(io, () => (program === 'watchdog' ? watchdog(argv, io) : enforcer(argv, io)));
+
+async function enforcer(argv: readonly string[], io: ProgramIo): Promise<number> {
   const flags = readFlags(specs, argv, io.env);
   if (flags.help) {
-    io.out(usage);
+    io.stdout.write(usage);
     return 0;
   }
   const log = logTo(io, flags['log-level']);
@@ -73,33 +76,29 @@ export const run: Program = async (argv, io) => {
   };
   if (process.getuid?.() !== 0) throw new Fault('enforcer.not-root');
   const { runEnforcer } = await import('./enforcer.ts');
-  const { signal } = io;
-  await runEnforcer(config, { clock: systemClock, random: systemRandom, log, version, signal });
+  const { clock, random, signal } = io;
+  await runEnforcer(config, { clock, random, log, version, signal });
   return 0;
-};
+}
 
-export const runWatchdogProgram: Program = async (argv, io) => {
+async function watchdog(argv: readonly string[], io: ProgramIo): Promise<number> {
   const flags = readFlags(watchdogSpecs, argv, {});
   const runDirectory = flags['run-directory'];
   if (!runDirectory)
     throw new Fault('request.invalid', { what: '--run-directory', problem: 'is needed' });
   const log = logTo(io, flags['log-level']).with({ program: 'watchdog' });
   const { runWatchdog } = await import('./watchdog.ts');
-  try {
-    const { openMounts } = await import('./mount/mount.ts');
-    await runWatchdog({
-      clock: systemClock,
-      log,
-      runDirectory,
-      signal: io.signal,
-      openMounts: () => openMounts({ clock: systemClock, log }),
-    });
-  } catch (error) {
-    log.error('watchdog.failed', errorFields(error));
-    return 1;
-  }
+  const { clock, signal } = io;
+  await runWatchdog({
+    clock,
+    log,
+    runDirectory,
+    signal,
+    // Only when there is something to wipe: it loads the system calls and starts a thread.
+    openMounts: async () => (await import('./mount/mount.ts')).openMounts({ clock, log }),
+  });
   return 0;
-};
+}
 
 function runtimeOf(
   flags: Readonly<Partial<Record<keyof typeof specs, string>>>,
@@ -136,7 +135,11 @@ function readToken(path: string): string {
 }
 
 function logTo(io: ProgramIo, level: string | undefined): Log {
-  return createLog({ clock: systemClock, level: levelOf(level), write: (line) => io.err(line) });
+  return createLog({
+    clock: io.clock,
+    level: levelOf(level),
+    write: (line) => io.stderr.write(line),
+  });
 }
 
 function levelOf(level = 'info'): LogLevel {

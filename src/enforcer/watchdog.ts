@@ -23,7 +23,7 @@ export interface WatchdogOptions {
   readonly log: Log;
   readonly runDirectory: string;
   /** Opened only when there is something to wipe: it costs a thread. */
-  readonly openMounts: () => Mounts;
+  readonly openMounts: () => Promise<Mounts>;
   readonly signal: AbortSignal;
 }
 
@@ -75,7 +75,7 @@ async function wipe(
   due: readonly Found[],
 ): Promise<void> {
   const { log, clock } = options;
-  const mounts = options.openMounts();
+  const mounts = await options.openMounts();
   const kept = new Set(
     state.holdings
       .filter(

@@ -126,5 +126,5 @@ function publicKeyOf(privateKey: KeyObject): KeyObject {
 }
 
 function pemOf(privateKey: KeyObject): string {
-  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return privateKey.export({ type: 'pkcs8', format: 'pem' });
 }

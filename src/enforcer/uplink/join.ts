@@ -53,7 +53,7 @@ export async function joinGateway(options: JoinOptions): Promise<Credentials> {
       node: token.node,
       streamAddress: output.streamAddress,
       trustDomain: output.trustDomain,
-      privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
       certificatePem: output.certificate,
       authorityPem: output.authority,
     });

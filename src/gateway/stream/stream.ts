@@ -38,8 +38,8 @@ export interface StreamServerOptions
   readonly tls: StreamCertificate;
   /** The live node that this certificate is for. @throws Fault `node.refused` */
   readonly liveNode: (certificate: X509Certificate) => string;
-  /** A new certificate for the key of this one. @throws Fault `certificate.refused` */
-  readonly renew: (certificate: X509Certificate, certificateRequest: string) => Promise<string>;
+  /** A new certificate for the key that the node has. @throws Fault `certificate.refused` */
+  readonly renew: (node: string, certificateRequest: string) => Promise<string>;
 }
 
 export const streamPath = '/v1/stream';
@@ -116,11 +116,9 @@ export class StreamServer {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => {});
     let node: string;
-    let certificate: X509Certificate;
     try {
       if (request.url !== streamPath) throw new Fault('node.refused', { reason: 'path' });
-      certificate = certificateOf(socket);
-      node = this.#options.liveNode(certificate);
+      node = this.#options.liveNode(certificateOf(socket));
     } catch (error) {
       this.#options.log.warn('stream.refused', errorFields(error));
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
@@ -132,7 +130,7 @@ export class StreamServer {
         ...this.#options,
         link: webSocketLink(webSocket),
         node,
-        renew: (certificateRequest) => this.#options.renew(certificate, certificateRequest),
+        renew: (certificateRequest) => this.#options.renew(node, certificateRequest),
         ended: (reason) => {
           this.#options.log.info('node.disconnected', { node, reason });
           if (this.#sessions.get(node) === session) this.#sessions.delete(node);

@@ -1,0 +1,185 @@
+/** `coffer gateway`, `coffer init`, `coffer backup verify` and `coffer backup restore`. */
+import { copyFileSync, existsSync, readFileSync } from 'node:fs';
+import {
+  describeFlags,
+  type FlagSpec,
+  readFlags,
+  reportingFaults,
+  wholeNumber,
+} from '../base/flags.ts';
+import { Fault } from '../base/fault.ts';
+import { createLog } from '../base/log.ts';
+import type { ProgramIo, RunProgram } from '../base/program.ts';
+import { gatewayConfig, gatewayFlags, gatewayFlagsHelp, readGatewayConfig } from './config.ts';
+import type { SealRequest } from './seal/seal.ts';
+
+const initSpecs = {
+  ...gatewayFlags,
+  seal: {
+    value: 'KIND',
+    help: 'shares, passphrase or keyfile (shares); keyfile is for development only',
+  },
+  shares: { value: 'N', help: 'how many shares the root key is split into (5)' },
+  threshold: { value: 'K', help: 'how many of them open it (3)' },
+  'passphrase-file': { value: 'FILE', help: 'of the passphrase seal; - for standard input' },
+  json: { value: '', help: 'print one JSON object instead of text' },
+} as const satisfies Record<string, FlagSpec>;
+
+const gatewayUsage = `Keeps the secrets, decides who gets them, and pushes them to nodes.
+
+Examples:
+  coffer init                                 # once
+  coffer gateway                              # serve; then: coffer unseal
+
+Flags (each also as COFFER_NAME in the environment):
+${gatewayFlagsHelp}
+`;
+
+const initUsage = `Makes an installation: storage, keys under a seal, and the owner. Shows the owner's token
+and the shares once; nothing keeps them.
+
+Examples:
+  coffer init --data /var/lib/coffer/gateway
+  coffer init --seal passphrase --passphrase-file -
+  coffer init --seal keyfile --key-file /mnt/usb/key    # development only
+
+Flags (each also as COFFER_NAME in the environment):
+${describeFlags(initSpecs)}
+`;
+
+/** `argv` begins with the command's words. */
+export const run: RunProgram = ([program, ...argv], io) =>
+  reportingFaults(io, () => {
+    switch (program ?? 'gateway') {
+      case 'init':
+        return init(argv, io);
+      case 'backup':
+        return backup(argv, io);
+      default:
+        return gateway(argv, io);
+    }
+  });
+
+async function gateway(argv: readonly string[], io: ProgramIo): Promise<number> {
+  const config = readGatewayConfig(argv, io.env);
+  if (config.help) {
+    io.stdout.write(gatewayUsage);
+    return 0;
+  }
+  const { startGateway } = await import('./gateway.ts');
+  const { clock, random, signal } = io;
+  const log = createLog({ clock, level: config.logLevel, write: (line) => io.stderr.write(line) });
+  await using _gateway = await startGateway(config, { clock, random, log });
+  if (!signal.aborted) {
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  }
+  log.info('gateway.stopping');
+  return 0;
+}
+
+async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
+  const flags = readFlags(initSpecs, argv, io.env);
+  if (flags.help) {
+    io.stdout.write(initUsage);
+    return 0;
+  }
+  const config = gatewayConfig(flags);
+  const request = await sealRequest(flags, io);
+  const { initialise } = await import('./init.ts');
+  const { clock, random } = io;
+  const log = createLog({ clock, level: 'warn', write: (line) => io.stderr.write(line) });
+  const made = await initialise(config, request, { clock, random, log });
+  const server = `https://${config.advertise}`;
+  const shares = made.shares.map((share) => share.toString('utf8'));
+  for (const share of made.shares) share.fill(0);
+  if (flags.json) {
+    const { installation, ownerToken, pin } = made;
+    io.stdout.write(`${JSON.stringify({ installation, server, pin, ownerToken, shares })}\n`);
+    return 0;
+  }
+  if (request.kind === 'keyfile') {
+    io.stderr.write(
+      'warning: a key file opens this store without anybody: for development only.\n',
+    );
+  }
+  const shown = shares.map((share, index) => `share ${index + 1}: ${share}\n`).join('');
+  io.stdout.write(`${shown}owner token: ${made.ownerToken}\n`);
+  io.stderr.write(
+    `\nThis is shown once. Give each share to another person, and keep the token like a root password.
+Next:
+  coffer gateway --data ${config.dataDirectory}
+  coffer context add local --server ${server} --pin ${made.pin}    # asks for the token
+`,
+  );
+  return 0;
+}
+
+async function sealRequest(
+  flags: Readonly<Partial<Record<keyof typeof initSpecs, string>>>,
+  io: ProgramIo,
+): Promise<SealRequest> {
+  switch (flags.seal ?? 'shares') {
+    case 'keyfile':
+      if (!flags['key-file']) throw wrong('--key-file', 'is needed for the key-file seal');
+      return { kind: 'keyfile' };
+    case 'shares': {
+      const count = wholeNumber('shares', flags.shares ?? '5', { min: 1, max: 16 });
+      const threshold = wholeNumber('threshold', flags.threshold ?? '3', { min: 1, max: count });
+      return { kind: 'shares', count, threshold };
+    }
+    case 'passphrase': {
+      const file = flags['passphrase-file'];
+      if (!file) throw wrong('--passphrase-file', 'is needed for the passphrase seal');
+      return { kind: 'passphrase', passphrase: await readLine(file, io) };
+    }
+    default:
+      throw wrong('--seal', 'must be shares, passphrase or keyfile');
+  }
+}
+
+/** The bytes of a file or of standard input, without one newline at the end. */
+async function readLine(file: string, io: ProgramIo): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  if (file === '-') for await (const chunk of io.stdin.chunks()) chunks.push(chunk);
+  else chunks.push(readFileSync(file));
+  const whole = Buffer.concat(chunks);
+  for (const chunk of chunks) chunk.fill(0);
+  return whole.at(-1) === 0x0a ? whole.subarray(0, -1) : whole;
+}
+
+async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): Promise<number> {
+  const [file, ...rest] = argv;
+  if (file === undefined || file.startsWith('-')) throw wrong('FILE', 'is needed: the backup');
+  const { openPhysical } = await import('./physical/physical.ts');
+  const verify = async (path: string): Promise<number> => {
+    const physical = await openPhysical({ kind: 'sqlite', path, missing: 'refuse' });
+    try {
+      await physical.checkIntegrity();
+      return await physical.revision();
+    } finally {
+      await physical.close();
+    }
+  };
+  const revision = await verify(file);
+  if (verb === 'verify') {
+    io.stdout.write(`${file} is whole, at revision ${revision}\n`);
+    return 0;
+  }
+  const config = gatewayConfig(readFlags(gatewayFlags, rest, io.env));
+  const { makeDataDirectory, storePath } = await import('./gateway.ts');
+  makeDataDirectory(config);
+  const path = storePath(config);
+  if (existsSync(path)) throw new Fault('backup.exists', { path });
+  copyFileSync(file, path);
+  const restored = await verify(path);
+  io.stdout.write(`restored ${path} at revision ${restored}\n`);
+  io.stderr.write(
+    'The API certificate is not part of a backup: put api.crt and api.key beside it, or use --tls-certificate.\n' +
+      'Nodes that have seen more than this backup holds will say so: see `coffer status`.\n',
+  );
+  return 0;
+}
+
+function wrong(what: string, problem: string): Fault {
+  return new Fault('request.invalid', { what, problem });
+}

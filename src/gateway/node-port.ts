@@ -1,0 +1,171 @@
+/**
+ * The node port and what goes with it: open while the gateway is unsealed, closed while it is not.
+ * Wakes delivery at each commit, ends streams of revoked nodes, and keeps its certificate fresh.
+ */
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import { errorFields, type Log } from '../base/log.ts';
+import type { Random } from '../base/random.ts';
+import { type Name, parseName } from '../model/name.ts';
+import type { Change } from './barrier/barrier.ts';
+import { nodePortCertificate, renewalIsDue } from './certificates.ts';
+import type { GatewayConfig } from './config.ts';
+import type { Core } from './core.ts';
+import { Presence, StreamServer } from './stream/stream.ts';
+
+export interface NodePortOptions {
+  readonly config: GatewayConfig;
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** A lease is renewed about twenty times in its life: two lost renewals change nothing. */
+const leaseShare = 20;
+const leaseEveryMsMin = 500;
+const leaseEveryMsMax = 30_000;
+const checkpointEveryMs = 60_000;
+const housekeepingEveryMs = 1000;
+
+export class NodePort {
+  readonly presence: Presence;
+  readonly #options: NodePortOptions;
+  #stream: StreamServer | undefined;
+  #stop: AbortController | undefined;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(options: NodePortOptions) {
+    this.#options = options;
+    this.presence = new Presence(options.clock);
+  }
+
+  get isOpen(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  get port(): number {
+    return this.#stream?.port ?? this.#options.config.nodeListen.port;
+  }
+
+  get connected(): number {
+    return this.#stream?.connected ?? 0;
+  }
+
+  /** @throws Fault `gateway.address-in-use` */
+  async open(): Promise<void> {
+    if (this.#stream) return;
+    const { config, core, clock, random, log } = this.#options;
+    const stop = new AbortController();
+    this.#stop = stop;
+    let tls = nodePortCertificate(core.identity.authorityForGateway(), config, this.#options);
+    this.#stream = await StreamServer.listen({
+      host: config.nodeListen.host,
+      port: config.nodeListen.port,
+      tls,
+      clock,
+      random,
+      log,
+      delivery: core.delivery,
+      audit: core.audit,
+      nodes: this.presence,
+      leaseMs: config.leaseMs,
+      leaseEveryMs: Math.min(
+        Math.max(config.leaseMs / leaseShare, leaseEveryMsMin),
+        leaseEveryMsMax,
+      ),
+      checkpointEveryMs,
+      liveNode: (certificate) => {
+        const live = core.identity.nodes.liveNode(certificate);
+        if (live.kind === 'refused') throw new Fault('node.refused', { reason: live.reason });
+        return live.node.name;
+      },
+      renew: (node, request) => renew(core, parseName(node), request),
+    });
+    const renewCertificate = (): void => {
+      if (!renewalIsDue(tls.certificate, clock.wallMs())) return;
+      tls = nodePortCertificate(core.identity.authorityForGateway(), config, this.#options);
+      this.#stream?.renewCertificate(tls);
+      log.info('gateway.certificate-renewed');
+    };
+    this.#running = Promise.all([
+      this.#follow(stop.signal),
+      this.#keepHouse(stop.signal, renewCertificate),
+    ]);
+  }
+
+  async close(): Promise<void> {
+    this.#stop?.abort();
+    const stream = this.#stream;
+    this.#stream = undefined;
+    await stream?.close();
+    await this.#running;
+  }
+
+  /** Every commit wakes delivery; a revoked node's stream ends; destroyed values leave the storage. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { core, log } = this.#options;
+    const feed = core.barrier.feed();
+    try {
+      while (!signal.aborted) {
+        const { lost, changes } = await feed.next(signal);
+        core.delivery.changed();
+        if (lost || changes.some(({ kind }) => kind === 'node')) this.#endRevoked();
+        if (lost || changes.some(isDestroyed)) await core.barrier.purge();
+      }
+    } catch (error) {
+      if (!signal.aborted) log.error('feed.ended', errorFields(error));
+    } finally {
+      feed.close();
+    }
+  }
+
+  #endRevoked(): void {
+    const { core } = this.#options;
+    for (const name of core.delivery.connectedNodes()) {
+      if (core.identity.nodes.find(parseName(name))?.node.state === 'live') continue;
+      this.#stream?.closeNode(name, 'node.refused');
+      core.delivery.forgetNode(name);
+      this.presence.forget(name);
+    }
+  }
+
+  async #keepHouse(signal: AbortSignal, renewCertificate: () => void): Promise<void> {
+    const { core, clock, log } = this.#options;
+    while (!signal.aborted) {
+      try {
+        // Nothing to do nearly always; after a rotation of the root key, everything.
+        await core.audit.rewrap(signal);
+        renewCertificate();
+      } catch (error) {
+        if (!signal.aborted) log.warn('housekeeping.failed', errorFields(error));
+      }
+      await clock.sleep(housekeepingEveryMs, signal).catch(() => {});
+    }
+  }
+}
+
+async function renew(core: Core, name: Name, request: string): Promise<string> {
+  const plan = core.identity.nodes.planRenew(name, request);
+  const { id } = plan.node;
+  await core.audit.commit({
+    writes: plan.writes,
+    expectations: plan.expectations,
+    entries: [
+      {
+        principal: { kind: 'node', id, name, method: 'mtls', source: 'stream' },
+        action: 'node.renew',
+        resource: `nodes/${name}`,
+        outcome: 'ok',
+        rule: 'same key',
+        requestId: '',
+        detail: plan.detail,
+      },
+    ],
+  });
+  return plan.certificate;
+}
+
+function isDestroyed(change: Change): boolean {
+  return change.kind === 'value' && change.removed;
+}

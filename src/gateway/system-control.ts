@@ -1,0 +1,80 @@
+/** The gateway as a whole, as its handlers may steer it: seal, keys, status, backup. */
+import { createReadStream, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { version } from '../base/version.ts';
+import type { Random } from '../base/random.ts';
+import type { SecretValue } from '../model/secret-value.ts';
+import type { GatewayConfig } from './config.ts';
+import type { Core } from './core.ts';
+import type { SystemControl, SystemStatus } from './handlers/handlers.ts';
+import type { NodePort } from './node-port.ts';
+import type { Physical } from './physical/physical.ts';
+
+export interface SystemControlOptions {
+  readonly config: GatewayConfig;
+  readonly core: Core;
+  readonly nodePort: NodePort;
+  readonly physical: Physical;
+  readonly random: Random;
+}
+
+export function createSystemControl(options: SystemControlOptions): SystemControl {
+  const { core, nodePort } = options;
+  const { barrier } = core;
+  return {
+    sealStatus() {
+      const { sealed, kind, sharesGiven, sharesNeeded } = barrier.sealStatus;
+      return { sealed, kind: kind ?? 'none', sharesGiven, sharesNeeded };
+    },
+    async unseal(material: SecretValue) {
+      const bytes = material.use((lent) => Buffer.from(lent));
+      try {
+        await barrier.unseal(bytes);
+      } finally {
+        bytes.fill(0);
+      }
+      if (barrier.state === 'ready') await nodePort.open();
+    },
+    async seal() {
+      await nodePort.close();
+      await barrier.seal();
+    },
+    status: () => statusOf(options),
+    rotateRootKey: () => barrier.rotateRootKey(),
+    rewrapStatus() {
+      const { keyNumber, remaining } = barrier.rewrapStatus();
+      return { keyId: String(keyNumber), remaining };
+    },
+    backup: () => backupOf(options),
+  };
+}
+
+async function statusOf({ config, core, nodePort }: SystemControlOptions): Promise<SystemStatus> {
+  const { barrier, audit } = core;
+  const weak = await barrier.sealWeakenings();
+  const { size } = audit;
+  return {
+    version,
+    seal: barrier.sealStatus.kind ?? 'none',
+    installation: barrier.installation,
+    storage: { kind: 'sqlite', revision: barrier.revision },
+    audit: {
+      root: Buffer.from(audit.root).toString('base64'),
+      witnesses: nodePort.presence.witnessesOf(Math.max(1, size - 10_000)),
+    },
+    leaseSeconds: config.leaseMs / 1000,
+    weakenings: weak.map(({ code }) => code),
+  };
+}
+
+/** The copy is made when the first piece is asked for, and removed when the last was taken. */
+async function* backupOf(options: SystemControlOptions): AsyncGenerator<Uint8Array> {
+  const name = `backup-${options.random.bytes(8).toString('hex')}.db`;
+  const path = join(options.config.dataDirectory, name);
+  try {
+    await options.physical.backup(path);
+    for await (const piece of createReadStream(path)) yield piece as Buffer;
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
