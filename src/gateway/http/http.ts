@@ -17,14 +17,7 @@
 import type { HttpOptions, HttpServer } from './http-options.ts';
 import { Listener } from './listener.ts';
 
-export type {
-  Authenticate,
-  HealthCheck,
-  HttpLimits,
-  HttpOptions,
-  HttpServer,
-} from './http-options.ts';
-export { httpLimits } from './http-options.ts';
+export type { HttpOptions, HttpServer } from './http-options.ts';
 
 /** @throws if the address cannot be bound or the certificate and key do not fit. */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
