@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+/**
+ * The `coffer` command as npm installs it: starts src/main.ts under the Node that this package
+ * brings along, whatever Node runs this file.
+ *
+ * Promises: arguments, standard streams, signals and the exit code pass through unchanged.
+ * Plain JavaScript, because it must run under Node 20.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const majorNeeded = 26;
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const main = join(root, 'src', 'main.ts');
+const [major = 0] = process.versions.node.split('.').map(Number);
+
+if (major === majorNeeded) await import(pathToFileURL(main).href);
+else {
+  const node = findNode();
+  if (node === undefined) refuse();
+  else become(node);
+}
+
+/** Beside this package's own dependencies, or beside the package itself when npm hoisted them. */
+function findNode() {
+  for (const modules of [join(root, 'node_modules'), dirname(root)]) {
+    if (!existsSync(modules)) continue;
+    const named = readdirSync(modules).filter((name) => name === `node-linux-${process.arch}`);
+    const found = named.map((name) => join(modules, name, 'bin', 'node')).find(existsSync);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function refuse() {
+  process.stderr.write(
+    `coffer: needs Node ${majorNeeded}; this is Node ${process.versions.node}, and the one that ` +
+      `comes with Cofferdam is not installed.\n\nInstall it:\n\n    cd ${root} && npm ci\n`,
+  );
+  process.exitCode = 1;
+}
+
+function become(node) {
+  const args = ['--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)];
+  if (typeof process.execve === 'function') {
+    process.removeAllListeners('warning');
+    process.execve(node, [node, ...args], process.env);
+  }
+  const child = spawn(node, args, { stdio: 'inherit' });
+  const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH'];
+  // The terminal sends SIGINT to both of us already: this one only must not die of it first.
+  const fromTerminal = process.stdin.isTTY ? ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGWINCH'] : [];
+  for (const signal of forwarded) {
+    process.on(signal, () => {
+      if (!fromTerminal.includes(signal)) child.kill(signal);
+    });
+  }
+  child.on('error', (error) => {
+    process.stderr.write(`coffer: cannot start ${node}: ${error.code ?? error.message}\n`);
+    process.exitCode = 1;
+  });
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1);
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+    // Only where the signal does not end us: say it as a shell would.
+    process.exitCode = 128 + (constants.signals[signal] ?? 0);
+  });
+}

@@ -1,0 +1,54 @@
+/**
+ * What a command is: data that help, completion, the parser and the tests all read.
+ */
+import { Fault } from '../base/fault.ts';
+import type { Given } from './given.ts';
+import type { Session } from './session.ts';
+
+/** What a word names, so that completion can ask the gateway for it. */
+export type WordKind = 'secret' | 'group' | 'grant' | 'node' | 'workload' | 'context' | 'file';
+
+export interface WordSpec {
+  readonly name: string;
+  readonly about: string;
+  readonly kind?: WordKind;
+  readonly optional?: true;
+  readonly many?: true;
+}
+
+export interface OptionSpec {
+  /** As commander reads it: `-f, --file <path>`. */
+  readonly flags: string;
+  readonly about: string;
+  readonly choices?: readonly string[];
+  /** Whole numbers, within. */
+  readonly whole?: { readonly min: number; readonly max: number };
+  /** May be given several times. */
+  readonly many?: true;
+}
+
+export interface CommandSpec {
+  /** `secret list` */
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly summary: string;
+  readonly details?: string;
+  readonly examples: readonly string[];
+  readonly words?: readonly WordSpec[];
+  readonly options?: readonly OptionSpec[];
+  /** Takes `--dry-run`. */
+  readonly changes?: true;
+  /** Takes `--yes`: asks before. */
+  readonly destroys?: true;
+  /** @returns the exit code; 0 when nothing is returned. */
+  run(session: Session, given: Given): Promise<number | void>;
+}
+
+/** The commands of one noun, loaded only when that noun is used. */
+export interface CommandModule {
+  readonly commands: readonly CommandSpec[];
+}
+
+export function usage(problem: string): Fault {
+  return new Fault('cli.usage', { problem });
+}

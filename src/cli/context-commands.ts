@@ -1,0 +1,248 @@
+/** `coffer context …` and `coffer config explain`: which gateways there are, and what is in force. */
+import { wipe } from '../base/bytes.ts';
+import { Fault } from '../base/fault.ts';
+import * as schema from '../base/schema.ts';
+import { nameSchema } from '../model/group.ts';
+import { parseAddress } from '../client/connection.ts';
+import { type CommandSpec, usage, type WordSpec } from './command-spec.ts';
+import {
+  type Context,
+  type Contexts,
+  contextNamed,
+  readContexts,
+  writeContexts,
+} from './contexts.ts';
+import type { Given } from './given.ts';
+import { askHidden } from './interaction.ts';
+import { showList, showOne, showText, type View } from './output.ts';
+import { auditMemoryFile, configFile, tokenFile } from './places.ts';
+import { readPrivateFile, readUserFile, removeFile, writePrivateFile } from './private-file.ts';
+import type { Session } from './session.ts';
+import { formatRows } from './table.ts';
+import { visible } from './visible-text.ts';
+
+const nameWord: WordSpec = { name: 'name', about: 'of the context', kind: 'context' };
+
+interface ContextRow {
+  readonly name: string;
+  readonly current: boolean;
+  readonly server: string;
+  readonly trust: string;
+  readonly tokenFile: string;
+}
+
+const contextView: View<ContextRow> = {
+  kind: 'context',
+  nameOf: (context) => context.name,
+  columns: [
+    { title: 'NAME', of: (context) => context.name },
+    { title: 'CURRENT', of: (context) => (context.current ? '*' : '-') },
+    { title: 'SERVER', of: (context) => context.server },
+    { title: 'TRUST', of: (context) => context.trust },
+    { title: 'TOKEN FILE', wide: true, of: (context) => context.tokenFile },
+  ],
+};
+
+function rowOf(session: Session, contexts: Contexts, context: Context): ContextRow {
+  const trust = [...(context.ca === undefined ? [] : ['ca']), ...(context.pins ?? [])];
+  return {
+    name: context.name,
+    current: context.name === contexts.current,
+    server: context.server,
+    trust: trust.length === 0 ? 'system' : trust.join(','),
+    tokenFile: context.tokenFile ?? tokenFile(session.io.env, context.name),
+  };
+}
+
+const list: CommandSpec = {
+  name: 'context list',
+  aliases: ['ls'],
+  summary: 'List contexts',
+  examples: ['coffer context list', 'coffer context list -o name'],
+  async run(session) {
+    const contexts = await readContexts(session.io.env);
+    const items = contexts.contexts.map((context) => rowOf(session, contexts, context));
+    await showList(session, contextView, { items });
+  },
+};
+
+const show: CommandSpec = {
+  name: 'context show',
+  summary: 'Show one context: the current one when none is named',
+  examples: ['coffer context show', 'coffer context show prod -o json'],
+  words: [{ ...nameWord, optional: true }],
+  async run(session, given) {
+    const contexts = await readContexts(session.io.env);
+    const name = given.maybeWord('name') ?? contexts.current;
+    if (name === undefined) throw usage('there is no current context');
+    const context = contextNamed(contexts, name);
+    await showOne(session, contextView, { ...rowOf(session, contexts, context) });
+  },
+};
+
+const use: CommandSpec = {
+  name: 'context use',
+  summary: 'Make a context the current one',
+  examples: ['coffer context use prod'],
+  words: [nameWord],
+  async run(session, given) {
+    const contexts = await readContexts(session.io.env);
+    const { name } = contextNamed(contexts, given.word('name'));
+    await writeContexts(session.io.env, { ...contexts, current: name });
+    session.note(`context/${name} is current`);
+  },
+};
+
+const add: CommandSpec = {
+  name: 'context add',
+  summary: 'Remember a gateway: its address, how it proves who it is, and your token',
+  details:
+    'The token is asked for unseen, or read from --token-file (`-` for standard input), and kept in a ' +
+    'file of its own that only you can read. The first context becomes the current one.',
+  examples: [
+    'coffer context add prod --server https://gateway.example:8443 --ca ca.pem',
+    'coffer context add lab --server https://10.0.0.5:8443 --pin sha256:… --token-file token',
+  ],
+  words: [{ name: 'name', about: 'of the new context', optional: true }],
+  options: [
+    { flags: '--name <name>', about: 'the same as the word' },
+    { flags: '--no-token', about: 'keep no token: COFFER_TOKEN will be set' },
+    { flags: '--use', about: 'make it the current one' },
+    { flags: '--replace', about: 'replace the context of this name' },
+  ],
+  async run(session, given) {
+    const { env } = session.io;
+    const name = given.maybeWord('name') ?? given.text('name');
+    if (name === undefined) throw usage('the context needs a name: `coffer context add NAME …`');
+    const context = await newContext(session, name);
+    const contexts = await readContexts(env);
+    const others = contexts.contexts.filter((other) => other.name !== name);
+    if (others.length < contexts.contexts.length && !given.flag('replace')) {
+      throw new Fault('cli.context-exists', { context: name });
+    }
+    await keepToken(session, given, context);
+    const first = contexts.contexts.length === 0 || contexts.current === undefined;
+    const current = first || given.flag('use') ? name : contexts.current;
+    await writeContexts(env, { current, contexts: [...others, context] });
+    session.note(
+      `context/${name} added${current === name ? ' and current' : ''}: ${context.server}`,
+    );
+  },
+};
+
+async function newContext(session: Session, name: string): Promise<Context> {
+  const { server, ca, pin } = session.flags;
+  if (server === undefined) throw usage('the context needs --server https://host:port');
+  parseAddress(server);
+  return {
+    name: schema.parse(nameSchema, name, 'context name'),
+    server,
+    ...(ca === undefined ? {} : { ca: (await readUserFile(ca)).toString('utf8') }),
+    ...(pin === undefined ? {} : { pins: pin }),
+  };
+}
+
+async function keepToken(session: Session, given: Given, context: Context): Promise<void> {
+  if (given.option('token') === false) return;
+  const { env } = session.io;
+  const token = await readNewToken(session);
+  try {
+    const text = token.toString('latin1').trim();
+    if (!/^[\u0021-\u007e]{16,4096}$/.test(text)) throw usage('this is no token: nothing was kept');
+    await writePrivateFile(tokenFile(env, context.name), `${text}\n`);
+  } finally {
+    wipe(token);
+  }
+}
+
+async function readNewToken(session: Session): Promise<Buffer> {
+  const { tokenFile: path } = session.flags;
+  if (path === '-') {
+    const chunks: Buffer[] = [];
+    for await (const chunk of session.io.stdin.chunks()) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  }
+  if (path !== undefined) return await readUserFile(path);
+  using typed = await askHidden(session, 'Token (hidden)', '--token-file or --no-token');
+  return typed.use((bytes) => Buffer.from(bytes));
+}
+
+const remove: CommandSpec = {
+  name: 'context remove',
+  aliases: ['rm'],
+  summary: 'Forget a gateway, its token, and what was seen of its audit log',
+  examples: ['coffer context remove lab'],
+  words: [nameWord],
+  async run(session, given) {
+    const { env } = session.io;
+    const contexts = await readContexts(env);
+    const { name } = contextNamed(contexts, given.word('name'));
+    await removeFile(tokenFile(env, name));
+    await removeFile(auditMemoryFile(env, name));
+    await writeContexts(env, {
+      current: contexts.current === name ? undefined : contexts.current,
+      contexts: contexts.contexts.filter((context) => context.name !== name),
+    });
+    session.note(`context/${name} removed`);
+  },
+};
+
+const rename: CommandSpec = {
+  name: 'context rename',
+  summary: 'Give a context another name',
+  examples: ['coffer context rename prod production'],
+  words: [nameWord, { name: 'to', about: 'its new name' }],
+  async run(session, given) {
+    const { env } = session.io;
+    const contexts = await readContexts(env);
+    const old = contextNamed(contexts, given.word('name'));
+    const name = schema.parse(nameSchema, given.word('to'), 'context name');
+    if (contexts.contexts.some((context) => context.name === name)) {
+      throw new Fault('cli.context-exists', { context: name });
+    }
+    // Kept first and forgotten last: a crash in between leaves a copy, not a loss.
+    const places = [tokenFile, auditMemoryFile] as const;
+    for (const place of places) {
+      const bytes = await readPrivateFile(place(env, old.name), { secret: true });
+      if (bytes) await writePrivateFile(place(env, name), bytes);
+    }
+    await writeContexts(env, {
+      current: contexts.current === old.name ? name : contexts.current,
+      contexts: contexts.contexts.map((context) =>
+        context === old ? { ...context, name } : context,
+      ),
+    });
+    for (const place of places) await removeFile(place(env, old.name));
+    session.note(`context/${old.name} is now context/${name}`);
+  },
+};
+
+const explain: CommandSpec = {
+  name: 'config explain',
+  summary: 'Show each setting, its value, and where it comes from',
+  examples: ['coffer config explain', 'coffer config explain -o json'],
+  async run(session) {
+    const settings = await session.settings();
+    const { context, server, trust, token, output, interactive, log } = settings;
+    const items = Object.entries({ context, server, trust, token, output, interactive, log }).map(
+      ([setting, { value, from }]) => ({ setting, value: String(value ?? ''), from }),
+    );
+    const file = configFile(session.io.env);
+    await showText(
+      session,
+      { items, file },
+      {
+        name: file,
+        text: () =>
+          formatRows([
+            ['SETTING', 'VALUE', 'FROM'],
+            ...items.map(({ setting, value, from }) =>
+              [setting, value || '<none>', from].map(visible),
+            ),
+          ]),
+      },
+    );
+  },
+};
+
+export const commands: readonly CommandSpec[] = [list, show, use, add, remove, rename, explain];

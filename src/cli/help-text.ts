@@ -1,0 +1,69 @@
+/** The help that is not about one command: the overview, and the exit codes. */
+import { catalogue } from './catalogue.ts';
+import { formatRows } from './table.ts';
+
+const examples = `Examples:
+  coffer context add prod --server https://gateway.example:8443 --ca ca.pem
+  coffer secret put payments/db-password
+  coffer apply -f policy/
+  coffer where payments/db-password
+`;
+
+export function overviewText(): string {
+  const groups = [...new Set(catalogue.map(({ group }) => group))];
+  const sections = groups.map((group) => {
+    const rows = catalogue
+      .filter((entry) => entry.group === group)
+      .map(({ noun, summary }) => [`  ${noun}`, summary]);
+    return `${group}:\n${formatRows(rows)}`;
+  });
+  return `coffer: secrets in the memory of exactly the containers that are entitled to them
+
+${examples}
+${sections.join('\n')}
+Usage:
+  coffer <noun> <verb> [words] [options]
+
+\`coffer <noun> --help\` lists the verbs of a noun and the options that all commands take.
+\`coffer help exit-codes\` and \`coffer help environment\` say the rest.
+`;
+}
+
+/** The meaning of each exit code; a test holds it against the fault table. */
+export const exitCodes: Readonly<Record<number, string>> = {
+  0: 'done',
+  1: 'failed for a reason that no other code names; with `doctor` and `audit verify`: found something',
+  2: 'wrong usage or input',
+  3: 'not found',
+  4: 'not permitted',
+  5: 'not authenticated',
+  6: 'conflict: it exists, it changed in between, or a precondition failed',
+  7: 'gateway or network not available, or not the one that is meant',
+  8: 'sealed',
+  10: '`diff`, and `apply --dry-run=server --exit-code`: there are differences',
+  124: 'took longer than --timeout',
+  130: 'interrupted',
+  141: 'the reader of the output went away',
+};
+
+export function exitCodesText(): string {
+  const rows = Object.entries(exitCodes).map(([code, meaning]) => [`  ${code}`, meaning]);
+  return `Exit codes:\n${formatRows(rows)}`;
+}
+
+export function environmentText(): string {
+  const rows = [
+    ['COFFER_ADDR', 'the gateway: https://host:port; no context is used then'],
+    ['COFFER_CONTEXT', 'the context to use'],
+    ['COFFER_TOKEN', 'the token; COFFER_TOKEN_FILE is safer'],
+    ['COFFER_TOKEN_FILE', 'a file with the token, readable by you alone'],
+    ['COFFER_CACERT', 'a file with the authorities (PEM) that the gateway is to be verified with'],
+    ['COFFER_OUTPUT', 'the output format'],
+    ['COFFER_NO_INPUT', 'never ask'],
+    ['COFFER_LOG', 'log calls to standard error: debug, info, warn, error'],
+    ['NO_COLOR, FORCE_COLOR', 'colour never, or always'],
+    ['XDG_CONFIG_HOME', 'where coffer/config.yaml is'],
+    ['XDG_STATE_HOME', 'where tokens and remembered checkpoints are'],
+  ].map(([name = '', meaning = '']) => [`  ${name}`, meaning]);
+  return `Environment, in this order: flag, environment, .coffer.yaml, context, default:\n${formatRows(rows)}`;
+}

@@ -1,0 +1,32 @@
+/** How many containers hold a secret: said before it is taken away from them. */
+import { isFault } from '../base/fault.ts';
+import type { SecretName } from '../model/name.ts';
+import type { Session } from './session.ts';
+
+/** @returns a sentence; also when it cannot be known. */
+export async function holdersOf(session: Session, secret: SecretName): Promise<string> {
+  const containers = new Set<string>();
+  const nodes = new Set<string>();
+  let cursor: string | undefined;
+  try {
+    do {
+      const more = cursor === undefined ? {} : { cursor };
+      const { output } = await session.call('holding.list', { secret, limit: 500, ...more });
+      for (const holding of output.items) {
+        if (holding.version === 0) continue;
+        containers.add(holding.workloadId);
+        nodes.add(holding.node);
+      }
+      cursor = output.nextCursor;
+    } while (cursor !== undefined);
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    return `How many containers hold it could not be learnt (${error.code}).`;
+  }
+  if (containers.size === 0) return 'No container holds it now.';
+  return `${count(containers.size, 'container')} on ${count(nodes.size, 'node')} ${containers.size === 1 ? 'holds' : 'hold'} it now.`;
+}
+
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,67 @@
+/**
+ * `-o jsonpath=…`, the part of kubectl's that scripts use: text with `{…}` in it, and in the braces a
+ * path of `.name`, `['name']`, `[0]`, `[*]`, or a quoted text with `\n` and `\t`.
+ */
+import { isPlainObject } from '../base/schema.ts';
+import { usage } from './command-spec.ts';
+
+/** A member, an index, or `all`: every member or item. */
+type Step = string | number | typeof all;
+const all: unique symbol = Symbol('all');
+
+/** @throws Fault `cli.usage` */
+export function applyJsonPath(template: string, value: unknown): string {
+  let text = '';
+  let rest = template;
+  while (rest !== '') {
+    const open = rest.indexOf('{');
+    if (open < 0) return text + rest;
+    const close = rest.indexOf('}', open);
+    if (close < 0) throw usage('the jsonpath has an opening brace without a closing one');
+    text += rest.slice(0, open) + evaluate(rest.slice(open + 1, close).trim(), value);
+    rest = rest.slice(close + 1);
+  }
+  return text;
+}
+
+function evaluate(expression: string, value: unknown): string {
+  const quoted = /^"(.*)"$|^'(.*)'$/s.exec(expression);
+  if (quoted) {
+    const text = quoted[1] ?? quoted[2] ?? '';
+    return text.replaceAll('\\n', '\n').replaceAll('\\t', '\t');
+  }
+  return select(stepsOf(expression), value).map(textOf).join(' ');
+}
+
+function stepsOf(expression: string): readonly Step[] {
+  const pattern = /\.([A-Za-z0-9_-]+)|\['([^']*)'\]|\[(\d+)\]|(\[\*\]|\.\*)/y;
+  const path = expression.replace(/^\$/, '');
+  const steps: Step[] = [];
+  if (path === '' || path === '.') return steps;
+  while (pattern.lastIndex < path.length) {
+    const match = pattern.exec(path);
+    if (!match) throw usage(`the jsonpath cannot be read: ${JSON.stringify(expression)}`);
+    const [, plain, quoted, number] = match;
+    steps.push(number === undefined ? (plain ?? quoted ?? all) : Number(number));
+  }
+  return steps;
+}
+
+function select(steps: readonly Step[], value: unknown): readonly unknown[] {
+  let found: readonly unknown[] = [value];
+  for (const step of steps) {
+    found = found.flatMap((item): readonly unknown[] => {
+      if (step === all) {
+        if (Array.isArray(item)) return item as unknown[];
+        return isPlainObject(item) ? Object.values(item) : [];
+      }
+      if (typeof step === 'number') return Array.isArray(item) && step in item ? [item[step]] : [];
+      return isPlainObject(item) && Object.hasOwn(item, step) ? [item[step]] : [];
+    });
+  }
+  return found;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

@@ -1,0 +1,159 @@
+/** Lists: pages put together, limits said, and `--watch` where the gateway has a stream of changes. */
+import type { JsonOperation } from '../protocol/event-cursor.ts';
+import type { OperationInput, OperationOutput } from '../protocol/operations.ts';
+import { isFault } from '../base/fault.ts';
+import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
+import type { Given } from './given.ts';
+import { checkInput } from './operation-command.ts';
+import { type ListBody, showList, showRow, type View } from './output.ts';
+import type { Session } from './session.ts';
+import { visible } from './visible-text.ts';
+
+type ListOperation = {
+  [Name in JsonOperation]: OperationOutput<Name> extends {
+    readonly items: readonly unknown[];
+    readonly nextCursor?: string;
+  }
+    ? Name
+    : never;
+}[JsonOperation];
+
+type ItemOf<Name extends ListOperation> = OperationOutput<Name>['items'][number];
+
+const pageMax = 500;
+
+export const listOptions: readonly OptionSpec[] = [
+  {
+    flags: '--limit <n>',
+    about: `at most so many; ${pageMax} when left out`,
+    whole: { min: 1, max: 1_000_000 },
+  },
+  { flags: '--all', about: 'all there are' },
+  {
+    flags: '--sort-by <column>',
+    about: 'sort by a column of the table, or by a jsonpath {.member}',
+  },
+];
+
+export interface ListCommand<Name extends ListOperation> {
+  readonly operation: Name;
+  readonly summary: string;
+  readonly view: View<ItemOf<Name>>;
+  readonly examples: readonly string[];
+  readonly options?: readonly OptionSpec[];
+  readonly filter?: (given: Given) => Readonly<Record<string, unknown>>;
+  /** The kind that events name; with it there is a `--watch`. */
+  readonly watched?: {
+    readonly kind: string;
+    readonly get: (session: Session, name: string) => Promise<ItemOf<Name> | undefined>;
+  };
+  readonly name?: string;
+}
+
+export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>): CommandSpec {
+  const { watched, filter = () => ({}) } = spec;
+  const watchOption = { flags: '-w, --watch', about: 'go on with what changes' };
+  const name = spec.name ?? spec.operation.replace('.', ' ');
+  return {
+    name,
+    aliases: name.endsWith(' list') ? ['ls'] : [],
+    summary: spec.summary,
+    examples: spec.examples,
+    options: [...(spec.options ?? []), ...listOptions, ...(watched ? [watchOption] : [])],
+    async run(session, given) {
+      const watching = watched !== undefined && given.flag('watch') && !session.isExplaining;
+      // Opened before the list is read, so that no change falls in between.
+      const changes = watching ? await openWatch(session) : undefined;
+      const body = await readList(session, spec.operation, filter(given), given);
+      await showList(session, spec.view, sorted(spec.view, body, given.text('sortBy')));
+      if (watched && changes) await showChanges(session, spec, watched, changes);
+    },
+  };
+}
+
+/** Says on standard error when there is more than was asked for. */
+export async function readList<Name extends ListOperation>(
+  session: Session,
+  operation: Name,
+  filter: Readonly<Record<string, unknown>>,
+  given: Given,
+): Promise<ListBody<ItemOf<Name>>> {
+  const wanted = given.flag('all') ? Number.POSITIVE_INFINITY : (given.number('limit') ?? pageMax);
+  const items: ItemOf<Name>[] = [];
+  let cursor: string | undefined;
+  do {
+    const limit = Math.min(pageMax, wanted - items.length);
+    const input: OperationInput<Name> = checkInput(operation, { ...filter, limit, cursor });
+    const { output } = await session.call(operation, input);
+    items.push(...(output.items as ItemOf<Name>[]));
+    cursor = output.nextCursor;
+  } while (cursor !== undefined && items.length < wanted);
+  if (cursor === undefined) return { items };
+  session.note(`The first ${items.length}. There are more: use --all, or --limit.`);
+  return { items, nextCursor: cursor };
+}
+
+/** @throws Fault `cli.usage` if there is no such column. */
+export function sorted<Item>(
+  view: View<Item>,
+  body: ListBody<Item>,
+  by: string | undefined,
+): ListBody<Item> {
+  if (by === undefined) return body;
+  const column = view.columns.find(
+    (candidate) => candidate.title.toLowerCase() === by.toLowerCase(),
+  );
+  const member = /^\{?\.([A-Za-z]+)\}?$/.exec(by)?.[1];
+  if (!column && member === undefined) {
+    const titles = view.columns.map(({ title }) => title.toLowerCase()).join(', ');
+    throw usage(`--sort-by must be one of ${titles}, or {.member}`);
+  }
+  const keyOf = (item: Item): unknown =>
+    member === undefined
+      ? column?.of(item, 0)
+      : (item as Readonly<Record<string, unknown>>)[member];
+  return { ...body, items: body.items.toSorted((a, b) => compare(keyOf(a), keyOf(b))) };
+}
+
+function compare(left: unknown, right: unknown): number {
+  if (typeof left === 'number' && typeof right === 'number') return left - right;
+  return String(left).localeCompare(String(right), 'en', { numeric: true });
+}
+
+type Change = OperationOutput<'event.watch'>;
+
+async function openWatch(session: Session): Promise<AsyncIterable<Change>> {
+  const client = await session.client();
+  const events = client.watch('event.watch', {}, { signal: session.signal });
+  let first: ReturnType<typeof events.next> | undefined = events.next();
+  first.catch(() => undefined);
+  return {
+    async *[Symbol.asyncIterator]() {
+      for (;;) {
+        const event = await (first ?? events.next());
+        first = undefined;
+        if (event.done === true) return;
+        yield event.value.output;
+      }
+    },
+  };
+}
+
+async function showChanges<Name extends ListOperation>(
+  session: Session,
+  spec: ListCommand<Name>,
+  watched: NonNullable<ListCommand<Name>['watched']>,
+  changes: AsyncIterable<Change>,
+): Promise<void> {
+  for await (const { kind, name, change } of changes) {
+    if (kind !== watched.kind) continue;
+    try {
+      const item = await watched.get(session, name);
+      if (item !== undefined) await showRow(session, spec.view, item);
+    } catch (error) {
+      // Gone again in between; whatever else is wrong ends the watch.
+      if (!isFault(error, 'resource.unknown')) throw error;
+      session.note(visible(`${spec.view.kind}/${name} ${change}`));
+    }
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Commands read off the operations table: words and flags from the input's schema, the permission and
+ * the dry run from the operation itself. What people need more for is written by hand elsewhere.
+ */
+import { assert } from '../base/assert.ts';
+import { isFault } from '../base/fault.ts';
+import * as schema from '../base/schema.ts';
+import type { CallOptions } from '../client/client.ts';
+import type { JsonOperation } from '../protocol/event-cursor.ts';
+import {
+  type OperationInput,
+  operationNamed,
+  type OperationOutput,
+} from '../protocol/operations.ts';
+import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './command-spec.ts';
+import type { Given } from './given.ts';
+import type { Session } from './session.ts';
+
+export interface OperationCommand<Name extends JsonOperation> {
+  readonly operation: Name;
+  /** The operation's name with a blank when left out. */
+  readonly name?: string;
+  readonly aliases?: readonly string[];
+  readonly details?: string;
+  readonly examples: readonly string[];
+  /** Members of the input that are words, in order. */
+  readonly words?: readonly WordSpec[];
+  /** Flags for members that have a shorter or a better name. */
+  readonly flags?: Readonly<Record<string, OptionSpec>>;
+  /** Members that are no flags. */
+  readonly without?: readonly string[];
+  readonly show: (
+    session: Session,
+    output: OperationOutput<Name>,
+    given: Given,
+  ) => Promise<void> | void;
+  /** Says what is lost, and asks. */
+  readonly confirm?: (session: Session, input: OperationInput<Name>, given: Given) => Promise<void>;
+  /** Reads the revision that a change is based on. */
+  readonly revisionOf?: (session: Session, input: OperationInput<Name>) => Promise<number>;
+}
+
+export function operationCommand<Name extends JsonOperation>(
+  spec: OperationCommand<Name>,
+): CommandSpec {
+  const operation = operationNamed(spec.operation);
+  const members = membersOf(spec.operation);
+  const words = spec.words ?? [];
+  const flagged = Object.keys(members).filter(
+    (member) =>
+      !words.some((word) => word.name === member) && spec.without?.includes(member) !== true,
+  );
+  const options = flagged.map((name) => spec.flags?.[name] ?? optionOf(name, members[name]));
+  return {
+    name: spec.name ?? spec.operation.replace('.', ' '),
+    summary: operation.summary,
+    examples: spec.examples,
+    words,
+    options,
+    ...(spec.aliases ? { aliases: spec.aliases } : {}),
+    ...(spec.details === undefined ? {} : { details: spec.details }),
+    ...(operation.effect === 'change' ? { changes: true } : {}),
+    ...(spec.confirm ? { destroys: true } : {}),
+    async run(session, given) {
+      const typed: [string, unknown][] = [
+        ...words.map((word): [string, unknown] => [word.name, given.maybeWord(word.name)]),
+        ...flagged.map((name, at): [string, unknown] => [name, given.option(keyOf(options[at]))]),
+      ];
+      const input = checkInput(spec.operation, Object.fromEntries(typed));
+      if (given.text('dryRun') !== 'client' && !session.isExplaining) {
+        await spec.confirm?.(session, input, given);
+      }
+      const output = await change(session, spec.operation, input, given, {
+        ...(spec.revisionOf && !session.isExplaining && given.text('dryRun') !== 'client'
+          ? { ifRevision: await spec.revisionOf(session, input) }
+          : {}),
+      });
+      if (output !== undefined) await spec.show(session, output, given);
+    },
+  };
+}
+
+/**
+ * Makes a call, as a dry run if that was asked for.
+ *
+ * @returns undefined if it ended here: `--dry-run=client` checks the input and sends nothing.
+ */
+export async function change<Name extends JsonOperation>(
+  session: Session,
+  name: Name,
+  input: OperationInput<Name>,
+  given: Given,
+  options: CallOptions = {},
+): Promise<OperationOutput<Name> | undefined> {
+  const dryRun = given.text('dryRun');
+  if (dryRun === 'client') {
+    const { resource } = operationNamed(name);
+    session.note(
+      `dry run (client): ${name} on ${resource(input)} is well formed; nothing was sent`,
+    );
+    return undefined;
+  }
+  const reply = await session.call(name, input, {
+    ...options,
+    ...(dryRun === 'server' ? { dryRun: true } : {}),
+  });
+  if (dryRun === 'server') session.note('dry run (server): nothing was changed');
+  return reply.output;
+}
+
+/** @throws Fault `request.invalid`, as the gateway would say it, but before anything is sent. */
+export function checkInput<Name extends JsonOperation>(
+  name: Name,
+  input: Readonly<Record<string, unknown>>,
+): OperationInput<Name> {
+  const given = Object.entries(input).filter(([, value]) => value !== undefined);
+  const parsed = schema.parse(operationNamed(name).input, Object.fromEntries(given), 'arguments');
+  return parsed as OperationInput<Name>;
+}
+
+/** The revision of what is there; 0 if nothing is. */
+export async function revisionOrNew(
+  read: () => Promise<{ readonly revision?: number }>,
+): Promise<number> {
+  try {
+    return (await read()).revision ?? 0;
+  } catch (error) {
+    if (isFault(error) && error.spec.status === 404) return 0;
+    throw error;
+  }
+}
+
+/** `a=b` words of a repeatable option. @throws Fault `cli.usage` */
+export function pairsOf(
+  option: string,
+  words: readonly string[],
+): Record<string, string> | undefined {
+  if (words.length === 0) return undefined;
+  return Object.fromEntries(
+    words.map((word) => {
+      const at = word.indexOf('=');
+      if (at < 1) throw usage(`${option} wants KEY=VALUE`);
+      return [word.slice(0, at), word.slice(at + 1)];
+    }),
+  );
+}
+
+function membersOf(name: JsonOperation): Readonly<Record<string, schema.Schema<unknown>>> {
+  const { input } = operationNamed(name);
+  assert('members' in input, 'the input of every operation is an object');
+  return (
+    input as schema.Schema<unknown> & {
+      readonly members: Readonly<Record<string, schema.Schema<unknown>>>;
+    }
+  ).members;
+}
+
+/** `createOnly` → `--create-only` */
+function optionOf(member: string, memberSchema: schema.Schema<unknown> | undefined): OptionSpec {
+  const json: schema.JsonSchema = memberSchema?.json ?? {};
+  const flag = `--${member.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const about = typeof json['description'] === 'string' ? json['description'] : '';
+  if (json['type'] === 'boolean') return { flags: flag, about };
+  if (json['type'] === 'integer') {
+    const whole = { min: Number(json['minimum']), max: Number(json['maximum']) };
+    return { flags: `${flag} <n>`, about, whole };
+  }
+  assert(json['type'] === 'string', 'a member that is no plain value has a flag of its own');
+  const choices = Array.isArray(json['enum']) ? { choices: json['enum'] as string[] } : {};
+  return { flags: `${flag} <${member}>`, about, ...choices };
+}
+
+/** Commander's name of an option: `--create-only <x>` → `createOnly`. */
+export function keyOf(option: OptionSpec | undefined): string {
+  const long = /--(?:no-)?([a-z-]+)/.exec(option?.flags ?? '')?.[1] ?? '';
+  return long.replaceAll(/-([a-z])/g, (_dash, letter: string) => letter.toUpperCase());
+}

@@ -1,0 +1,122 @@
+/**
+ * What goes to standard output, in the format that was asked for. JSON is the API's object unchanged.
+ */
+import { assert } from '../base/assert.ts';
+import { usage } from './command-spec.ts';
+import type { Session } from './session.ts';
+import { type Column, formatTable } from './table.ts';
+import { jsonText, visible, visibleLines } from './visible-text.ts';
+
+export type Format =
+  | { readonly kind: 'table' | 'wide' | 'json' | 'yaml' | 'name' }
+  | { readonly kind: 'jsonpath'; readonly template: string };
+
+export const formatNames = ['table', 'wide', 'json', 'yaml', 'name', 'jsonpath=…'] as const;
+
+/** How one kind of thing looks as a row. */
+export interface View<Item> {
+  /** `secret`; with a name it makes `secret/payments/db-password`. */
+  readonly kind: string;
+  nameOf(item: Item): string;
+  readonly columns: readonly Column<Item>[];
+}
+
+export interface ListBody<Item> {
+  readonly items: readonly Item[];
+  readonly nextCursor?: string;
+}
+
+/** @throws Fault `cli.usage` */
+export function parseFormat(text: string): Format {
+  if (text.startsWith('jsonpath=')) return { kind: 'jsonpath', template: text.slice(9) };
+  switch (text) {
+    case 'table':
+    case 'wide':
+    case 'json':
+    case 'yaml':
+    case 'name':
+      return { kind: text };
+    default:
+      throw usage(`--output must be one of ${formatNames.join(', ')}`);
+  }
+}
+
+export async function showList<Item>(
+  session: Session,
+  view: View<Item>,
+  body: ListBody<Item>,
+): Promise<void> {
+  const format = await session.format();
+  if (format.kind === 'name') {
+    for (const item of body.items) session.print(`${view.kind}/${visible(view.nameOf(item))}\n`);
+  } else if (format.kind === 'table' || format.kind === 'wide') {
+    if (body.items.length === 0) session.note(`No ${view.kind}s found.`);
+    else session.print(tableOf(session, view, body.items, { headers: true }));
+  } else await showData(session, body);
+}
+
+export async function showOne<Item>(session: Session, view: View<Item>, item: Item): Promise<void> {
+  await showText(session, item, {
+    name: `${view.kind}/${view.nameOf(item)}`,
+    text: () => tableOf(session, view, [item], { headers: true }),
+  });
+}
+
+/** One object that has no columns: as `text` for people, as data for programs. */
+export async function showText(
+  session: Session,
+  body: unknown,
+  words: { readonly name: string; readonly text: () => string },
+): Promise<void> {
+  const format = await session.format();
+  if (format.kind === 'name') session.print(`${visible(words.name)}\n`);
+  else if (format.kind === 'table' || format.kind === 'wide') session.print(words.text());
+  else await showData(session, body);
+}
+
+/** Of a watched list: one more row, or one more JSON line. */
+export async function showRow<Item>(session: Session, view: View<Item>, item: Item): Promise<void> {
+  const { kind } = await session.format();
+  if (kind === 'name') session.print(`${view.kind}/${visible(view.nameOf(item))}\n`);
+  else if (kind === 'table' || kind === 'wide') {
+    session.print(tableOf(session, view, [item], { headers: false }));
+  } else if (kind === 'json') session.print(`${jsonText(item)}\n`);
+  else await showData(session, item);
+}
+
+export function tableOf<Item>(
+  session: Session,
+  view: View<Item>,
+  items: readonly Item[],
+  options: { readonly headers: boolean },
+): string {
+  return formatTable(view.columns, items, {
+    nowMs: session.io.clock.wallMs(),
+    wide: session.isWide,
+    headers: options.headers,
+  });
+}
+
+async function showData(session: Session, body: unknown): Promise<void> {
+  const format = await session.format();
+  switch (format.kind) {
+    case 'json':
+      session.print(`${jsonText(body, 2)}\n`);
+      return;
+    case 'yaml': {
+      const { formatYaml } = await import('./yaml-text.ts');
+      session.print(visibleLines(formatYaml(body)));
+      return;
+    }
+    case 'jsonpath': {
+      const { applyJsonPath } = await import('./json-path.ts');
+      const text = applyJsonPath(format.template, body);
+      session.print(session.io.stdout.isTty ? `${visibleLines(text)}\n` : text);
+      return;
+    }
+    case 'table':
+    case 'wide':
+    case 'name':
+      assert(false, 'tables and names are not data');
+  }
+}

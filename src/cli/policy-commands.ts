@@ -1,0 +1,301 @@
+/** `coffer group …`, `coffer grant …`, `coffer explain`, `coffer who-can`. */
+import * as schema from '../base/schema.ts';
+import { modeSchema } from '../model/grant.ts';
+import { type CommandSpec, usage, type WordSpec } from './command-spec.ts';
+import type { Given } from './given.ts';
+import { confirmByName } from './interaction.ts';
+import { listCommand } from './list-command.ts';
+import {
+  change,
+  checkInput,
+  operationCommand,
+  pairsOf,
+  revisionOrNew,
+} from './operation-command.ts';
+import { showOne, showText } from './output.ts';
+import type { Session } from './session.ts';
+import { formatRows } from './table.ts';
+import { type GrantItem, grantView, type GroupItem, groupView } from './views.ts';
+import { visible } from './visible-text.ts';
+import { count } from './holders.ts';
+
+const groupWord: WordSpec = { name: 'name', about: 'of the group', kind: 'group' };
+const grantWord: WordSpec = { name: 'group', about: 'whose grant it is', kind: 'grant' };
+const secretWord: WordSpec = { name: 'secret', about: 'such as payments/db', kind: 'secret' };
+
+const groupPut: CommandSpec = {
+  name: 'group put',
+  summary: 'Create or replace a group; what containers must be to belong to it',
+  details:
+    'All conditions must hold. For more than one group, and to see the effect first: `coffer apply`.',
+  examples: [
+    "coffer group put payments-api --image 'registry.example/payments/api@sha256:…'",
+    "coffer group put payments-api --image 'registry.example/payments/*' --docker-label tier=backend",
+  ],
+  words: [groupWord],
+  options: [
+    { flags: '--image <pattern>', about: 'repository@digest, or a glob on the reference' },
+    { flags: '--node <name>', about: 'only on this node' },
+    { flags: '--docker-name <pattern>', about: 'name of the container' },
+    { flags: '--docker-label <key=value>', about: 'label of the container', many: true },
+    { flags: '--kubernetes-namespace <name>', about: 'namespace of the pod' },
+    { flags: '--kubernetes-service-account <name>', about: 'service account of the pod' },
+    { flags: '--kubernetes-pod <pattern>', about: 'name of the pod' },
+    { flags: '--kubernetes-container <name>', about: 'name of the container in the pod' },
+    { flags: '--kubernetes-label <key=value>', about: 'label of the pod', many: true },
+    { flags: '--process-name <name>', about: 'name of a plain process' },
+    { flags: '--process-label <key=value>', about: 'label of a plain process', many: true },
+  ],
+  changes: true,
+  async run(session, given) {
+    const input = checkInput('group.put', { name: given.word('name'), match: matchOf(given) });
+    const ifRevision = await seenRevision(session, given, () =>
+      session.call('group.get', { name: input.name }),
+    );
+    const group = await change(session, 'group.put', input, given, ifRevision);
+    if (group) await showGroup(session, group);
+  },
+};
+
+function matchOf(given: Given): Readonly<Record<string, unknown>> {
+  const match = compact({
+    image: given.text('image'),
+    node: given.text('node'),
+    docker: compactOrNone({
+      name: given.text('dockerName'),
+      labels: pairsOf('--docker-label', given.list('dockerLabel')),
+    }),
+    kubernetes: compactOrNone({
+      namespace: given.text('kubernetesNamespace'),
+      serviceAccount: given.text('kubernetesServiceAccount'),
+      pod: given.text('kubernetesPod'),
+      container: given.text('kubernetesContainer'),
+      labels: pairsOf('--kubernetes-label', given.list('kubernetesLabel')),
+    }),
+    process: compactOrNone({
+      name: given.text('processName'),
+      labels: pairsOf('--process-label', given.list('processLabel')),
+    }),
+  });
+  if (Object.keys(match).length === 0) throw usage('a group needs at least one condition');
+  return match;
+}
+
+function compact(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+}
+
+function compactOrNone(
+  members: Readonly<Record<string, unknown>>,
+): Record<string, unknown> | undefined {
+  const given = compact(members);
+  return Object.keys(given).length === 0 ? undefined : given;
+}
+
+/** What a PUT is based on: the revision that is there, or that nothing is. */
+async function seenRevision(
+  session: Session,
+  given: Given,
+  read: () => Promise<{ readonly revision?: number }>,
+): Promise<{ readonly ifRevision?: number }> {
+  if (session.isExplaining || given.text('dryRun') === 'client') return {};
+  return { ifRevision: await revisionOrNew(read) };
+}
+
+async function showGroup(session: Session, group: GroupItem): Promise<void> {
+  for (const warning of group.warnings) session.note(visible(`warning: ${group.name}: ${warning}`));
+  await showOne(session, groupView, group);
+}
+
+const grantPut: CommandSpec = {
+  name: 'grant put',
+  summary: 'Create or replace what a group receives',
+  details:
+    'Each secret as NAME, NAME:FILE or NAME:FILE:MODE. It reaches running containers at once.',
+  examples: [
+    'coffer grant put payments-api --secret payments/db-password --signal SIGHUP',
+    'coffer grant put payments-api --secret payments/tls-key:tls.key:0400 --target /run/coffer',
+  ],
+  words: [grantWord],
+  options: [
+    { flags: '--secret <name[:file[:mode]]>', about: 'what it receives', many: true },
+    { flags: '--target <directory>', about: 'inside the container; /run/secrets when left out' },
+    { flags: '--signal <name>', about: 'sent to the main process when a file changes' },
+    {
+      flags: '--on-lease-loss <what>',
+      about: 'when the node cannot reach the gateway for a lease',
+      choices: ['wipe', 'keep'],
+    },
+    {
+      flags: '--lease-seconds <n>',
+      about: 'how long a node may go on without the gateway',
+      whole: { min: 5, max: 86_400 },
+    },
+  ],
+  changes: true,
+  async run(session, given) {
+    const signal = given.text('signal');
+    const input = checkInput('grant.put', {
+      group: given.word('group'),
+      secrets: given.list('secret').map(grantedSecretOf),
+      target: given.option('target'),
+      onLeaseLoss: given.option('onLeaseLoss'),
+      leaseSeconds: given.option('leaseSeconds'),
+      onChange: signal === undefined ? undefined : { signal },
+    });
+    const ifRevision = await seenRevision(session, given, () =>
+      session.call('grant.get', { group: input.group }),
+    );
+    const grant = await change(session, 'grant.put', input, given, ifRevision);
+    if (grant) await showOne(session, grantView, grant);
+  },
+};
+
+function grantedSecretOf(text: string): Readonly<Record<string, unknown>> {
+  const [secret, file, mode, ...rest] = text.split(':');
+  if (rest.length > 0) throw usage('--secret wants NAME, NAME:FILE or NAME:FILE:MODE');
+  if (mode !== undefined) schema.parse(modeSchema, mode, '--secret mode');
+  return compact({ secret, file: file || undefined, mode });
+}
+
+async function revisionOfGroup(session: Session, input: { readonly name: GroupItem['name'] }) {
+  const { output, revision } = await session.call('group.get', { name: input.name });
+  return revision ?? output.revision;
+}
+
+async function revisionOfGrant(session: Session, input: { readonly group: GrantItem['group'] }) {
+  const { output, revision } = await session.call('grant.get', { group: input.group });
+  return revision ?? output.revision;
+}
+
+const explain = operationCommand({
+  operation: 'access.explain',
+  name: 'explain',
+  words: [
+    { name: 'workload', about: 'name or id of a running container', kind: 'workload' },
+    secretWord,
+  ],
+  examples: ['coffer explain payments-api-1 payments/db-password'],
+  show: async (session, explanation, given) => {
+    const name = `${given.word('workload')} ${given.word('secret')}`;
+    await showText(session, explanation, {
+      name: explanation.allowed ? 'allowed' : 'denied',
+      text: () => {
+        const verb = explanation.allowed ? 'receives' : 'does not receive';
+        const rows = explanation.steps.map(({ verdict, rule, because }) => [
+          `  ${verdict}`,
+          rule,
+          because,
+        ]);
+        const [workload = '', secret = ''] = name.split(' ');
+        return `${visible(workload)} ${verb} ${visible(secret)}\n${formatRows(rows.map((row) => row.map(visible)))}`;
+      },
+    });
+  },
+});
+
+const whoCan = operationCommand({
+  operation: 'access.who-can',
+  name: 'who-can',
+  words: [secretWord],
+  examples: ['coffer who-can payments/db-password'],
+  show: async (session, answer, given) => {
+    const { groups, workloads } = answer;
+    await showText(session, answer, {
+      name: given.word('secret'),
+      text: () => {
+        const rows = workloads.map(({ name, node, group, file }) => [name, node, group, file]);
+        const table = [['CONTAINER', 'NODE', 'GROUP', 'FILE'], ...rows];
+        const heading = `${count(groups.length, 'group')}: ${groups.join(', ') || 'none'}\n`;
+        return rows.length === 0
+          ? `${visible(heading.trim())}\nNo running container receives it.\n`
+          : `${visible(heading.trim())}\n${formatRows(table.map((row) => row.map(visible)))}`;
+      },
+    });
+  },
+});
+
+export const commands: readonly CommandSpec[] = [
+  listCommand({
+    operation: 'group.list',
+    summary: 'List groups',
+    view: groupView,
+    examples: ['coffer group list', 'coffer group list -o wide'],
+    watched: {
+      kind: 'group',
+      get: async (session, name) =>
+        (await session.call('group.get', checkInput('group.get', { name }))).output,
+    },
+  }),
+  operationCommand({
+    operation: 'group.get',
+    words: [groupWord],
+    examples: ['coffer group get payments-api -o yaml'],
+    show: showGroup,
+  }),
+  groupPut,
+  operationCommand({
+    operation: 'group.delete',
+    aliases: ['rm'],
+    words: [groupWord],
+    examples: ['coffer group delete payments-api'],
+    revisionOf: revisionOfGroup,
+    confirm: async (session, { name }, given) => {
+      const { output } = await session.call('group.get', { name });
+      await confirmByName(session, {
+        name,
+        what: [`The group ${name} is deleted; ${count(output.members, 'container')} match it now.`],
+        yes: given.flag('yes'),
+      });
+    },
+    show: async (session, group) =>
+      await showText(session, group, {
+        name: `group/${group.name}`,
+        text: () => `group/${visible(group.name)} deleted\n`,
+      }),
+  }),
+  listCommand({
+    operation: 'grant.list',
+    summary: 'List grants',
+    view: grantView,
+    examples: ['coffer grant list', 'coffer grant list -o wide'],
+    watched: {
+      kind: 'grant',
+      get: async (session, group) =>
+        (await session.call('grant.get', checkInput('grant.get', { group }))).output,
+    },
+  }),
+  operationCommand({
+    operation: 'grant.get',
+    words: [grantWord],
+    examples: ['coffer grant get payments-api -o yaml'],
+    show: async (session, grant) => await showOne(session, grantView, grant),
+  }),
+  grantPut,
+  operationCommand({
+    operation: 'grant.delete',
+    aliases: ['rm'],
+    words: [grantWord],
+    examples: ['coffer grant delete payments-api'],
+    revisionOf: revisionOfGrant,
+    confirm: async (session, { group }, given) => {
+      const { output } = await session.call('grant.get', { group });
+      const secrets = output.secrets.map(({ secret }) => secret);
+      await confirmByName(session, {
+        name: group,
+        what: [
+          `Every container of the group ${group} loses ${count(secrets.length, 'secret')}:`,
+          ...secrets.map((secret) => `  ${secret}`),
+        ],
+        yes: given.flag('yes'),
+      });
+    },
+    show: async (session, grant) =>
+      await showText(session, grant, {
+        name: `grant/${grant.group}`,
+        text: () => `grant/${visible(grant.group)} deleted\n`,
+      }),
+  }),
+  explain,
+  whoCan,
+];

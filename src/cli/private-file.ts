@@ -1,0 +1,76 @@
+/**
+ * Files that belong to one person: mode 0600 in a directory with mode 0700, replaced whole.
+ *
+ * Promises: a reader sees the old content or the new, never a part; what others may read or write is
+ * refused and named, not used.
+ */
+import { chmod, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Fault } from '../base/fault.ts';
+
+/** @throws Fault `cli.file` if it cannot be written. */
+export async function writePrivateFile(path: string, content: string | Buffer): Promise<void> {
+  const next = `${path}.new`;
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await rm(next, { force: true });
+    const file = await open(next, 'wx', 0o600);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(next, path);
+  } catch (error) {
+    throw fileFault(path, error);
+  }
+}
+
+/**
+ * @param secret - Whether it must be unreadable for others, too.
+ * @returns undefined if there is none.
+ * @throws Fault `cli.file`, `cli.file-unsafe`
+ */
+export async function readPrivateFile(
+  path: string,
+  options: { readonly secret: boolean },
+): Promise<Buffer | undefined> {
+  try {
+    const { mode, uid } = await stat(path);
+    const forbidden = options.secret ? 0o077 : 0o022;
+    const owner = process.geteuid?.() ?? uid;
+    if ((mode & forbidden) !== 0 || (uid !== owner && uid !== 0)) {
+      throw new Fault('cli.file-unsafe', { path, mode: (mode & 0o777).toString(8) });
+    }
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw fileFault(path, error);
+  }
+}
+
+export async function removeFile(path: string): Promise<void> {
+  await rm(path, { force: true }).catch((error: unknown) => {
+    throw fileFault(path, error);
+  });
+}
+
+/** @throws Fault `cli.file` */
+export async function readUserFile(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw fileFault(path, error);
+  }
+}
+
+export async function makePrivate(path: string): Promise<void> {
+  await chmod(path, 0o600);
+}
+
+export function fileFault(path: string, error: unknown): Fault {
+  if (error instanceof Fault) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  return new Fault('cli.file', { path, problem: code ?? 'unknown' }, { cause: error });
+}

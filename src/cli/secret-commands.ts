@@ -1,0 +1,350 @@
+/** `coffer secret …`. No command here shows a value; there is none that could. */
+import { limits } from '../base/limits.ts';
+import { parseSecretName, type SecretName } from '../model/name.ts';
+import { type CommandSpec, usage, type WordSpec } from './command-spec.ts';
+import type { Given } from './given.ts';
+import { holdersOf } from './holders.ts';
+import { confirmByName } from './interaction.ts';
+import { listCommand } from './list-command.ts';
+import {
+  change,
+  checkInput,
+  operationCommand,
+  type OperationCommand,
+  pairsOf,
+} from './operation-command.ts';
+import { showOne, showText } from './output.ts';
+import type { Session } from './session.ts';
+import { formatRows } from './table.ts';
+import { readValue, valueOptions } from './value-input.ts';
+import { labelsText, type SecretItem, secretView, versionText } from './views.ts';
+import { ageOf } from './relative-time.ts';
+import { visible } from './visible-text.ts';
+
+const nameWord: WordSpec = { name: 'name', about: 'such as payments/db-password', kind: 'secret' };
+
+const versionFlag = {
+  version: {
+    flags: '--version <n>',
+    about: 'which version',
+    whole: { min: 1, max: 1_000_000_000 },
+  },
+} as const;
+
+const stageFlag = {
+  flags: '--stage <stage>',
+  about: 'pending: keep it ready without delivering it',
+  choices: ['current', 'pending'],
+} as const;
+
+async function showSecret(session: Session, secret: SecretItem): Promise<void> {
+  await showOne(session, secretView, secret);
+}
+
+/** What happened, in one line; data when data was asked for. */
+function showStage(done: string): (session: Session, secret: SecretItem) => Promise<void> {
+  return async (session, secret) => {
+    const stages = (['current', 'pending', 'previous'] as const)
+      .filter((stage) => secret[stage] !== 0)
+      .map((stage) => `${stage} ${secret[stage]}`);
+    const name = `secret/${secret.name}`;
+    const tail = stages.length === 0 ? 'no version in use' : stages.join(', ');
+    await showText(session, secret, { name, text: () => `${visible(name)} ${done} (${tail})\n` });
+  };
+}
+
+async function getSecret(session: Session, name: string): Promise<SecretItem> {
+  return (await session.call('secret.get', checkInput('secret.get', { name }))).output;
+}
+
+async function revisionOfSecret(
+  session: Session,
+  input: { readonly name: SecretName },
+): Promise<number> {
+  const { output, revision } = await session.call('secret.get', { name: input.name });
+  return revision ?? output.revision;
+}
+
+async function confirmLoss(
+  session: Session,
+  name: SecretName,
+  given: Given,
+  what: string,
+): Promise<void> {
+  const lines = [what, await holdersOf(session, name)];
+  await confirmByName(session, { name, what: lines, yes: given.flag('yes') });
+}
+
+/** What is said first, so that a value that was typed as an argument is not repeated. */
+function refuseValueInArguments(word: string): void {
+  const name = word.slice(0, word.indexOf('='));
+  if (!word.includes('=')) return;
+  let known = 'NAME';
+  try {
+    known = parseSecretName(name);
+  } catch {
+    // What stands before the equals sign is no name, and may be a part of the value.
+  }
+  throw usage(
+    'a value in an argument can be read by every process of this machine, and stays in the history ' +
+      `of the shell: use \`coffer secret put ${known}\` and type it, or pipe it in; then change that value`,
+  );
+}
+
+const put: CommandSpec = {
+  name: 'secret put',
+  aliases: ['set'],
+  summary: 'Set a new value: typed unseen, piped in, or from a file or variable',
+  details:
+    'The value becomes a new version and reaches every entitled running container at once. Standard ' +
+    'input is taken byte for byte; one newline at its end is left out and that is said. Values have up ' +
+    `to ${limits.secretValueBytesMax / 1024} KiB.`,
+  examples: [
+    'coffer secret put payments/db-password',
+    'openssl rand -base64 24 | coffer secret put payments/db-password --strip-newline',
+    'coffer secret put payments/tls-key --from-file tls.key --stage pending',
+  ],
+  words: [nameWord],
+  options: [
+    ...valueOptions,
+    stageFlag,
+    { flags: '--create-only', about: 'refuse if there is a secret of this name already' },
+  ],
+  changes: true,
+  async run(session, given) {
+    refuseValueInArguments(given.word('name'));
+    const input = checkInput('secret.put', {
+      name: given.word('name'),
+      stage: given.option('stage'),
+      createOnly: given.option('createOnly'),
+    });
+    await session.explain('secret.put', input);
+    using value = await readValue(session, given, `Value for ${input.name}`);
+    if (value.length === 0) throw usage('the value is empty; nothing was sent');
+    const secret = await change(session, 'secret.put', input, given, { value });
+    if (secret)
+      await showStage(input.stage === 'pending' ? 'has a new version waiting' : 'has a new value')(
+        session,
+        secret,
+      );
+  },
+};
+
+const generate: CommandSpec = {
+  name: 'secret generate',
+  summary: 'Set a new random value that nobody sees',
+  examples: [
+    'coffer secret generate payments/db-password',
+    'coffer secret generate payments/pin --length 8 --charset digits',
+  ],
+  words: [nameWord],
+  options: [
+    { flags: '--length <n>', about: 'how many characters', whole: { min: 8, max: 4096 } },
+    {
+      flags: '--charset <charset>',
+      about: 'which characters',
+      choices: ['alphanumeric', 'printable', 'hex', 'base64url', 'digits', 'bytes'],
+    },
+    { flags: '--exclude <characters>', about: 'characters that must not occur' },
+    stageFlag,
+    { flags: '--create-only', about: 'refuse if there is a secret of this name already' },
+  ],
+  changes: true,
+  async run(session, given) {
+    const rules = Object.fromEntries(
+      ['length', 'charset', 'exclude']
+        .map((key) => [key, given.option(key)] as const)
+        .filter(([, value]) => value !== undefined),
+    );
+    const input = checkInput('secret.generate', {
+      name: given.word('name'),
+      stage: given.option('stage'),
+      createOnly: given.option('createOnly'),
+      rules: Object.keys(rules).length === 0 ? undefined : rules,
+    });
+    const secret = await change(session, 'secret.generate', input, given);
+    if (secret) await showStage('has a new random value')(session, secret);
+  },
+};
+
+const update: CommandSpec = {
+  name: 'secret update',
+  summary: 'Change labels or description; the value stays',
+  examples: [
+    'coffer secret update payments/db-password --label tier=backend --label owner=payments',
+    'coffer secret update payments/db-password --description "Payments database, main user"',
+  ],
+  words: [nameWord],
+  options: [
+    { flags: '--label <key=value>', about: 'all labels it is to have', many: true },
+    { flags: '--no-labels', about: 'take all labels away' },
+    { flags: '--description <text>', about: 'never a place for a value' },
+  ],
+  changes: true,
+  async run(session, given) {
+    const labels = given.option('labels') === false ? {} : pairsOf('--label', given.list('label'));
+    const input = checkInput('secret.update', {
+      name: given.word('name'),
+      labels,
+      description: given.option('description'),
+    });
+    const asks = session.isExplaining || given.text('dryRun') === 'client';
+    const ifRevision = asks ? undefined : await revisionOfSecret(session, input);
+    const secret = await change(session, 'secret.update', input, given, {
+      ...(ifRevision === undefined ? {} : { ifRevision }),
+    });
+    if (secret) await showStage('updated')(session, secret);
+  },
+};
+
+const describe: CommandSpec = {
+  name: 'secret describe',
+  summary: 'Show all about a secret but its value: versions, stages, who holds it',
+  examples: ['coffer secret describe payments/db-password'],
+  words: [nameWord],
+  async run(session, given) {
+    const secret = await getSecret(session, given.word('name'));
+    const holders = await holdersOf(session, secret.name);
+    await showText(session, secret, {
+      name: `secret/${secret.name}`,
+      text: () => describeSecret(secret, holders, session.io.clock.wallMs()),
+    });
+  },
+};
+
+function describeSecret(secret: SecretItem, holders: string, nowMs: number): string {
+  const facts = [
+    ['Name:', secret.name],
+    ['Id:', secret.id],
+    ['Description:', secret.description || '<none>'],
+    ['Labels:', labelsText(secret.labels) || '<none>'],
+    ['Created:', `${secret.createdAt} (${ageOf(secret.createdAt, nowMs)} ago)`],
+    ...(secret.deletedAt === undefined ? [] : [['Deleted:', secret.deletedAt]]),
+    ['Revision:', String(secret.revision)],
+    ['Held:', holders],
+    ['Value:', 'write-only: it can be replaced; nobody can read it here'],
+  ];
+  const rows = secret.versions.map((version) => [
+    `  ${versionText(version.number)}`,
+    version.stage,
+    version.state,
+    version.createdBy,
+    ageOf(version.createdAt, nowMs),
+  ]);
+  const heading = ['  VERSION', 'STAGE', 'STATE', 'BY', 'AGE'];
+  const shown = (cells: readonly (readonly string[])[]) => cells.map((row) => row.map(visible));
+  return `${formatRows(shown(facts))}Versions:\n${formatRows(shown([heading, ...rows]))}`;
+}
+
+type StageOperation = 'secret.promote' | 'secret.rollback' | 'secret.restore';
+
+function stageCommand<Name extends StageOperation>(
+  operation: Name,
+  done: string,
+  more: Partial<OperationCommand<Name>> & { readonly examples: readonly string[] },
+): CommandSpec {
+  return operationCommand({
+    operation,
+    words: [nameWord],
+    show: (session, output) => showStage(done)(session, output as SecretItem),
+    ...more,
+  });
+}
+
+export const commands: readonly CommandSpec[] = [
+  listCommand({
+    operation: 'secret.list',
+    summary: 'List secrets, without their values',
+    view: secretView,
+    examples: [
+      'coffer secret list',
+      'coffer secret list --prefix payments/ -l tier=backend',
+      "coffer secret list --all -o jsonpath='{.items[*].name}'",
+    ],
+    options: [
+      { flags: '--prefix <prefix>', about: 'names that begin so' },
+      { flags: '-l, --selector <selector>', about: 'labels, such as tier=backend,stage!=test' },
+      { flags: '--deleted', about: 'those that were deleted' },
+    ],
+    filter: (given) => ({
+      prefix: given.option('prefix'),
+      selector: given.option('selector'),
+      deleted: given.option('deleted'),
+    }),
+    watched: { kind: 'secret', get: getSecret },
+  }),
+  operationCommand({
+    operation: 'secret.get',
+    words: [nameWord],
+    examples: [
+      'coffer secret get payments/db-password',
+      'coffer secret get payments/db-password -o json',
+    ],
+    show: showSecret,
+  }),
+  describe,
+  put,
+  generate,
+  update,
+  stageCommand('secret.promote', 'promoted', {
+    examples: ['coffer secret promote payments/db-password'],
+  }),
+  stageCommand('secret.rollback', 'rolled back', {
+    flags: versionFlag,
+    examples: [
+      'coffer secret rollback payments/db-password',
+      'coffer secret rollback payments/db-password --version 3',
+    ],
+  }),
+  operationCommand({
+    operation: 'secret.revoke',
+    words: [nameWord],
+    flags: versionFlag,
+    examples: ['coffer secret revoke payments/db-password --version 3'],
+    show: showStage('revoked'),
+    confirm: async (session, input, given) => {
+      const version =
+        input.version === undefined ? 'The current version' : `Version ${input.version}`;
+      await confirmLoss(
+        session,
+        input.name,
+        given,
+        `${version} of ${input.name} is withdrawn from every container and never delivered again.`,
+      );
+    },
+  }),
+  operationCommand({
+    operation: 'secret.destroy',
+    words: [nameWord],
+    flags: versionFlag,
+    examples: ['coffer secret destroy payments/db-password --version 2'],
+    show: showStage('destroyed'),
+    confirm: async (session, input, given) => {
+      await confirmLoss(
+        session,
+        input.name,
+        given,
+        `Version ${input.version} of ${input.name} is destroyed: its key and ciphertext. This cannot be undone.`,
+      );
+    },
+  }),
+  operationCommand({
+    operation: 'secret.delete',
+    aliases: ['rm'],
+    words: [nameWord],
+    examples: ['coffer secret delete payments/db-password'],
+    show: showStage('deleted'),
+    revisionOf: revisionOfSecret,
+    confirm: async (session, input, given) => {
+      await confirmLoss(
+        session,
+        input.name,
+        given,
+        `${input.name} is withdrawn from every container and hidden. \`coffer secret restore\` brings it back.`,
+      );
+    },
+  }),
+  stageCommand('secret.restore', 'restored', {
+    examples: ['coffer secret restore payments/db-password'],
+  }),
+];

@@ -1,0 +1,174 @@
+/**
+ * One run of a command: its settings, its connection, and the two ways out: data to standard output,
+ * everything else to standard error.
+ *
+ * Promises
+ *   - Nothing is connected to before the first call.
+ *   - With `--curl` or `--policy` the first call is printed instead of made, and the command ends.
+ *   - No level of the log shows a body, a token or a value.
+ */
+import { createLog, type Log, silentLog } from '../base/log.ts';
+import type { ProgramIo } from '../base/program.ts';
+import type { CallOptions, CallReply, Client } from '../client/client.ts';
+import type { JsonOperation } from '../protocol/event-cursor.ts';
+import { type OperationInput, type OperationName, operationNamed } from '../protocol/operations.ts';
+import { usage } from './command-spec.ts';
+import { KeyInput } from './key-input.ts';
+import { type Format, parseFormat } from './output.ts';
+import { makePaint, type Paint } from './paint.ts';
+import { type GlobalOptions, readSettings, type Settings } from './settings.ts';
+import { visible } from './visible-text.ts';
+
+/** Thrown when what was asked for has been printed already. */
+export class Printed extends Error {
+  override readonly name = 'Printed';
+}
+
+export interface SessionOptions {
+  readonly io: ProgramIo;
+  readonly flags: GlobalOptions;
+  readonly command: string;
+  /** Ends all waiting: Ctrl-C, or `--timeout`. */
+  readonly signal: AbortSignal;
+}
+
+export class Session {
+  readonly io: ProgramIo;
+  readonly flags: GlobalOptions;
+  readonly command: string;
+  readonly signal: AbortSignal;
+  readonly keys: KeyInput;
+  #settings: Promise<Settings> | undefined;
+  #client: Promise<Client> | undefined;
+  #format: Format | undefined;
+  #log: Log | undefined;
+
+  constructor(options: SessionOptions) {
+    this.io = options.io;
+    this.flags = options.flags;
+    this.command = options.command;
+    this.signal = options.signal;
+    this.keys = new KeyInput(options.io.stdin, options.signal);
+  }
+
+  settings(): Promise<Settings> {
+    this.#settings ??= readSettings(this.io, this.flags);
+    return this.#settings;
+  }
+
+  async format(): Promise<Format> {
+    this.#format ??= parseFormat((await this.settings()).output.value);
+    return this.#format;
+  }
+
+  get isWide(): boolean {
+    return this.#format?.kind === 'wide';
+  }
+
+  /** Whether `--curl` or `--policy` was given: then nothing is read beforehand, either. */
+  get isExplaining(): boolean {
+    return this.flags.curl === true || this.flags.policy === true;
+  }
+
+  /** Data. Whole lines. */
+  print(text: string): void {
+    this.io.stdout.write(text);
+  }
+
+  /** For people: one line on standard error. */
+  note(text: string): void {
+    this.io.stderr.write(`${text}\n`);
+  }
+
+  paint(of: 'stdout' | 'stderr'): Paint {
+    return makePaint(this.io, of, this.flags.color);
+  }
+
+  async log(): Promise<Log> {
+    if (this.#log) return this.#log;
+    const { log } = await this.settings();
+    const { clock, stderr } = this.io;
+    this.#log =
+      log.value === 'off'
+        ? silentLog
+        : createLog({ clock, level: log.value, write: (line) => stderr.write(line) });
+    return this.#log;
+  }
+
+  /** @throws Fault `cli.usage` if no gateway is named; as reading tokens and authorities. */
+  client(): Promise<Client> {
+    this.#client ??= this.#connect();
+    return this.#client;
+  }
+
+  async #connect(): Promise<Client> {
+    const settings = await this.settings();
+    const address = settings.server.value;
+    if (address === undefined) {
+      throw usage('no gateway is named: give --server, COFFER_ADDR, or `coffer context add`');
+    }
+    const [trust, token] = await Promise.all([settings.readTrust(), settings.readToken()]);
+    const { Client } = await import('../client/client.ts');
+    const { clock, random } = this.io;
+    return new Client({
+      address,
+      trust,
+      clock,
+      random,
+      ...(token === undefined ? {} : { token }),
+      ...(this.flags.timeout === undefined ? {} : { timeoutMs: this.flags.timeout * 1000 }),
+    });
+  }
+
+  /**
+   * Makes a call. Changes carry an idempotency key, so that one that was cut off can be repeated.
+   *
+   * @throws Printed with `--curl` or `--policy`.
+   */
+  async call<Name extends JsonOperation>(
+    name: Name,
+    input: OperationInput<Name>,
+    options: CallOptions = {},
+  ): Promise<CallReply<Name>> {
+    await this.explain(name, input, options);
+    const client = await this.client();
+    const log = await this.log();
+    const startedMs = this.io.clock.monotonicMs();
+    const { effect } = operationNamed(name);
+    const key = effect === 'change' ? { idempotencyKey: this.makeKey() } : {};
+    const reply = await client.call(name, input, { ...key, ...options, signal: this.signal });
+    const ms = Math.round(this.io.clock.monotonicMs() - startedMs);
+    log.debug('cli.called', { operation: name, requestId: reply.requestId, ms });
+    return reply;
+  }
+
+  /** What `call` does first; for streams and files, before they are opened. */
+  async explain(name: OperationName, input: unknown, options: CallOptions = {}): Promise<void> {
+    if (!this.isExplaining) return;
+    const { explainCall } = await import('./explain-call.ts');
+    this.print(await explainCall(this, name, input, options));
+    throw new Printed();
+  }
+
+  makeKey(): string {
+    return `cli_${this.io.random.bytes(16).toString('hex')}`;
+  }
+
+  /** `https://gateway:8443 (context prod)` */
+  async where(): Promise<string> {
+    const { server, context } = await this.settings();
+    if (server.value === undefined) return 'no gateway';
+    const name = context.value === undefined ? `from ${server.from}` : `context ${context.value}`;
+    return visible(`${server.value} (${name})`);
+  }
+
+  /** The same, once something was connected to; undefined before. */
+  async whereIfUsed(): Promise<string | undefined> {
+    return this.#client === undefined ? undefined : await this.where().catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    const client = await this.#client?.catch(() => undefined);
+    await client?.close();
+  }
+}

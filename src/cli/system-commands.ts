@@ -1,0 +1,235 @@
+/** Commands on the gateway itself: status, seal, root key, rollback, backup, version. */
+import { readFileSync } from 'node:fs';
+import { Fault } from '../base/fault.ts';
+import { operationCommand } from './operation-command.ts';
+import type { CommandSpec } from './command-spec.ts';
+import { confirmByName } from './interaction.ts';
+import { count } from './holders.ts';
+import { showText } from './output.ts';
+import { fileFault } from './private-file.ts';
+import type { Session } from './session.ts';
+import { formatRows } from './table.ts';
+import { readPhrase } from './value-input.ts';
+import { visible } from './visible-text.ts';
+import type { OperationOutput } from '../protocol/operations.ts';
+
+type Status = OperationOutput<'system.status'>;
+
+const status: CommandSpec = {
+  name: 'status',
+  summary: 'Whether the gateway is well: seal, storage, audit, nodes, weakenings',
+  details: 'Exits with 8 when the gateway is sealed.',
+  examples: ['coffer status', "coffer status -o jsonpath='{.audit.size}'"],
+  async run(session) {
+    if (!session.isExplaining) {
+      const { output: seal } = await session.call('system.seal-status', {});
+      if (seal.sealed) {
+        await showText(session, seal, {
+          name: 'sealed',
+          text: () =>
+            `sealed (${visible(seal.kind)}): ${seal.sharesGiven} of ${seal.sharesNeeded} given\n`,
+        });
+        session.note('Unseal it with `coffer unseal`.');
+        return 8;
+      }
+    }
+    const { output } = await session.call('system.status', {});
+    await showText(session, output, { name: output.state, text: () => statusText(output) });
+    return output.state === 'ready' ? 0 : 7;
+  },
+};
+
+function statusText(status: Status): string {
+  const { audit, storage, rewrap } = status;
+  const rows = [
+    ['State:', status.state],
+    ['Version:', status.version],
+    ['Installation:', status.installation],
+    ['Seal:', status.seal],
+    ['Storage:', `${storage.kind}, revision ${storage.revision}`],
+    [
+      'Audit:',
+      `${audit.size} entries; ${audit.witnesses} witness${audit.witnesses === 1 ? '' : 'es'}`,
+    ],
+    ['Audit root:', audit.root],
+    ['Secrets:', String(status.secrets)],
+    ['Policy:', `${count(status.groups, 'group')}, ${count(status.grants, 'grant')}`],
+    ['Nodes:', `${status.nodesConnected} of ${status.nodes} connected`],
+    ['Containers:', String(status.workloads)],
+    ['Lease:', `${status.leaseSeconds} s`],
+    [
+      'Root key:',
+      rewrap.remaining === 0
+        ? rewrap.keyId
+        : `${rewrap.keyId}, ${rewrap.remaining} records to rewrap`,
+    ],
+    ['Weakenings:', status.weakenings.length === 0 ? 'none' : status.weakenings.join(', ')],
+  ];
+  return formatRows(rows.map((row) => row.map(visible)));
+}
+
+const unseal: CommandSpec = {
+  name: 'unseal',
+  summary: 'Supply the passphrase or one share: typed unseen, or piped in',
+  details: 'With shares, each keeper runs it once, from wherever they are.',
+  examples: ['coffer unseal', 'coffer unseal < share.txt'],
+  async run(session) {
+    await session.explain('system.unseal', {});
+    const { output: before } = await session.call('system.seal-status', {});
+    if (!before.sealed) {
+      session.note('It is not sealed.');
+      return 0;
+    }
+    const what = before.kind === 'shares' ? 'Share' : 'Passphrase';
+    using material = await readPhrase(session, `${what} (hidden)`);
+    const { output } = await session.call('system.unseal', {}, { value: material });
+    await showText(session, output, {
+      name: output.sealed ? 'sealed' : 'unsealed',
+      text: () =>
+        output.sealed
+          ? `sealed: ${output.sharesGiven} of ${output.sharesNeeded} shares given\n`
+          : 'unsealed\n',
+    });
+    return 0;
+  },
+};
+
+const backupCreate: CommandSpec = {
+  name: 'backup create',
+  summary: 'Download a consistent copy of the store, sealed as it is on disk',
+  details: 'It never overwrites. Check it with `coffer backup verify FILE`.',
+  examples: ['coffer backup create backup-2026-03-01.coffer'],
+  words: [{ name: 'file', about: 'a file that does not exist yet', kind: 'file' }],
+  async run(session, given) {
+    await session.explain('system.backup', {});
+    const path = given.word('file');
+    const bytes = await download(session, path);
+    await showText(
+      session,
+      { path, bytes },
+      { name: path, text: () => `${visible(path)}: ${bytes} bytes\n` },
+    );
+  },
+};
+
+/** Under another name until it is whole. */
+async function download(session: Session, path: string): Promise<number> {
+  const { open, rm, link } = await import('node:fs/promises');
+  const partial = `${path}.partial`;
+  const exists = (error: unknown): Fault =>
+    (error as NodeJS.ErrnoException).code === 'EEXIST'
+      ? new Fault('backup.exists', { path })
+      : fileFault(path, error);
+  const client = await session.client();
+  const file = await open(partial, 'wx', 0o600).catch((error: unknown) => {
+    throw fileFault(partial, error);
+  });
+  try {
+    const { pieces } = await client.download('system.backup', {}, { signal: session.signal });
+    let bytes = 0;
+    for await (const piece of pieces) {
+      await file.write(piece).catch((error: unknown) => {
+        throw fileFault(partial, error);
+      });
+      bytes += piece.length;
+    }
+    await file.sync();
+    await link(partial, path).catch((error: unknown) => {
+      throw exists(error);
+    });
+    return bytes;
+  } finally {
+    await file.close();
+    await rm(partial, { force: true });
+  }
+}
+
+const version: CommandSpec = {
+  name: 'version',
+  summary: 'Print the version of this program and, where one answers, of the gateway',
+  examples: ['coffer version', 'coffer version -o json'],
+  async run(session) {
+    const client = clientVersion();
+    const { server } = await session.settings();
+    const format = await session.format();
+    const asks = server.value !== undefined && format.kind === 'json';
+    const gateway = asks ? await gatewayVersion(session) : undefined;
+    await showText(
+      session,
+      { client, ...(gateway === undefined ? {} : { gateway }) },
+      {
+        name: client,
+        text: () => `coffer ${client}\n`,
+      },
+    );
+  },
+};
+
+async function gatewayVersion(session: Session): Promise<string | undefined> {
+  try {
+    return (await session.call('system.status', {})).output.version;
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    session.note(`The version of the gateway could not be learnt (${error.code}).`);
+    return undefined;
+  }
+}
+
+export function clientVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { readonly version?: string }).version ?? 'unknown';
+}
+
+export const commands: readonly CommandSpec[] = [
+  status,
+  version,
+  unseal,
+  operationCommand({
+    operation: 'system.seal',
+    name: 'seal',
+    examples: ['coffer seal', 'coffer seal --yes'],
+    confirm: async (session, _input, given) => {
+      await confirmByName(session, {
+        name: 'seal',
+        what: [
+          'No write and no delivery until it is unsealed. Containers keep what they have until their leases end.',
+        ],
+        yes: given.flag('yes'),
+      });
+    },
+    show: async (session, output) =>
+      await showText(session, output, { name: 'sealed', text: () => 'sealed\n' }),
+  }),
+  operationCommand({
+    operation: 'system.rotate-root-key',
+    name: 'rotate-root-key',
+    examples: ['coffer rotate-root-key'],
+    show: async (session, output) =>
+      await showText(session, output, {
+        name: output.keyId,
+        text: () =>
+          `new root key ${visible(output.keyId)}; ${output.remaining} records to rewrap\n`,
+      }),
+  }),
+  operationCommand({
+    operation: 'system.accept-rollback',
+    name: 'accept-rollback',
+    details: 'The reason goes on the audit log, for ever.',
+    examples: ['coffer accept-rollback --reason "restored the backup of 1 March"'],
+    confirm: async (session, _input, given) => {
+      await confirmByName(session, {
+        name: 'accept-rollback',
+        what: [
+          'This store is older than a checkpoint that somebody remembers. Go on only if you restored a backup yourself.',
+        ],
+        yes: given.flag('yes'),
+      });
+    },
+    show: async (session, output) =>
+      await showText(session, output, {
+        name: output.state,
+        text: () => `${visible(output.state)}\n`,
+      }),
+  }),
+  backupCreate,
+];

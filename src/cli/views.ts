@@ -1,0 +1,143 @@
+/** How each kind of thing looks as a row: name first, age last. */
+import type { OperationOutput } from '../protocol/operations.ts';
+import type { View } from './output.ts';
+import { ageOf } from './relative-time.ts';
+
+type Item<Body> = Body extends { readonly items: readonly (infer One)[] } ? One : never;
+export type SecretItem = OperationOutput<'secret.get'>;
+export type GroupItem = OperationOutput<'group.get'>;
+export type GrantItem = OperationOutput<'grant.get'>;
+export type NodeItem = Item<OperationOutput<'node.list'>>;
+export type WorkloadItem = Item<OperationOutput<'workload.list'>>;
+export type HoldingItem = Item<OperationOutput<'holding.list'>>;
+export type EntryItem = Item<OperationOutput<'audit.list'>>;
+
+export const secretView: View<SecretItem> = {
+  kind: 'secret',
+  nameOf: (secret) => secret.name,
+  columns: [
+    { title: 'NAME', of: (secret) => secret.name },
+    { title: 'CURRENT', of: (secret) => versionText(secret.current) },
+    { title: 'PREVIOUS', of: (secret) => versionText(secret.previous) },
+    { title: 'PENDING', of: (secret) => versionText(secret.pending) },
+    { title: 'VERSIONS', of: (secret) => String(secret.versions.length) },
+    {
+      title: 'STATE',
+      of: (secret) => {
+        if (secret.deletedAt !== undefined) return 'deleted';
+        return secret.current === 0 ? 'no current version' : 'stored';
+      },
+    },
+    { title: 'LABELS', wide: true, of: (secret) => labelsText(secret.labels) },
+    { title: 'DESCRIPTION', wide: true, of: (secret) => secret.description },
+    { title: 'AGE', of: (secret, nowMs) => ageOf(secret.createdAt, nowMs) },
+  ],
+};
+
+export const groupView: View<GroupItem> = {
+  kind: 'group',
+  nameOf: (group) => group.name,
+  columns: [
+    { title: 'NAME', of: (group) => group.name },
+    { title: 'CONTAINERS', of: (group) => String(group.members) },
+    { title: 'WARNINGS', of: (group) => group.warnings.join(',') },
+    { title: 'MATCH', wide: true, of: (group) => JSON.stringify(group.match) },
+    { title: 'REVISION', of: (group) => String(group.revision) },
+  ],
+};
+
+export const grantView: View<GrantItem> = {
+  kind: 'grant',
+  nameOf: (grant) => grant.group,
+  columns: [
+    { title: 'GROUP', of: (grant) => grant.group },
+    { title: 'SECRETS', of: (grant) => String(grant.secrets.length) },
+    { title: 'TARGET', of: (grant) => grant.target ?? '/run/secrets' },
+    { title: 'ON CHANGE', of: (grant) => grant.onChange?.signal ?? '' },
+    { title: 'ON LEASE LOSS', of: (grant) => grant.onLeaseLoss ?? 'wipe' },
+    {
+      title: 'NAMES',
+      wide: true,
+      of: (grant) => grant.secrets.map(({ secret }) => secret).join(','),
+    },
+    { title: 'REVISION', of: (grant) => String(grant.revision) },
+  ],
+};
+
+export const nodeView: View<NodeItem> = {
+  kind: 'node',
+  nameOf: (node) => node.name,
+  columns: [
+    { title: 'NAME', of: (node) => node.name },
+    { title: 'STATE', of: (node) => node.state },
+    { title: 'CONTAINERS', of: (node) => String(node.workloads) },
+    { title: 'LAST SEEN', of: (node, nowMs) => ageOf(node.lastSeenAt, nowMs) },
+    { title: 'CERTIFICATE ENDS', wide: true, of: (node) => node.certificateEndsAt ?? '' },
+    { title: 'WEAKENINGS', of: (node) => node.weakenings.join(',') },
+    { title: 'AGE', of: (node, nowMs) => ageOf(node.joinedAt, nowMs) },
+  ],
+};
+
+export const workloadView: View<WorkloadItem> = {
+  kind: 'workload',
+  nameOf: (workload) => workload.id,
+  columns: [
+    { title: 'NAME', of: (workload) => workload.name },
+    { title: 'NODE', of: (workload) => workload.node },
+    { title: 'RUNTIME', of: (workload) => workload.runtime },
+    { title: 'IMAGE', of: (workload) => workload.image },
+    { title: 'GROUPS', of: (workload) => workload.groups.join(',') },
+    { title: 'ID', wide: true, of: (workload) => workload.id },
+    { title: 'DIGESTS', wide: true, of: (workload) => workload.imageDigests.join(',') },
+    { title: 'LABELS', wide: true, of: (workload) => labelsText(workload.labels) },
+    { title: 'AGE', of: (workload, nowMs) => ageOf(workload.startedAt, nowMs) },
+  ],
+};
+
+export const holdingView: View<HoldingItem> = {
+  kind: 'holding',
+  nameOf: (holding) => `${holding.workloadId}/${holding.file}`,
+  columns: [
+    { title: 'CONTAINER', of: (holding) => holding.workload },
+    { title: 'NODE', of: (holding) => holding.node },
+    { title: 'SECRET', of: (holding) => holding.secret },
+    { title: 'FILE', of: (holding) => holding.file },
+    { title: 'HOLDS', of: (holding) => versionText(holding.version) },
+    { title: 'WANTED', of: (holding) => versionText(holding.wanted) },
+    {
+      title: 'STATE',
+      of: (holding) =>
+        holding.fault === undefined ? holding.state : `${holding.state} (${holding.fault})`,
+    },
+    { title: 'ID', wide: true, of: (holding) => holding.workloadId },
+    { title: 'SINCE', of: (holding, nowMs) => ageOf(holding.since, nowMs) },
+  ],
+};
+
+export const entryView: View<EntryItem> = {
+  kind: 'entry',
+  nameOf: (entry) => String(entry.sequence),
+  columns: [
+    { title: 'SEQUENCE', of: (entry) => String(entry.sequence) },
+    { title: 'TIME', of: (entry) => entry.time },
+    { title: 'ACTOR', of: (entry) => entry.actor },
+    { title: 'ACTION', of: (entry) => entry.action },
+    { title: 'RESOURCE', of: (entry) => entry.resource },
+    { title: 'OUTCOME', of: (entry) => entry.outcome },
+    { title: 'RULE', wide: true, of: (entry) => entry.rule },
+    { title: 'SOURCE', wide: true, of: (entry) => entry.source },
+    { title: 'REQUEST', wide: true, of: (entry) => entry.requestId },
+    { title: 'DETAIL', wide: true, of: (entry) => labelsText(entry.detail) },
+  ],
+};
+
+/** Versions count from 1; 0 says that there is none. */
+export function versionText(version: number): string {
+  return version === 0 ? '-' : String(version);
+}
+
+export function labelsText(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+}

@@ -1,0 +1,131 @@
+/**
+ * The one entry: picks the program by its first argument and imports only that one, so that a short
+ * command does not pay for the gateway, nor an enforcer for the CLI.
+ */
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { isatty } from 'node:tty';
+import { systemClock } from './base/clock.ts';
+import type { ProgramIo, ProgramOutput, RunProgram } from './base/program.ts';
+import { systemRandom } from './base/random.ts';
+
+interface ProgramModule {
+  readonly run: RunProgram;
+}
+
+/** By name at run time: the CLI is type-checked and shipped without importing either. */
+const programFiles = {
+  gateway: './gateway/gateway-program.ts',
+  enforcer: './enforcer/enforcer-program.ts',
+} as const;
+
+const gatewayCommands: readonly string[] = ['gateway', 'init', 'backup verify', 'backup restore'];
+const enforcerCommands: readonly string[] = ['enforcer', 'watchdog'];
+
+enableSafeCompileCache();
+const argv = process.argv.slice(2);
+const io = systemIo();
+const run = await pickProgram(argv);
+const code = await run(argv, io);
+process.exit(code);
+
+/** What begins with an option (`coffer --help`, `coffer -o json status`) is for the CLI. */
+async function pickProgram(words: readonly string[]): Promise<RunProgram> {
+  const [first = '', second = ''] = words;
+  for (const [commands, file] of [
+    [gatewayCommands, programFiles.gateway],
+    [enforcerCommands, programFiles.enforcer],
+  ] as const) {
+    if (commands.includes(first) || commands.includes(`${first} ${second}`)) {
+      return ((await import(file)) as ProgramModule).run;
+    }
+  }
+  return (await import('./cli/cli.ts')).runCli;
+}
+
+/**
+ * Compiled code is kept only where nobody else can write: whoever writes there, runs code as this
+ * user. Anything unusual, and there is no cache.
+ */
+function enableSafeCompileCache(): void {
+  if (process.env['NODE_COMPILE_CACHE'] || process.env['NODE_DISABLE_COMPILE_CACHE']) return;
+  const given = process.env['XDG_CACHE_HOME'];
+  try {
+    const base = given?.startsWith('/') ? given : join(homedir(), '.cache');
+    const directory = join(base, 'coffer', 'compile-cache');
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    for (const path of [directory, join(base, 'coffer')]) {
+      const { uid, mode } = statSync(path);
+      if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) return;
+    }
+    enableCompileCache(directory);
+  } catch {
+    // A home that cannot be written, or none: slower by some milliseconds, nothing else.
+  }
+}
+
+function systemIo(): ProgramIo {
+  const ending = new AbortController();
+  let asked = 0;
+  for (const [signal, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+  ] as const) {
+    process.on(signal, () => {
+      asked += 1;
+      // Asked twice: whatever it waits for is not worth it.
+      if (asked > 1) process.exit(128 + number);
+      ending.abort(signal);
+    });
+  }
+  return {
+    env: process.env,
+    envBytes,
+    cwd: process.cwd(),
+    stdin: {
+      isTty: isatty(0),
+      chunks: () => process.stdin as AsyncIterable<Buffer>,
+      setRaw: (raw) => void process.stdin.setRawMode(raw),
+    },
+    stdout: outputOf(process.stdout),
+    stderr: outputOf(process.stderr),
+    clock: systemClock,
+    random: systemRandom,
+    signal: ending.signal,
+  };
+}
+
+function outputOf(stream: NodeJS.WriteStream & { readonly fd: number }): ProgramOutput {
+  // The reader went away (`| head`): as if SIGPIPE had ended us.
+  stream.on('error', () => process.exit(141));
+  return {
+    isTty: isatty(stream.fd),
+    write: (text) => void stream.write(text),
+    writeBytes: (bytes) => new Promise((resolve) => stream.write(bytes, () => resolve())),
+  };
+}
+
+function envBytes(name: string): Buffer | undefined {
+  try {
+    const block = readFileSync('/proc/self/environ');
+    const key = Buffer.from(`${name}=`, 'utf8');
+    for (let at = 0; at < block.length; ) {
+      const zero = block.indexOf(0, at);
+      const end = zero < 0 ? block.length : zero;
+      if (block.subarray(at, at + key.length).equals(key)) {
+        const value = Buffer.allocUnsafeSlow(end - at - key.length);
+        block.copy(value, 0, at + key.length, end);
+        block.fill(0);
+        return value;
+      }
+      at = end + 1;
+    }
+    block.fill(0);
+    return undefined;
+  } catch {
+    const text = process.env[name];
+    return text === undefined ? undefined : Buffer.from(text, 'utf8');
+  }
+}
