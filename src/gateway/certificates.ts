@@ -76,6 +76,8 @@ export function makeApiCertificate(
   const certificate = `${leaf.toString()}${authority.certificate.toString()}`;
   writeDurably(join(config.dataDirectory, 'api.key'), pemOf(key), 0o600);
   writeDurably(join(config.dataDirectory, 'api.crt'), certificate, 0o644);
+  // For clients that want a file to trust rather than a pin.
+  writeDurably(join(config.dataDirectory, 'ca.crt'), authority.certificate.toString(), 0o644);
   return { certificate, key: pemOf(key), pin: keyPin(authority.certificate) };
 }
 
