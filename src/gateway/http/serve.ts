@@ -35,7 +35,12 @@ import type { SourceLimits } from './source-limits.ts';
 export interface ServeContext {
   readonly options: HttpOptions;
   readonly limits: HttpLimits;
+  /** By peer address, before anything is parsed. */
   readonly sources: SourceLimits;
+  /** By peer address, for what is asked without a token: it may cost much, or be a guess. */
+  readonly strangers: SourceLimits;
+  /** By principal, wherever it calls from. */
+  readonly principals: SourceLimits;
   readonly observed: HttpMetrics;
   /** Event streams that are open: ended when the gateway stops. */
   readonly streams: Set<ServerResponse>;
@@ -85,9 +90,13 @@ export async function serve(
   }
 }
 
-function assertAdmitted(context: ServeContext, { request, source }: Exchange): void {
-  const retryAfterSeconds = context.sources.secondsUntilRequest(source);
+function assertWithin(bucket: SourceLimits, key: string): void {
+  const retryAfterSeconds = bucket.secondsUntilRequest(key);
   if (retryAfterSeconds > 0) throw new Fault('rate.exceeded', { retryAfterSeconds });
+}
+
+function assertAdmitted(context: ServeContext, { request, source }: Exchange): void {
+  assertWithin(context.sources, source);
   if (context.isStopping()) throw new Fault('gateway.stopping');
   const malformed = (what: string, problem: string): Fault =>
     new Fault('request.malformed', { what, problem });
@@ -133,13 +142,19 @@ async function answerOperation(
   await answer(context, exchange, match, { reply, known });
 }
 
-function authenticate(
+async function authenticate(
   context: ServeContext,
   { request, source }: Exchange,
   { operation }: Match,
-): Promise<Principal> | Principal {
-  if (operation.access !== 'permission') return anonymousFrom(source);
-  return context.options.authenticate(headers.bearerOf(request.headers), source);
+): Promise<Principal> {
+  if (operation.access !== 'permission') {
+    assertWithin(context.strangers, source);
+    return anonymousFrom(source);
+  }
+  const bearer = headers.bearerOf(request.headers);
+  const principal = await context.options.authenticate(bearer, source);
+  assertWithin(context.principals, principal.id);
+  return principal;
 }
 
 async function readValue(request: IncomingMessage, match: Match): Promise<SecretValue> {

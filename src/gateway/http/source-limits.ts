@@ -1,5 +1,6 @@
 /**
- * What one source address may take: connections at a time, new connections and requests per second.
+ * What one source may take: connections at a time, new connections and requests per second. A source
+ * is an address or a principal.
  *
  * Promises: constant work per question; bounded memory: at most `sourcesMax` addresses are
  * remembered, and one that would have full buckets and no connection is forgotten.
