@@ -72,23 +72,43 @@ test('Envelope.rewrap moves a value to the new key without touching its cipherte
 });
 
 test('Envelope: no nonce and no data key comes twice over a run (G10)', () => {
-  const seen = new Set<string>();
-  let taken = 0;
-  const counting: Random = {
+  const own = new Envelope(keyring, systemRandom);
+  const nonces = new Set<string>();
+  const wrapped = new Set<string>();
+  const runs = process.env['COFFER_LONG'] === '1' ? 1_000_000 : 20_000;
+  for (let run = 0; run < runs; run++) {
+    const isValue = run % 2 === 1;
+    const row = own.seal({ ...place, kind: isValue ? 'value' : 'node' }, none);
+    nonces.add(row.toString('latin1', 14, 14 + 24));
+    if (!isValue) continue;
+    nonces.add(row.toString('latin1', 14 + 72, 14 + 72 + 24));
+    // Two equal data keys under two nonces would not show here; two equal wrappings would.
+    wrapped.add(row.toString('latin1', 14 + 24, 14 + 72));
+  }
+  equal(nonces.size, runs + runs / 2, 'one nonce per record, two per value');
+  equal(wrapped.size, runs / 2);
+  const stuck: Random = { ...systemRandom, bytes: (length) => Buffer.alloc(length, 1) };
+  const broken = new Envelope(keyring, stuck);
+  const [one, two] = [broken.seal(place, none), broken.seal(place, none)];
+  deepEqual(one.subarray(14, 38), two.subarray(14, 38), 'control: a stuck source would be seen');
+});
+
+test('Envelope: data keys of a run are all different', () => {
+  const keys = new Set<string>();
+  let blocks = 0;
+  const recording: Random = {
     ...systemRandom,
     bytes(length) {
-      const bytes = systemRandom.bytes(length);
-      seen.add(bytes.toString('latin1'));
-      taken += 1;
-      return bytes;
+      const block = systemRandom.bytes(length);
+      blocks += 1;
+      for (let at = 0; at + 24 <= length; at += 24) keys.add(block.toString('latin1', at, at + 24));
+      return block;
     },
   };
-  const own = new Envelope(keyring, counting);
-  const runs = process.env['COFFER_LONG'] === '1' ? 1_000_000 : 20_000;
-  for (let run = 0; run < runs; run++)
-    own.seal({ ...place, kind: run % 2 ? 'value' : 'node' }, none);
-  equal(taken, runs / 2 + (runs / 2) * 3, 'one nonce per record; two and a data key per value');
-  equal(seen.size, taken);
+  const own = new Envelope(keyring, recording);
+  for (let run = 0; run < 1000; run++) own.seal({ ...place, kind: 'value' }, none);
+  ok(blocks >= 1000 / Math.floor(4096 / 80) - 1, 'no block was handed out twice');
+  equal(keys.size, blocks * Math.floor(4096 / 24));
 });
 
 const none = Buffer.alloc(0);

@@ -20,6 +20,7 @@ export interface IndexedRow {
 
 const seedBytes = 16;
 const slotsAtStart = 1024;
+const recentMax = 4096;
 /** Revisions are positive: 0 is a slot that was never used, −1 one whose row is gone. */
 const unused = 0;
 const gone = -1;
@@ -39,6 +40,8 @@ export class RowIndex {
   /** Rows and gone rows: what probing has to walk over. */
   #occupied = 0;
   readonly #rowsByKey = new Map<number, number>();
+  /** A commit asks for the same keys three times. */
+  readonly #recent = new Map<string, Fingerprint>();
 
   constructor(random: Random) {
     this.#seed = random.bytes(seedBytes).toString('latin1');
@@ -86,8 +89,13 @@ export class RowIndex {
   }
 
   #fingerprint(key: string): Fingerprint {
+    const known = this.#recent.get(key);
+    if (known) return known;
     const bytes = hash('sha256', this.#seed + key, 'buffer');
-    return { low: bytes.readUInt32LE(0), high: bytes.readUInt32LE(4) };
+    const print = { low: bytes.readUInt32LE(0), high: bytes.readUInt32LE(4) };
+    if (this.#recent.size >= recentMax) this.#recent.clear();
+    this.#recent.set(key, print);
+    return print;
   }
 
   #find(print: Fingerprint): number | undefined {
