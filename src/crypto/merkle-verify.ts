@@ -5,13 +5,15 @@
  * Everything here takes input from strangers: wrong lengths, counts and numbers give `false`, they
  * never throw.
  */
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 
 const hashLength = 32;
+const leafPrefix = Buffer.of(0x00);
+const nodePrefix = Buffer.of(0x01);
 
 /** SHA-256(0x00 ‖ entry), as RFC 9162 §2.1.1 has it. */
 export function leafHashOf(entry: Uint8Array): Buffer {
-  return createHash('sha256').update(Buffer.of(0)).update(entry).digest();
+  return hash('sha256', Buffer.concat([leafPrefix, entry]), 'buffer');
 }
 
 /** Whether the entry with `leafHash` is entry `index` of the tree with `root`. RFC 9162 §2.1.3.2. */
@@ -125,7 +127,7 @@ export class EntryTree {
 }
 
 function parentOf(left: Uint8Array, right: Uint8Array): Buffer {
-  return createHash('sha256').update(Buffer.of(1)).update(left).update(right).digest();
+  return hash('sha256', Buffer.concat([nodePrefix, left, right]), 'buffer');
 }
 
 function same(left: Uint8Array, right: Uint8Array): boolean {

@@ -2,13 +2,12 @@
  * Which rows there are, at which revision, under which root key: what the barrier knows by itself of
  * an untrusted store, so that a row which is missing, old or too many shows at once.
  *
- * Two million rows must fit, so a row is 20 bytes in typed arrays: a fingerprint of its key (64 bits
- * of a hash seeded per process), the revision and the root key's number. Two live keys share a
+ * Two million rows must fit, so a row is 20 bytes in typed arrays: a fingerprint of its key (64 bits,
+ * seeded per process), the revision and the root key's number. Two live keys share a
  * fingerprint with a probability of n²/2^65, 10^-7 at two million; the next restart draws another seed.
  *
  * Open addressing, linear probing, at most 5/8 full.
  */
-import { hash } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
 import type { Random } from '../../base/random.ts';
 
@@ -18,9 +17,7 @@ export interface IndexedRow {
   readonly keyNumber: number;
 }
 
-const seedBytes = 16;
 const slotsAtStart = 1024;
-const recentMax = 4096;
 /** Revisions are positive: 0 is a slot that was never used, −1 one whose row is gone. */
 const unused = 0;
 const gone = -1;
@@ -34,17 +31,16 @@ interface Slots {
 }
 
 export class RowIndex {
-  readonly #seed: string;
+  readonly #seeds: readonly [number, number];
   #slots: Slots = makeSlots(slotsAtStart);
   #rows = 0;
   /** Rows and gone rows: what probing has to walk over. */
   #occupied = 0;
   readonly #rowsByKey = new Map<number, number>();
-  /** A commit asks for the same keys three times. */
-  readonly #recent = new Map<string, Fingerprint>();
 
   constructor(random: Random) {
-    this.#seed = random.bytes(seedBytes).toString('latin1');
+    const seed = random.bytes(8);
+    this.#seeds = [seed.readInt32LE(0), seed.readInt32LE(4)];
   }
 
   get size(): number {
@@ -88,14 +84,20 @@ export class RowIndex {
     this.#rows -= 1;
   }
 
+  /**
+   * Two lanes of 32 bits, each step of which is a bijection of its lane. Not a cryptographic hash: a
+   * key that somebody puts into storage is found by the digest, whatever it collides with here.
+   */
   #fingerprint(key: string): Fingerprint {
-    const known = this.#recent.get(key);
-    if (known) return known;
-    const bytes = hash('sha256', this.#seed + key, 'buffer');
-    const print = { low: bytes.readUInt32LE(0), high: bytes.readUInt32LE(4) };
-    if (this.#recent.size >= recentMax) this.#recent.clear();
-    this.#recent.set(key, print);
-    return print;
+    let [low, high] = this.#seeds;
+    for (let index = 0; index < key.length; index++) {
+      const code = key.charCodeAt(index);
+      low = Math.imul(low ^ code, 0x85eb_ca6b);
+      low ^= low >>> 15;
+      high = Math.imul(high ^ code, 0xc2b2_ae35);
+      high ^= high >>> 13;
+    }
+    return { low: low >>> 0, high: high >>> 0 };
   }
 
   #find(print: Fingerprint): number | undefined {
