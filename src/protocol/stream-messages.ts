@@ -1,11 +1,10 @@
 /**
  * The node stream's messages as the rest of the house knows them: plain data and `SecretValue`s on
- * one side, protobuf bytes on the other. The only file that touches the generated code.
+ * one side, protobuf bytes on the other.
  *
  * Decoding is strict where it matters: names, ids, revisions and bounds are checked here, so that a
  * broken or hostile peer is a fault at the border.
  */
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { allocate } from '../base/bytes.ts';
 import { Fault } from '../base/fault.ts';
 import { limits } from '../base/limits.ts';
@@ -23,20 +22,22 @@ import { parseName } from '../model/name.ts';
 import { SecretValue } from '../model/secret-value.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
 import {
-  type FromEnforcer as WireFromEnforcer,
-  FromEnforcerSchema,
-  type FromGateway as WireFromGateway,
-  FromGatewaySchema,
-  type HeldFile as WireHeldFile,
-  type Held as WireHeld,
-  type File as WireFile,
-  Receipt_Outcome as WireOutcome,
-  type SetAssigned as WireSetAssigned,
-  type Receipt as WireReceipt,
-} from './stream_pb.ts';
+  fromEnforcerMessage,
+  fromGatewayMessage,
+  type WireFile,
+  type WireFromEnforcer,
+  type WireFromGateway,
+  type WireHeld,
+  type WireHeldFile,
+  type WireReceipt,
+  type WireSetAssigned,
+} from './stream-schema.ts';
 import { workloadFromWire, workloadToWire } from './stream-workload.ts';
+import { decode, encode } from './wire-message.ts';
 
 export const streamProtocol = 1;
+
+const weakeningsMax = 32;
 
 export type FromEnforcer =
   | {
@@ -85,51 +86,39 @@ export type FromGateway =
   | { readonly kind: 'renewed'; readonly certificate: string }
   | { readonly kind: 'refused'; readonly code: string };
 
-const outcomes: Readonly<Record<ReceiptOutcome, WireOutcome>> = {
-  placed: WireOutcome.PLACED,
-  gone: WireOutcome.GONE,
-  failed: WireOutcome.FAILED,
-  stale: WireOutcome.STALE,
-  wiped: WireOutcome.WIPED,
+/** As in the enumeration `Receipt.Outcome`. */
+const outcomes: Readonly<Record<ReceiptOutcome, number>> = {
+  placed: 1,
+  gone: 2,
+  failed: 3,
+  stale: 4,
+  wiped: 5,
 };
 
-/** What `Held` and `Receipt` have in common. */
-interface HeldInit {
-  workloadId: string;
-  target: string;
-  setRevision: bigint;
-  files: { name: string; secretId: string; version: number }[];
-  terms: string;
-}
-
-type EnforcerBody = NonNullable<MessageInitShape<typeof FromEnforcerSchema>['body']>;
-type GatewayBody = NonNullable<MessageInitShape<typeof FromGatewaySchema>['body']>;
-
 export function encodeFromEnforcer(message: FromEnforcer): Uint8Array {
-  return toBinary(FromEnforcerSchema, create(FromEnforcerSchema, { body: enforcerBody(message) }));
+  return encode(fromEnforcerMessage, enforcerBody(message));
 }
 
 /** The result holds values when an assignment does: whoever sends it wipes it (`Link.send`). */
 export function encodeFromGateway(message: FromGateway): Uint8Array {
-  return toBinary(FromGatewaySchema, create(FromGatewaySchema, { body: gatewayBody(message) }));
+  return encode(fromGatewayMessage, gatewayBody(message));
 }
 
 /** @returns undefined for a body from a newer peer. @throws Fault `stream.malformed` */
 export function decodeFromEnforcer(bytes: Uint8Array): FromEnforcer | undefined {
-  return guarded(() => readFromEnforcer(fromBinary(FromEnforcerSchema, bytes)));
+  return guarded(() => readFromEnforcer(decode(fromEnforcerMessage, bytes)));
 }
 
 /** @returns undefined for a body from a newer peer. @throws Fault `stream.malformed` */
 export function decodeFromGateway(bytes: Uint8Array): FromGateway | undefined {
-  return guarded(() => readFromGateway(fromBinary(FromGatewaySchema, bytes)));
+  return guarded(() => readFromGateway(decode(fromGatewayMessage, bytes)));
 }
 
-function enforcerBody(message: FromEnforcer): EnforcerBody {
+function enforcerBody(message: FromEnforcer): WireFromEnforcer {
   switch (message.kind) {
     case 'hello':
       return {
-        case: 'hello',
-        value: {
+        hello: {
           protocol: message.protocol,
           version: message.version,
           bootId: message.bootId,
@@ -140,60 +129,56 @@ function enforcerBody(message: FromEnforcer): EnforcerBody {
         },
       };
     case 'workload-started':
-      return { case: 'workloadStarted', value: { workload: workloadToWire(message.workload) } };
+      return { workloadStarted: { workload: workloadToWire(message.workload) } };
     case 'workload-stopped':
-      return { case: 'workloadStopped', value: { workloadId: message.workloadId } };
+      return { workloadStopped: { workloadId: message.workloadId } };
     case 'receipt': {
       const { receipt } = message;
       return {
-        case: 'receipt',
-        value: {
+        receipt: {
           ...heldToWire(receipt),
           outcome: outcomes[receipt.outcome],
           fault: receipt.fault,
-          tookUs: BigInt(receipt.tookUs),
+          tookUs: receipt.tookUs,
         },
       };
     }
     case 'checkpoint-seen':
       return {
-        case: 'checkpointSeen',
-        value: {
-          size: BigInt(message.size),
+        checkpointSeen: {
+          size: message.size,
           cosignature: message.cosignature,
           refused: message.refused,
         },
       };
     case 'renew':
-      return { case: 'renewRequest', value: { certificateRequest: message.certificateRequest } };
+      return { renewRequest: { certificateRequest: message.certificateRequest } };
     case 'health':
       return {
-        case: 'nodeHealth',
-        value: {
+        nodeHealth: {
           mounts: message.mounts,
           tampered: [...message.tampered],
           weakenings: [...message.weakenings],
         },
       };
     case 'lease-seen':
-      return { case: 'leaseSeen', value: { serial: BigInt(message.serial) } };
+      return { leaseSeen: { serial: message.serial } };
   }
 }
 
-function gatewayBody(message: FromGateway): GatewayBody {
+function gatewayBody(message: FromGateway): WireFromGateway {
   switch (message.kind) {
     case 'welcome': {
       const { protocol, leaseMs, leaseEveryMs, checkpointVerifier } = message;
-      return { case: 'welcome', value: { protocol, leaseMs, leaseEveryMs, checkpointVerifier } };
+      return { welcome: { protocol, leaseMs, leaseEveryMs, checkpointVerifier } };
     }
     case 'assign': {
       const { set } = message;
       return {
-        case: 'setAssigned',
-        value: {
+        setAssigned: {
           workloadId: set.workloadId,
           target: set.target,
-          setRevision: BigInt(set.setRevision),
+          setRevision: set.setRevision,
           files: set.files.map(fileToWire),
           onChange: { signals: [...set.signals] },
           keepOnLeaseLoss: set.keepOnLeaseLoss,
@@ -204,20 +189,17 @@ function gatewayBody(message: FromGateway): GatewayBody {
       };
     }
     case 'lease':
-      return { case: 'lease', value: { serial: BigInt(message.serial) } };
+      return { lease: { serial: message.serial } };
     case 'checkpoint':
-      return {
-        case: 'checkpoint',
-        value: { note: message.note, consistency: [...message.consistency] },
-      };
+      return { checkpoint: { note: message.note, consistency: [...message.consistency] } };
     case 'renewed':
-      return { case: 'renewed', value: { certificate: message.certificate } };
+      return { renewed: { certificate: message.certificate } };
     case 'refused':
-      return { case: 'refused', value: { code: message.code } };
+      return { refused: { code: message.code } };
   }
 }
 
-function fileToWire(file: AssignedFile): Omit<WireFile, '$typeName' | '$unknown'> {
+function fileToWire(file: AssignedFile): WireFile {
   const { name, secretId, version, mode, content } = file;
   return {
     name,
@@ -226,92 +208,79 @@ function fileToWire(file: AssignedFile): Omit<WireFile, '$typeName' | '$unknown'
     mode,
     ...(file.uid === undefined ? {} : { uid: file.uid }),
     ...(file.gid === undefined ? {} : { gid: file.gid }),
-    source:
-      content === 'keep'
-        ? { case: 'keep', value: true }
-        : // Lent, not copied: `toBinary` copies it into the message before this call returns.
-          { case: 'content', value: content.use((bytes) => bytes) },
+    // Lent, not copied: `encode` copies it into the message before this call's caller returns.
+    ...(content === 'keep' ? { keep: true } : { content: content.use((bytes) => bytes) }),
   };
 }
 
-function heldToWire(held: HeldSet): HeldInit {
-  return {
-    workloadId: held.workloadId,
-    target: held.target,
-    setRevision: BigInt(held.setRevision),
-    files: held.files.map(({ name, secretId, version }) => ({ name, secretId, version })),
-    terms: held.terms,
-  };
+function heldToWire(held: HeldSet): WireHeld {
+  const { workloadId, target, setRevision, terms } = held;
+  const files = held.files.map(({ name, secretId, version }) => ({ name, secretId, version }));
+  return { workloadId, target, setRevision, files, terms };
 }
 
 function readFromEnforcer(wire: WireFromEnforcer): FromEnforcer | undefined {
-  const { body } = wire;
-  switch (body.case) {
-    case 'hello': {
-      const hello = body.value;
-      bounded(hello.workloads.length, limits.workloadsPerNodeMax);
-      bounded(hello.held.length, limits.workloadsPerNodeMax);
-      return {
-        kind: 'hello',
-        protocol: hello.protocol,
-        version: short(hello.version),
-        bootId: short(hello.bootId),
-        workloads: hello.workloads.map(workloadFromWire),
-        held: hello.held.map(heldFromWire),
-        checkpoint: hello.checkpoint,
-        weakenings: hello.weakenings.slice(0, 32).map(short),
-      };
-    }
-    case 'workloadStarted':
-      if (!body.value.workload) throw malformed('workload');
-      return { kind: 'workload-started', workload: workloadFromWire(body.value.workload) };
-    case 'workloadStopped':
-      return { kind: 'workload-stopped', workloadId: short(body.value.workloadId) };
-    case 'receipt':
-      return { kind: 'receipt', receipt: receiptFromWire(body.value) };
-    case 'checkpointSeen':
-      return {
-        kind: 'checkpoint-seen',
-        size: whole(body.value.size),
-        cosignature: short(body.value.cosignature),
-        refused: short(body.value.refused),
-      };
-    case 'renewRequest':
-      return { kind: 'renew', certificateRequest: body.value.certificateRequest };
-    case 'nodeHealth':
-      return {
-        kind: 'health',
-        mounts: body.value.mounts,
-        tampered: body.value.tampered.slice(0, limits.workloadsPerNodeMax).map(short),
-        weakenings: body.value.weakenings.slice(0, 32).map(short),
-      };
-    case 'leaseSeen':
-      return { kind: 'lease-seen', serial: whole(body.value.serial) };
-    case undefined:
-      return undefined;
+  if (wire.receipt) return { kind: 'receipt', receipt: receiptFromWire(wire.receipt) };
+  if (wire.leaseSeen) return { kind: 'lease-seen', serial: wire.leaseSeen.serial };
+  if (wire.workloadStarted) {
+    const { workload } = wire.workloadStarted;
+    if (!workload) throw malformed('workload');
+    return { kind: 'workload-started', workload: workloadFromWire(workload) };
   }
+  if (wire.workloadStopped) {
+    return { kind: 'workload-stopped', workloadId: short(wire.workloadStopped.workloadId) };
+  }
+  if (wire.nodeHealth) {
+    const { mounts, tampered, weakenings } = wire.nodeHealth;
+    bounded(tampered.length, limits.workloadsPerNodeMax);
+    bounded(weakenings.length, weakeningsMax);
+    return {
+      kind: 'health',
+      mounts,
+      tampered: tampered.map(short),
+      weakenings: weakenings.map(short),
+    };
+  }
+  if (wire.checkpointSeen) {
+    const { size, cosignature, refused } = wire.checkpointSeen;
+    return {
+      kind: 'checkpoint-seen',
+      size,
+      cosignature: short(cosignature),
+      refused: short(refused),
+    };
+  }
+  if (wire.renewRequest) {
+    return { kind: 'renew', certificateRequest: wire.renewRequest.certificateRequest };
+  }
+  if (wire.hello) return helloFromWire(wire.hello);
+  return undefined;
+}
+
+function helloFromWire(hello: NonNullable<WireFromEnforcer['hello']>): FromEnforcer {
+  bounded(hello.workloads.length, limits.workloadsPerNodeMax);
+  bounded(hello.held.length, limits.workloadsPerNodeMax);
+  bounded(hello.weakenings.length, weakeningsMax);
+  return {
+    kind: 'hello',
+    protocol: hello.protocol,
+    version: short(hello.version),
+    bootId: short(hello.bootId),
+    workloads: hello.workloads.map(workloadFromWire),
+    held: hello.held.map(heldFromWire),
+    checkpoint: hello.checkpoint,
+    weakenings: hello.weakenings.map(short),
+  };
 }
 
 function readFromGateway(wire: WireFromGateway): FromGateway | undefined {
-  const { body } = wire;
-  switch (body.case) {
-    case 'welcome': {
-      const { protocol, leaseMs, leaseEveryMs, checkpointVerifier } = body.value;
-      return { kind: 'welcome', protocol, leaseMs, leaseEveryMs, checkpointVerifier };
-    }
-    case 'setAssigned':
-      return { kind: 'assign', set: assignedFromWire(body.value) };
-    case 'lease':
-      return { kind: 'lease', serial: whole(body.value.serial) };
-    case 'checkpoint':
-      return { kind: 'checkpoint', note: body.value.note, consistency: body.value.consistency };
-    case 'renewed':
-      return { kind: 'renewed', certificate: body.value.certificate };
-    case 'refused':
-      return { kind: 'refused', code: short(body.value.code) };
-    case undefined:
-      return undefined;
-  }
+  if (wire.setAssigned) return { kind: 'assign', set: assignedFromWire(wire.setAssigned) };
+  if (wire.lease) return { kind: 'lease', serial: wire.lease.serial };
+  if (wire.checkpoint) return { kind: 'checkpoint', ...wire.checkpoint };
+  if (wire.welcome) return { kind: 'welcome', ...wire.welcome };
+  if (wire.renewed) return { kind: 'renewed', certificate: wire.renewed.certificate };
+  if (wire.refused) return { kind: 'refused', code: short(wire.refused.code) };
+  return undefined;
 }
 
 function assignedFromWire(wire: WireSetAssigned): AssignedSet {
@@ -319,13 +288,13 @@ function assignedFromWire(wire: WireSetAssigned): AssignedSet {
   return {
     workloadId: short(wire.workloadId),
     target: short(wire.target),
-    setRevision: whole(wire.setRevision),
+    setRevision: wire.setRevision,
     files: wire.files.map((file) => ({
       ...heldFileFromWire(file),
       mode: file.mode,
       ...(file.uid === undefined ? {} : { uid: file.uid }),
       ...(file.gid === undefined ? {} : { gid: file.gid }),
-      content: file.source.case === 'content' ? takeContent(file.source.value) : 'keep',
+      content: contentFromWire(file),
     })),
     signals: (wire.onChange?.signals ?? []).filter((name): name is SignalName =>
       (signals as readonly string[]).includes(name),
@@ -337,12 +306,13 @@ function assignedFromWire(wire: WireSetAssigned): AssignedSet {
   };
 }
 
-/** Moves the bytes into memory that can be wiped, and wipes what the decoder made. */
-function takeContent(content: Uint8Array): SecretValue {
+/** Moves the bytes into memory that can be wiped; the link wipes the frame that they came in. */
+function contentFromWire({ content, keep }: WireFile): SecretValue | 'keep' {
+  if (keep === true && content === undefined) return 'keep';
+  if (content === undefined || keep !== undefined) throw malformed('content');
   bounded(content.length, limits.secretValueBytesMax);
   const own = allocate(content.length);
   own.set(content);
-  content.fill(0);
   return SecretValue.own(own);
 }
 
@@ -351,7 +321,7 @@ function receiptFromWire(wire: WireReceipt): SetReceipt {
     (name) => outcomes[name] === wire.outcome,
   );
   if (!outcome) throw malformed('outcome');
-  return { ...heldFromWire(wire), outcome, fault: short(wire.fault), tookUs: whole(wire.tookUs) };
+  return { ...heldFromWire(wire), outcome, fault: short(wire.fault), tookUs: wire.tookUs };
 }
 
 function heldFromWire(
@@ -361,7 +331,7 @@ function heldFromWire(
   return {
     workloadId: short(wire.workloadId),
     target: short(wire.target),
-    setRevision: whole(wire.setRevision),
+    setRevision: wire.setRevision,
     files: wire.files.map(heldFileFromWire),
     terms: short(wire.terms),
   };
@@ -396,10 +366,4 @@ function bounded(count: number, max: number): void {
 function short(text: string): string {
   if (text.length > 512) throw malformed('text too long');
   return text;
-}
-
-function whole(value: bigint): number {
-  const number = Number(value);
-  if (!Number.isSafeInteger(number)) throw malformed('number too large');
-  return number;
 }

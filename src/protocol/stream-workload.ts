@@ -1,9 +1,8 @@
 /** Attested facts to and from the node stream: `model/workload.ts`, field by field. */
-import { create } from '@bufbuild/protobuf';
 import { Fault } from '../base/fault.ts';
 import { limits } from '../base/limits.ts';
 import type { FactProof, RuntimeKind, WorkloadFacts, WorkloadProof } from '../model/workload.ts';
-import { type Workload as WireWorkload, WorkloadSchema } from './stream_pb.ts';
+import type { WireWorkload } from './stream-schema.ts';
 
 const runtimes: readonly RuntimeKind[] = ['docker', 'containerd', 'process'];
 const proofs: readonly FactProof[] = ['kernel', 'runtime', 'declared'];
@@ -22,7 +21,7 @@ const proofNames = [
 
 export function workloadToWire(facts: WorkloadFacts): WireWorkload {
   const { process, isolation } = facts;
-  return create(WorkloadSchema, {
+  return {
     id: facts.id,
     runtime: facts.runtime,
     containerId: facts.containerId,
@@ -31,13 +30,13 @@ export function workloadToWire(facts: WorkloadFacts): WireWorkload {
     imageId: facts.image.id,
     imageDigests: [...facts.image.digests],
     labels: { ...facts.labels },
-    ...(facts.kubernetes ? { kubernetes: { ...facts.kubernetes } } : {}),
-    startedAtMs: BigInt(Math.max(0, Math.floor(facts.startedAtMs))),
+    ...(facts.kubernetes ? { kubernetes: { serviceAccount: '', ...facts.kubernetes } } : {}),
+    startedAtMs: Math.max(0, Math.floor(facts.startedAtMs)),
     process: {
       pid: process.pid,
-      startTicks: BigInt(process.startTicks),
-      mountNamespace: BigInt(process.mountNamespace),
-      userNamespace: BigInt(process.userNamespace),
+      startTicks: process.startTicks,
+      mountNamespace: process.mountNamespace,
+      userNamespace: process.userNamespace,
       cgroup: process.cgroup,
       uid: process.uid,
       gid: process.gid,
@@ -47,7 +46,7 @@ export function workloadToWire(facts: WorkloadFacts): WireWorkload {
     hostPid: isolation.hostPid,
     readOnlyRoot: isolation.readOnlyRoot,
     proof: { ...facts.proof },
-  });
+  };
 }
 
 /** The node is not taken from the wire: the session fills in the one that the certificate names. */
@@ -87,12 +86,12 @@ export function workloadFromWire(wire: WireWorkload): WorkloadFacts {
           },
         }
       : {}),
-    startedAtMs: Number(wire.startedAtMs),
+    startedAtMs: wire.startedAtMs,
     process: {
       pid: process.pid,
-      startTicks: Number(process.startTicks),
-      mountNamespace: Number(process.mountNamespace),
-      userNamespace: Number(process.userNamespace),
+      startTicks: process.startTicks,
+      mountNamespace: process.mountNamespace,
+      userNamespace: process.userNamespace,
       cgroup: bounded(process.cgroup),
       uid: process.uid,
       gid: process.gid,
