@@ -7,21 +7,58 @@
  * Plain JavaScript, because it must run under Node 20.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { constants } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import * as nodeModule from 'node:module';
+import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const majorNeeded = 26;
+// Absent from Node 20.
+const { enableCompileCache } = nodeModule;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const main = join(root, 'src', 'main.ts');
 const [major = 0] = process.versions.node.split('.').map(Number);
 
-if (major === majorNeeded) await import(pathToFileURL(main).href);
-else {
-  const node = findNode();
+/**
+ * What runs on every node for ever keeps a small heap: a young generation of 1 MiB instead of 16 costs
+ * it nothing measurable and saves about 20 MiB.
+ */
+const smallHeap = ['--max-semi-space-size=1', '--max-old-space-size=96'];
+const heaps = { enforcer: smallHeap, watchdog: smallHeap };
+const flags = heaps[process.argv[2] ?? ''] ?? [];
+const cache = compileCache();
+
+if (major === majorNeeded && flags.every((flag) => process.execArgv.includes(flag))) {
+  if (cache !== undefined) enableCompileCache?.(cache);
+  await import(pathToFileURL(main).href);
+} else {
+  const node = major === majorNeeded ? process.execPath : findNode();
   if (node === undefined) refuse();
   else become(node);
+}
+
+/**
+ * Compiled code is kept only where nobody else can write: whoever writes there, runs code as this
+ * user. Anything unusual, and there is no cache. It is enabled before the first TypeScript is loaded,
+ * so that what strips types is not loaded either: 50 ms and 27 MiB.
+ */
+function compileCache() {
+  if (process.env.NODE_COMPILE_CACHE || process.env.NODE_DISABLE_COMPILE_CACHE) return undefined;
+  const given = process.env.XDG_CACHE_HOME;
+  try {
+    const base = given?.startsWith('/') ? given : join(homedir(), '.cache');
+    const directory = join(base, 'coffer', 'compile-cache');
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    for (const path of [directory, join(base, 'coffer')]) {
+      const { uid, mode } = statSync(path);
+      if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) return undefined;
+    }
+    return directory;
+  } catch {
+    // A home that cannot be written, or none: slower, nothing else.
+    return undefined;
+  }
 }
 
 /** Beside this package's own dependencies, or beside the package itself when npm hoisted them. */
@@ -44,12 +81,13 @@ function refuse() {
 }
 
 function become(node) {
-  const args = ['--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)];
+  const args = [...flags, '--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)];
+  const env = cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache };
   if (typeof process.execve === 'function') {
     process.removeAllListeners('warning');
-    process.execve(node, [node, ...args], process.env);
+    process.execve(node, [node, ...args], env);
   }
-  const child = spawn(node, args, { stdio: 'inherit' });
+  const child = spawn(node, args, { stdio: 'inherit', env });
   const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH'];
   // The terminal sends SIGINT to both of us already: this one only must not die of it first.
   const fromTerminal = process.stdin.isTTY ? ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGWINCH'] : [];

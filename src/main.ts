@@ -2,10 +2,7 @@
  * The one entry: picks the program by its first argument and imports only that one, so that a short
  * command does not pay for the gateway, nor an enforcer for the CLI.
  */
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { systemClock } from './base/clock.ts';
 import type { ProgramIo, ProgramOutput, RunProgram } from './base/program.ts';
@@ -24,7 +21,6 @@ const programFiles = {
 const gatewayCommands: readonly string[] = ['gateway', 'init', 'backup verify', 'backup restore'];
 const enforcerCommands: readonly string[] = ['enforcer', 'watchdog'];
 
-enableSafeCompileCache();
 const argv = process.argv.slice(2);
 const io = systemIo();
 const run = await pickProgram(argv);
@@ -43,27 +39,6 @@ async function pickProgram(words: readonly string[]): Promise<RunProgram> {
     }
   }
   return (await import('./cli/cli.ts')).runCli;
-}
-
-/**
- * Compiled code is kept only where nobody else can write: whoever writes there, runs code as this
- * user. Anything unusual, and there is no cache.
- */
-function enableSafeCompileCache(): void {
-  if (process.env['NODE_COMPILE_CACHE'] || process.env['NODE_DISABLE_COMPILE_CACHE']) return;
-  const given = process.env['XDG_CACHE_HOME'];
-  try {
-    const base = given?.startsWith('/') ? given : join(homedir(), '.cache');
-    const directory = join(base, 'coffer', 'compile-cache');
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    for (const path of [directory, join(base, 'coffer')]) {
-      const { uid, mode } = statSync(path);
-      if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) return;
-    }
-    enableCompileCache(directory);
-  } catch {
-    // A home that cannot be written, or none: slower by some milliseconds, nothing else.
-  }
 }
 
 function systemIo(): ProgramIo {

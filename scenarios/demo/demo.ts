@@ -138,13 +138,13 @@ async function prove(
 
 /** By the CLI, which trusts nothing that the gateway says about its log. */
 async function verifyAudit(installation: Installation): Promise<void> {
-  const main = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
+  const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
   const env = {
     ...installation.environment,
     PATH: process.env['PATH'] ?? '/usr/bin:/bin',
     HOME: installation.directory,
   };
-  const child = spawn(process.execPath, [main, 'audit', 'verify'], {
+  const child = spawn(process.execPath, [coffer, 'audit', 'verify'], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });

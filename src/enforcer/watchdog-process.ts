@@ -8,9 +8,6 @@ export interface WatchdogProcess extends AsyncDisposable {
   readonly pid: number | undefined;
 }
 
-/** A young heap of 1 MiB and an old one of 24 MiB: it reads one small file a second. */
-const nodeOptions = ['--max-semi-space-size=1', '--max-old-space-size=24'];
-
 /**
  * The watchdog stays when the enforcer ends, in whatever way: that is its purpose. A newer one takes the
  * older one's place (`watchdog.ts`).
@@ -19,23 +16,20 @@ export function startWatchdog(
   config: Pick<EnforcerConfig, 'runDirectory' | 'logLevel'>,
   context: Pick<EnforcerContext, 'log'>,
 ): WatchdogProcess {
-  const main = join(import.meta.dirname, '..', 'main.ts');
+  const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
+  const cache = process.env['NODE_COMPILE_CACHE'];
   const child = spawn(
     process.execPath,
-    [
-      ...nodeOptions,
-      main,
-      'watchdog',
-      '--run-directory',
-      config.runDirectory,
-      '--log-level',
-      config.logLevel,
-    ],
+    [coffer, 'watchdog', '--run-directory', config.runDirectory, '--log-level', config.logLevel],
     {
       detached: true,
       stdio: ['ignore', 'ignore', 'inherit'],
       // Nothing of ours is in its environment; what it needs is in its arguments.
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
+      env: {
+        PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+        HOME: process.env['HOME'] ?? '/',
+        ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
+      },
     },
   );
   child.on('error', () => context.log.error('watchdog.not-started'));

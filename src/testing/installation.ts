@@ -30,7 +30,9 @@ export interface RunningProgram {
   stop(signal?: NodeJS.Signals): Promise<number>;
 }
 
-const main = join(import.meta.dirname, '..', 'main.ts');
+const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
+/** Shared by all installations of a machine's tests, as by all starts of one in production. */
+const compileCache = join(tmpdir(), `coffer-compile-cache-${process.getuid?.() ?? 0}`);
 const withinMs = 20_000;
 
 export class Installation implements AsyncDisposable {
@@ -201,8 +203,12 @@ export class Installation implements AsyncDisposable {
   }
 
   #spawn(name: string, argv: readonly string[]): RunningProgram {
-    const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: this.directory };
-    const child = spawn(process.execPath, [main, ...argv], {
+    const env = {
+      PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+      HOME: this.directory,
+      NODE_COMPILE_CACHE: compileCache,
+    };
+    const child = spawn(process.execPath, [coffer, ...argv], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
