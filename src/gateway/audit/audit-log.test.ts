@@ -156,6 +156,30 @@ test('a store that was put back is found by whoever remembers more (G5), and onl
   equal(again.audit.witnesses.length, 3);
 });
 
+test('a store that is put back by any number of commits is found at once by a node that saw them', async () => {
+  const [place, physical] = [stores.place(), new MemoryPhysical()];
+  const { audit } = await stores.start(place, physical);
+  const depths = 50;
+  // Before its first entry a log has no key yet: who is put back to there is a stranger to every node.
+  await audit.commit(testRequest('first'));
+  const older: MemoryPhysical[] = [];
+  for (let index = 0; index < depths; index++) {
+    older.push(await snapshotOf(physical));
+    await audit.commit(testRequest(`w${index}`, { a: `${index}` }));
+  }
+  const { note } = await audit.checkpoint();
+  for (const old of older) {
+    const back = await stores.start(place, old);
+    await back.audit.commit(testRequest('on the wrong branch', { b: 'x' }));
+    const verdict = await back.audit.observe('n1', note);
+    ok(verdict === 'rollback' || verdict === 'fork');
+    await rejects(back.audit.commit(testRequest('more', { b: 'y' })), {
+      code: 'audit.rollback-suspected',
+    });
+  }
+  equal(await audit.observe('n1', note), 'consistent', 'control');
+});
+
 test('Audit refuses to start over audit rows that are missing or replaced', async () => {
   const [place, physical] = [stores.place(), new MemoryPhysical()];
   const { audit } = await stores.start(place, physical);

@@ -34,7 +34,6 @@ import { epochLines, judge, type WitnessVerdict } from './witness.ts';
 import { Writer } from './writer.ts';
 
 export type { AuditEntry, RecordedEntry } from './entry.ts';
-export { roundedSize } from './entry.ts';
 export type { EntryFilter } from './filter.ts';
 export type { AuditReceipt, AuditRequest } from './request.ts';
 export type { WitnessVerdict } from './witness.ts';

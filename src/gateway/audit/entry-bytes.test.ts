@@ -10,7 +10,6 @@ import fc from 'fast-check';
 import { leafHashOf } from '../../crypto/merkle-verify.ts';
 import { testEntry } from '../../testing/audited-store.ts';
 import type { AuditEntry } from './entry.ts';
-import { roundedSize } from './entry.ts';
 import { decodeEntry, encodeEntry } from './entry-bytes.ts';
 
 const text = fc
@@ -69,10 +68,6 @@ test('encodeEntry gives different bytes for different entries, and the same for 
 test('encodeEntry refuses what is too long to be an entry', () => {
   throws(() => encodeEntry({ ...testEntry('x'), resource: 'r'.repeat(70_000) }, 0, 0), /short/);
   throws(() => encodeEntry(testEntry('x'), -1, 0), /whole number/);
-});
-
-test('roundedSize rounds up to 256', () => {
-  deepEqual([0, 1, 255, 256, 257].map(roundedSize), [0, 256, 256, 256, 512]);
 });
 
 interface Vectors {

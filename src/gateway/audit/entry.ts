@@ -22,9 +22,3 @@ export interface RecordedEntry extends AuditEntry {
   readonly sequence: number;
   readonly timeMs: number;
 }
-
-/** A size as it may be recorded: rounded up, so that it tells little of a value. In bytes. */
-export function roundedSize(bytes: number): number {
-  const step = 256;
-  return Math.ceil(bytes / step) * step;
-}

@@ -395,6 +395,63 @@ test('Barrier leaves nothing behind when a commit is fenced or its projection fa
   equal(again.state, 'sealed', 'what is in memory cannot be trusted any more');
 });
 
+test('Barrier.unseal can be tried again after it failed, and tells how far it has come', async () => {
+  const { physical, own } = await freshStore();
+  const first = await own.unsealed({ physical });
+  const many = Array.from({ length: 2500 }, (_, index) => put('secret', `s${index}`, 'x'));
+  await commit(first, ...many);
+  const original = physical.list.bind(physical);
+  physical.list = async (prefix, options) => (await original(prefix, options)).slice(1);
+  const projection = new Recorder('secret');
+  const barrier = await own.opened({ physical, projections: [projection] });
+  await rejects(barrier.unseal(none), { code: 'barrier.tampered' });
+  deepEqual([barrier.state, projection.records.size], ['sealed', 0]);
+  physical.list = original;
+  const progress: number[] = [];
+  await barrier.unseal(none, ({ rows, rowsTotal }) => {
+    equal(rowsTotal, 2500);
+    progress.push(rows);
+  });
+  deepEqual([barrier.state, projection.records.size], ['ready', 2500]);
+  deepEqual(
+    [...new Set(progress)].filter((rows) => rows > 0),
+    [1000, 2000, 2500],
+  );
+});
+
+test('Feed tells each reader what changed, coalesced, and when it fell too far behind', async () => {
+  const { barrier } = await freshStore();
+  const { signal } = new AbortController();
+  const [quick, slow] = [barrier.feed(), barrier.feed()];
+  const waiting = quick.next(signal);
+  await commit(barrier, put('secret', 'a', '1'), put('group', 'g', '1'));
+  deepEqual(
+    (await waiting).changes.map(({ kind, id }) => `${kind}/${id}`),
+    ['secret/a', 'group/g'],
+  );
+  const revision = await commit(barrier, put('secret', 'a', '2'), put('audit', 'x', ''));
+  await commit(barrier, { kind: 'group', id: 'g', bytes: undefined });
+  const { lost, changes } = await slow.next(signal);
+  equal(lost, false);
+  deepEqual(changes, [
+    { kind: 'secret', id: 'a', revision, removed: false },
+    { kind: 'group', id: 'g', revision: revision + 1, removed: true },
+  ]);
+  for (let round = 0; round < 5; round++) {
+    const writes = Array.from({ length: 2000 }, (_, index) =>
+      put('node', `n${round}-${index}`, ''),
+    );
+    await commit(barrier, ...writes);
+  }
+  deepEqual(await slow.next(signal), { lost: true, changes: [] });
+  slow.close();
+  quick.close();
+  const aborting = new AbortController();
+  const aborted = barrier.feed().next(aborting.signal);
+  aborting.abort();
+  await rejects(aborted, { name: 'AbortError' });
+});
+
 test('Barrier.initialise and unseal refuse what does not fit their state', async () => {
   const { physical, barrier, own } = await freshStore();
   await rejects(barrier.initialise({ kind: 'keyfile' }), { code: 'barrier.initialised' });

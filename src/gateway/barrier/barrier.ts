@@ -42,14 +42,14 @@ import { type Feed, Feeds } from './feed.ts';
 import { type KeyFacts, Keyring } from './keyring.ts';
 import { makeKeyringRow, openKeyringRow, parseKeyringRow } from './keyring-row.ts';
 import { type LoadProgress, loadStore } from './load.ts';
-import type { Maintenance } from './maintenance.ts';
+import type { Maintenance, Rewrap } from './maintenance.ts';
 import { type Flight, listRecords, type ReadContext, readRecord } from './reading.ts';
 import type { Projection, RecordExpectation, RecordKind, View } from './record.ts';
 import { RewrapWalk, rowsToRewrap } from './rewrap.ts';
 import { RowIndex } from './row-index.ts';
 import { type BarrierBatch, isIndexed, keyringKey, type Prepared, Store } from './store.ts';
 
-export type { Feed, FeedStep } from './feed.ts';
+export type { Feed } from './feed.ts';
 export type { KeyFacts } from './keyring.ts';
 export type { LoadProgress } from './load.ts';
 export type { Maintenance } from './maintenance.ts';
@@ -351,15 +351,12 @@ export class Barrier {
    */
   async rewrapStep(): Promise<Maintenance | undefined> {
     const { store, seal } = this.#opened();
-    const { physical, clock, random } = this.#options;
+    const { clock, random } = this.#options;
     const old = store.keyring.deactivatedRoots;
     if (old.length === 0) return undefined;
     const keyNumber = String(store.keyring.active('root'));
     if (rowsToRewrap(store) > 0) {
-      const walk = this.#walk ?? new RewrapWalk(physical, clock);
-      this.#walk = walk;
-      const rewraps = await walk.step(store);
-      if (rewraps.length === 0) this.#walk = undefined;
+      const rewraps = await this.#nextRewraps(store);
       const detail = { key: keyNumber, rows: String(rewraps.length) };
       return { action: 'system.rewrap', detail, rewraps };
     }
@@ -373,6 +370,19 @@ export class Barrier {
   /** Pushes what was overwritten out of the storage, as far as it can. */
   purge(): Promise<void> {
     return this.#options.physical.purge();
+  }
+
+  /** @throws Fault `barrier.corrupt` if a whole walk does not find the rows that there must be. */
+  async #nextRewraps(store: Store): Promise<readonly Rewrap[]> {
+    const { physical, clock } = this.#options;
+    for (const walk of [this.#walk, new RewrapWalk(physical, clock)]) {
+      const rewraps = (await walk?.step(store)) ?? [];
+      this.#walk = walk;
+      // Changed by commits meanwhile, they may all be done.
+      if (rewraps.length > 0 || rowsToRewrap(store) === 0) return rewraps;
+    }
+    this.#walk = undefined;
+    throw new Fault('barrier.corrupt', { kind: 'rewrap', id: 'missing' });
   }
 
   #readContext(): ReadContext {
