@@ -24,7 +24,9 @@ const [major = 0] = process.versions.node.split('.').map(Number);
  * What runs on every node for ever keeps a small heap: a young generation of 1 MiB instead of 16 costs
  * it nothing measurable and saves about 20 MiB.
  */
-const smallHeap = ['--max-semi-space-size=1', '--max-old-space-size=96'];
+const smallHeap = ['--max-semi-space-size=1', '--max-old-space-size=96', '--v8-pool-size=1'];
+/** One allocator arena and few threads: 10 MiB less for a program that does one thing at a time. */
+const smallMemory = { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '2' };
 const heaps = { enforcer: smallHeap, watchdog: smallHeap };
 const flags = heaps[process.argv[2] ?? ''] ?? [];
 const cache = compileCache();
@@ -82,7 +84,11 @@ function refuse() {
 
 function become(node) {
   const args = [...flags, '--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)];
-  const env = cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache };
+  const env = {
+    ...process.env,
+    ...(flags.length > 0 ? smallMemory : {}),
+    ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
+  };
   if (typeof process.execve === 'function') {
     process.removeAllListeners('warning');
     process.execve(node, [node, ...args], env);
