@@ -1,0 +1,166 @@
+/** `coffer audit …`: read, follow, prove, export. Verification is in `audit-verify.ts`. */
+import { open, rm } from 'node:fs/promises';
+import { Fault } from '../base/fault.ts';
+import { leafHashOf, verifyInclusion } from '../crypto/merkle-verify.ts';
+import { decodeBase64 } from '../crypto/note.ts';
+import { bundleFormat } from './audit-bundle.ts';
+import { altered, AuditCheck, segmentSize } from './audit-check.ts';
+import { firstDifference, readEntryBytes } from './audit-entry-bytes.ts';
+import { hashesOf, openSigned, readVerifier, recallAudit } from './audit-memory.ts';
+import { downloadEntries, fetchSigned, seenBefore, type Signed, verify } from './audit-verify.ts';
+import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
+import type { Given } from './given.ts';
+import { listCommand } from './list-command.ts';
+import { checkInput, operationCommand } from './operation-command.ts';
+import { showRow, showText, tableOf } from './output.ts';
+import { fileFault } from './private-file.ts';
+import type { Session } from './session.ts';
+import { entryView } from './views.ts';
+import { visible, visibleLines } from './visible-text.ts';
+
+const filterOptions: readonly OptionSpec[] = [
+  { flags: '--after <sequence>', about: 'entries after this one', whole: { min: 0, max: 2 ** 53 - 1 } },
+  { flags: '--action <action>', about: 'such as secret.put' },
+  { flags: '--actor <name>', about: 'name or id of who acted' },
+  { flags: '--resource <resource>', about: 'such as secrets/payments/db-password' },
+  { flags: '--outcome <outcome>', about: 'ok, denied, or the code of a fault' },
+];
+
+function filterOf(given: Given): Readonly<Record<string, unknown>> {
+  return {
+    after: given.option('after'),
+    action: given.option('action'),
+    actor: given.option('actor'),
+    resource: given.option('resource'),
+    outcome: given.option('outcome'),
+  };
+}
+
+const tail: CommandSpec = {
+  name: 'audit tail',
+  summary: 'Follow the audit log until interrupted',
+  examples: ['coffer audit tail', 'coffer audit tail --outcome denied -o json'],
+  options: filterOptions,
+  async run(session, given) {
+    const input = checkInput('audit.list', filterOf(given));
+    await session.explain('audit.tail', input);
+    const client = await session.client();
+    const { kind } = await session.format();
+    if (kind === 'table' || kind === 'wide') session.print(tableOf(session, entryView, [], { headers: true }));
+    for await (const { output } of client.watch('audit.tail', input, { signal: session.signal })) {
+      await showRow(session, entryView, output);
+    }
+  },
+};
+
+const prove: CommandSpec = {
+  name: 'audit prove',
+  summary: 'Prove that one entry is in the signed log',
+  examples: ['coffer audit prove 1041', 'coffer audit prove 1041 -o json > proof.json'],
+  words: [{ name: 'sequence', about: 'of the entry' }],
+  options: [{ flags: '--key <key>', about: 'the key of the log, as you know it from elsewhere' }],
+  async run(session, given) {
+    const sequence = wholeOf(given.word('sequence'));
+    const { output } = await session.call('audit.prove', checkInput('audit.prove', { sequence }));
+    const key = given.text('key') ?? (await recallAudit(session))?.verifierKey;
+    const verifierKey = key ?? (await session.call('audit.checkpoint', {})).output.verifierKey;
+    const { size, root } = openSigned(output.checkpoint, readVerifier(verifierKey));
+    const bytes = decodeBase64(output.entry.bytes);
+    const proof = hashesOf(output.inclusion);
+    const signed = bytes && readEntryBytes(bytes);
+    if (!bytes || !proof || signed?.sequence !== sequence) throw altered(sequence, 'its bytes are no such entry');
+    const difference = firstDifference(output.entry, signed);
+    if (difference !== undefined) throw altered(sequence, `shows another ${difference} than it signs`);
+    const leafHash = leafHashOf(bytes);
+    if (!verifyInclusion({ leafHash, index: sequence, size, root, proof })) {
+      throw altered(sequence, 'is not in the signed tree');
+    }
+    await showText(session, output, {
+      name: `entry/${sequence}`,
+      text: () => {
+        const table = tableOf(session, entryView, [output.entry], { headers: true });
+        return `${table}verified: entry ${sequence} is in the signed log of ${size} entries\n  key  ${visible(verifierKey)}\n`;
+      },
+    });
+  },
+};
+
+function wholeOf(text: string): number {
+  if (!/^\d{1,16}$/.test(text)) throw usage('the sequence must be a whole number');
+  return Number(text);
+}
+
+const exportCommand: CommandSpec = {
+  name: 'audit export',
+  summary: 'Write the whole log to a file that can be verified without the gateway',
+  details: 'It is verified while it is written, and never overwrites.',
+  examples: ['coffer audit export audit-2026-03.jsonl'],
+  words: [{ name: 'file', about: 'a file that does not exist yet', kind: 'file' }],
+  async run(session, given) {
+    const path = given.word('file');
+    const signed = await fetchSigned(session, given);
+    const known = await seenBefore(session, given, signed);
+    const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
+      const taken = (error as NodeJS.ErrnoException).code === 'EEXIST';
+      throw taken ? new Fault('backup.exists', { path }) : fileFault(path, error);
+    });
+    let whole = false;
+    try {
+      const lines = bundleLines(session, signed, new AuditCheck(signed.checkpoint, known));
+      for await (const line of lines) await file.write(`${JSON.stringify(line)}\n`);
+      await file.sync();
+      whole = true;
+    } finally {
+      await file.close();
+      if (!whole) await rm(path, { force: true });
+    }
+    const { size } = signed.checkpoint;
+    await showText(session, { path, size }, {
+      name: path,
+      text: () => `${visible(path)}: ${size} entries, verified\n`,
+    });
+  },
+};
+
+async function* bundleLines(
+  session: Session,
+  { note, verifierKey, checkpoint }: Signed,
+  check: AuditCheck,
+): AsyncGenerator<unknown, void, undefined> {
+  yield { format: bundleFormat, verifierKey, checkpoint: note };
+  for await (const entry of downloadEntries(session, checkpoint.size)) {
+    check.add(entry.bytes, entry);
+    yield entry.bytes;
+    if (check.size % segmentSize !== 0) continue;
+    const { output } = await session.call('audit.checkpoint', { since: check.size });
+    yield { size: check.size, checkpoint: output.checkpoint, consistency: output.consistency };
+  }
+  await check.finish(async () => undefined);
+}
+
+export const commands: readonly CommandSpec[] = [
+  listCommand({
+    operation: 'audit.list',
+    summary: 'List audit entries, oldest first',
+    view: entryView,
+    examples: [
+      'coffer audit list --action secret.put --actor ada',
+      'coffer audit list --resource secrets/payments/db-password -o wide',
+    ],
+    options: filterOptions,
+    filter: filterOf,
+  }),
+  tail,
+  verify,
+  prove,
+  operationCommand({
+    operation: 'audit.checkpoint',
+    examples: ['coffer audit checkpoint', "coffer audit checkpoint -o jsonpath='{.verifierKey}'"],
+    show: async (session, output) =>
+      await showText(session, output, {
+        name: 'checkpoint',
+        text: () => visibleLines(output.checkpoint),
+      }),
+  }),
+  exportCommand,
+];

@@ -1,0 +1,157 @@
+/** `coffer apply -f` and `coffer diff -f`: policy as files, with what it does to running containers. */
+import { isFault } from '../base/fault.ts';
+import type { PolicyChange } from '../protocol/operations-policy.ts';
+import type { CommandSpec, OptionSpec } from './command-spec.ts';
+import { type Documents, readDocuments } from './documents.ts';
+import type { Given } from './given.ts';
+import { count } from './holders.ts';
+import { confirmByName } from './interaction.ts';
+import { showText } from './output.ts';
+import type { Colour } from './paint.ts';
+import type { Session } from './session.ts';
+import { unifiedDiff } from './unified-diff.ts';
+import { visible, visibleLines } from './visible-text.ts';
+
+const differencesExit = 10;
+/** Containers that are named one by one before the rest is counted. */
+const impactShownMax = 20;
+
+const fileOptions: readonly OptionSpec[] = [
+  { flags: '-f, --file <path>', about: 'a file, a directory, or - for standard input', many: true },
+  { flags: '-R, --recursive', about: 'directories below, too' },
+  { flags: '--prune', about: 'also delete groups and grants that no document names' },
+];
+
+const diff: CommandSpec = {
+  name: 'diff',
+  summary: 'Show what applying documents would change, and in which running containers',
+  details: 'Exits with 10 when there are differences. Policy holds no values, so none can be shown.',
+  examples: ['coffer diff -f policy/', 'coffer diff -f policy.yaml --prune -o json'],
+  options: fileOptions,
+  async run(session, given) {
+    const documents = await documentsOf(session, given);
+    const change = await ask(session, 'policy.diff', documents, given);
+    await showText(session, change, { name: 'policy', text: () => diffText(session, change) });
+    return differs(change) ? differencesExit : 0;
+  },
+};
+
+const apply: CommandSpec = {
+  name: 'apply',
+  summary: 'Apply documents: all of them or none',
+  details: 'Where something is deleted, or a running container loses a secret, it says so and asks.',
+  examples: [
+    'coffer apply -f policy/',
+    'coffer apply -f - --dry-run=server --exit-code < policy.yaml',
+    'coffer apply -f policy/ --prune --yes',
+  ],
+  options: [...fileOptions, { flags: '--exit-code', about: 'with a dry run: 10 if it would change something' }],
+  changes: true,
+  destroys: true,
+  async run(session, given) {
+    const documents = await documentsOf(session, given);
+    const dryRun = given.text('dryRun');
+    if (dryRun === 'client') {
+      const found = count(documents.documents.length, 'document');
+      session.note(`dry run (client): ${found} well formed; nothing was sent`);
+      return 0;
+    }
+    const preview = await ask(session, 'policy.apply', documents, given, { dryRun: true });
+    if (dryRun === 'server') {
+      await showText(session, preview, { name: 'policy', text: () => diffText(session, preview) });
+      session.note('dry run (server): nothing was changed');
+      return given.flag('exitCode') && differs(preview) ? differencesExit : 0;
+    }
+    await confirmLosses(session, given, preview);
+    const change = await ask(session, 'policy.apply', documents, given);
+    await showText(session, change, { name: 'policy', text: () => appliedText(change) });
+    return 0;
+  },
+};
+
+async function documentsOf(session: Session, given: Given): Promise<Documents> {
+  return await readDocuments(session, given.list('file'), { recursive: given.flag('recursive') });
+}
+
+async function ask(
+  session: Session,
+  name: 'policy.diff' | 'policy.apply',
+  { documents, located }: Documents,
+  given: Given,
+  options: { readonly dryRun?: boolean } = {},
+): Promise<PolicyChange> {
+  const input = { documents, ...(given.flag('prune') ? { prune: true } : {}) };
+  try {
+    return (await session.call(name, input, options)).output;
+  } catch (error) {
+    throw isFault(error) && error.errors.length > 0 ? located(error) : error;
+  }
+}
+
+function differs(change: PolicyChange): boolean {
+  return change.changes.some((one) => one.change !== 'unchanged');
+}
+
+async function confirmLosses(session: Session, given: Given, change: PolicyChange): Promise<void> {
+  const deleted = change.changes.filter((one) => one.change === 'delete');
+  const losing = change.impact.filter(({ loses }) => loses.length > 0);
+  if (deleted.length === 0 && losing.length === 0) return;
+  await confirmByName(session, {
+    name: 'apply',
+    what: [
+      ...deleted.map(({ kind, name }) => `${kind.toLowerCase()}/${name} is deleted`),
+      ...impactLines({ ...change, impact: losing }),
+    ],
+    yes: given.flag('yes'),
+  });
+}
+
+function diffText(session: Session, change: PolicyChange): string {
+  const paint = session.paint('stdout');
+  const colours: Readonly<Record<string, Colour>> = { '-': 'red', '+': 'green', '@': 'cyan' };
+  const parts = change.changes
+    .filter((one) => one.change !== 'unchanged')
+    .map(({ kind, name, before = '', after = '', warnings }) => {
+      const file = `${kind.toLowerCase()}/${name}`;
+      const names = {
+        before: before === '' ? '/dev/null' : `a/${file}`,
+        after: after === '' ? '/dev/null' : `b/${file}`,
+      };
+      const said = warnings.map((warning) => `# warning: ${file}: ${warning}\n`).join('');
+      return said + unifiedDiff(before, after, names);
+    });
+  const impact = impactLines(change).map((line) => `# ${line}\n`);
+  return visibleLines([...parts, ...impact].join('')).replaceAll(
+    /^[-+@].*$/gm,
+    (line) => paint(colours[line[0] ?? ''] ?? 'dim', line),
+  );
+}
+
+function appliedText(change: PolicyChange): string {
+  const done = { create: 'created', update: 'updated', delete: 'deleted', unchanged: 'unchanged' };
+  const lines = change.changes.flatMap((one) => {
+    const name = `${one.kind.toLowerCase()}/${one.name}`;
+    return [`${name} ${done[one.change]}`, ...one.warnings.map((warning) => `  warning: ${warning}`)];
+  });
+  return [...lines, ...impactLines(change)].map((line) => `${visible(line)}\n`).join('');
+}
+
+function impactLines(change: PolicyChange): readonly string[] {
+  const { impact, impactTotal } = change;
+  if (impactTotal === 0) return ['no running container is affected'];
+  const shown = impact.slice(0, impactShownMax).map(({ workload, node, gains, loses }) => {
+    const parts = [
+      ...(gains.length > 0 ? [`gains ${gains.join(', ')}`] : []),
+      ...(loses.length > 0 ? [`loses ${loses.join(', ')}`] : []),
+    ];
+    return `  ${workload} on ${node} ${parts.join('; ') || 'is updated'}`;
+  });
+  const more = impactTotal - shown.length;
+  return [
+    `${count(impactTotal, 'running container')} affected:`,
+    ...shown,
+    ...(more > 0 ? [`  and ${more} more`] : []),
+  ];
+}
+
+export const commands: readonly CommandSpec[] = [apply, diff];
