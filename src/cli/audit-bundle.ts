@@ -1,15 +1,14 @@
 /**
  * Audit bundles: a log as a file that can be verified without the gateway, years later.
  *
- * Lines of JSON: a head (`format`, `verifierKey`, `checkpoint`), then one line per entry (its
- * canonical bytes, base64, as a JSON string), and after each full segment a line that proves its root
- * to be the beginning of a signed log (`size`, `checkpoint`, `consistency`). Layout: docs/FORMATS.md, "Audit bundle".
+ * Lines of JSON: a head (`format`, `verifierKey`, `checkpoint`), then one line per entry: its
+ * canonical bytes, base64, as a JSON string.
  */
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { open } from 'node:fs/promises';
 import { Fault } from '../base/fault.ts';
-import { parseJson } from '../base/json.ts';
+import { type JsonValue, parseJson } from '../base/json.ts';
 import * as schema from '../base/schema.ts';
+import { decodeBase64 } from '../crypto/note.ts';
 import { fileFault } from './private-file.ts';
 
 export const bundleFormat = 'coffer-audit-1';
@@ -19,49 +18,59 @@ const headSchema = schema.object({
   verifierKey: schema.string({ min: 1, max: 512 }),
   checkpoint: schema.string({ min: 1, max: 65_536 }),
 });
-export type BundleHead = schema.Infer<typeof headSchema>;
 
-const segmentSchema = schema.object({
-  size: schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
-  checkpoint: schema.string({ min: 1, max: 65_536 }),
-  consistency: schema.array(schema.string({ min: 44, max: 44 }), { max: 64 }),
-});
-export type BundleSegment = schema.Infer<typeof segmentSchema>;
+export interface BundleHead {
+  readonly verifierKey: string;
+  /** A signed note. */
+  readonly checkpoint: string;
+}
 
-export type BundleLine =
-  | { readonly kind: 'head'; readonly head: BundleHead }
-  | { readonly kind: 'entry'; readonly bytes: string }
-  | { readonly kind: 'segment'; readonly segment: BundleSegment };
+export interface Bundle {
+  readonly head: BundleHead;
+  /** The canonical bytes of each. */
+  readonly entries: AsyncIterable<Buffer>;
+}
 
 const lineBounds = { bytesMax: 256 * 1024, depthMax: 4, nodesMax: 256 };
 
-/** @throws Fault `request.malformed`, `request.invalid`, `cli.file` */
-export async function* readBundle(path: string): AsyncGenerator<BundleLine, void, undefined> {
-  const input = createReadStream(path);
-  const failed = new Promise<never>((_resolve, reject) => {
-    input.once('error', (error) => reject(fileFault(path, error)));
-  });
-  failed.catch(() => undefined);
-  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })[
-    Symbol.asyncIterator
-  ]();
-  for (let number = 1; ; number += 1) {
-    const next = await Promise.race([lines.next(), failed]);
-    if (next.done === true) break;
-    yield readLine(next.value, { path, number });
+/** @throws Fault `request.malformed`, `request.invalid`, `cli.file`: also while entries are read. */
+export async function openBundle(path: string): Promise<Bundle> {
+  const lines = linesOf(path);
+  const first = await lines.next();
+  if (first.done === true)
+    throw new Fault('request.malformed', { file: path, problem: 'is empty' });
+  const head = schema.parse(headSchema, parseLine(first.value, `${path}:1`), `${path}:1`);
+  return { head, entries: entriesOf(lines, path) };
+}
+
+async function* entriesOf(
+  lines: AsyncIterable<string>,
+  path: string,
+): AsyncGenerator<Buffer, void, undefined> {
+  let number = 2;
+  for await (const line of lines) {
+    const what = `${path}:${number}`;
+    const text = parseLine(line, what);
+    const bytes = typeof text === 'string' ? decodeBase64(text) : undefined;
+    if (!bytes) throw new Fault('request.malformed', { what, problem: 'is no entry in base64' });
+    yield bytes;
+    number += 1;
   }
 }
 
-function readLine(
-  line: string,
-  { path, number }: { readonly path: string; readonly number: number },
-): BundleLine {
-  const what = `${path}:${number}`;
-  const value = parseJson(Buffer.from(line, 'utf8'), what, lineBounds);
-  if (number === 1) return { kind: 'head', head: schema.parse(headSchema, value, what) };
-  if (typeof value === 'string') return { kind: 'entry', bytes: value };
-  if (schema.isPlainObject(value)) {
-    return { kind: 'segment', segment: schema.parse(segmentSchema, value, what) };
+function parseLine(line: string, what: string): JsonValue {
+  return parseJson(Buffer.from(line, 'utf8'), what, lineBounds);
+}
+
+async function* linesOf(path: string): AsyncGenerator<string, void, undefined> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw fileFault(path, error);
+  });
+  try {
+    yield* file.readLines();
+  } catch (error) {
+    throw fileFault(path, error);
+  } finally {
+    await file.close();
   }
-  throw new Fault('request.malformed', { what, problem: 'is no line of a bundle' });
 }

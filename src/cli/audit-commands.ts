@@ -2,12 +2,18 @@
 import { open, rm } from 'node:fs/promises';
 import { Fault } from '../base/fault.ts';
 import { leafHashOf, verifyInclusion } from '../crypto/merkle-verify.ts';
-import { decodeBase64 } from '../crypto/note.ts';
 import { bundleFormat } from './audit-bundle.ts';
-import { altered, AuditCheck, segmentSize } from './audit-check.ts';
-import { firstDifference, readEntryBytes } from './audit-entry-bytes.ts';
 import { hashesOf, openSigned, readVerifier, recallAudit } from './audit-memory.ts';
-import { downloadEntries, fetchSigned, seenBefore, type Signed, verify } from './audit-verify.ts';
+import {
+  altered,
+  checkEntry,
+  downloadEntries,
+  EntryCheck,
+  fetchSigned,
+  seenBefore,
+  type Signed,
+  verify,
+} from './audit-verify.ts';
 import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { listCommand } from './list-command.ts';
@@ -19,7 +25,11 @@ import { entryView } from './views.ts';
 import { visible, visibleLines } from './visible-text.ts';
 
 const filterOptions: readonly OptionSpec[] = [
-  { flags: '--after <sequence>', about: 'entries after this one', whole: { min: 0, max: 2 ** 53 - 1 } },
+  {
+    flags: '--after <sequence>',
+    about: 'entries after this one',
+    whole: { min: 0, max: 2 ** 53 - 1 },
+  },
   { flags: '--action <action>', about: 'such as secret.put' },
   { flags: '--actor <name>', about: 'name or id of who acted' },
   { flags: '--resource <resource>', about: 'such as secrets/payments/db-password' },
@@ -46,7 +56,8 @@ const tail: CommandSpec = {
     await session.explain('audit.tail', input);
     const client = await session.client();
     const { kind } = await session.format();
-    if (kind === 'table' || kind === 'wide') session.print(tableOf(session, entryView, [], { headers: true }));
+    if (kind === 'table' || kind === 'wide')
+      session.print(tableOf(session, entryView, [], { headers: true }));
     for await (const { output } of client.watch('audit.tail', input, { signal: session.signal })) {
       await showRow(session, entryView, output);
     }
@@ -65,14 +76,10 @@ const prove: CommandSpec = {
     const key = given.text('key') ?? (await recallAudit(session))?.verifierKey;
     const verifierKey = key ?? (await session.call('audit.checkpoint', {})).output.verifierKey;
     const { size, root } = openSigned(output.checkpoint, readVerifier(verifierKey));
-    const bytes = decodeBase64(output.entry.bytes);
+    const bytes = checkEntry(output.entry, sequence);
     const proof = hashesOf(output.inclusion);
-    const signed = bytes && readEntryBytes(bytes);
-    if (!bytes || !proof || signed?.sequence !== sequence) throw altered(sequence, 'its bytes are no such entry');
-    const difference = firstDifference(output.entry, signed);
-    if (difference !== undefined) throw altered(sequence, `shows another ${difference} than it signs`);
     const leafHash = leafHashOf(bytes);
-    if (!verifyInclusion({ leafHash, index: sequence, size, root, proof })) {
+    if (!proof || !verifyInclusion({ leafHash, index: sequence, size, root, proof })) {
       throw altered(sequence, 'is not in the signed tree');
     }
     await showText(session, output, {
@@ -106,8 +113,8 @@ const exportCommand: CommandSpec = {
     });
     let whole = false;
     try {
-      const lines = bundleLines(session, signed, new AuditCheck(signed.checkpoint, known));
-      for await (const line of lines) await file.write(`${JSON.stringify(line)}\n`);
+      for await (const line of bundleLines(session, signed, known))
+        await file.write(`${JSON.stringify(line)}\n`);
       await file.sync();
       whole = true;
     } finally {
@@ -115,27 +122,32 @@ const exportCommand: CommandSpec = {
       if (!whole) await rm(path, { force: true });
     }
     const { size } = signed.checkpoint;
-    await showText(session, { path, size }, {
-      name: path,
-      text: () => `${visible(path)}: ${size} entries, verified\n`,
-    });
+    await showText(
+      session,
+      { path, size },
+      {
+        name: path,
+        text: () => `${visible(path)}: ${size} entries, verified\n`,
+      },
+    );
   },
 };
 
 async function* bundleLines(
   session: Session,
-  { note, verifierKey, checkpoint }: Signed,
-  check: AuditCheck,
+  signed: Signed,
+  known: Awaited<ReturnType<typeof seenBefore>>,
 ): AsyncGenerator<unknown, void, undefined> {
+  const { note, verifierKey, checkpoint } = signed;
   yield { format: bundleFormat, verifierKey, checkpoint: note };
+  const check = new EntryCheck(signed, known);
   for await (const entry of downloadEntries(session, checkpoint.size)) {
-    check.add(entry.bytes, entry);
+    check.add(entry);
     yield entry.bytes;
-    if (check.size % segmentSize !== 0) continue;
-    const { output } = await session.call('audit.checkpoint', { since: check.size });
-    yield { size: check.size, checkpoint: output.checkpoint, consistency: output.consistency };
   }
-  await check.finish(async () => undefined);
+  const refusal = check.finish();
+  if (refusal)
+    throw altered(refusal.from, 'or a later one is wrong: `coffer audit verify` says which');
 }
 
 export const commands: readonly CommandSpec[] = [

@@ -44,7 +44,8 @@ async function memoryPath(session: Session): Promise<string | undefined> {
 /** @throws Fault `audit.unsigned` */
 export function readVerifier(line: string): NoteVerifier {
   const verifier = parseVerifier(line);
-  if (verifier?.kind !== 'note') throw new Fault('audit.unsigned', { problem: 'is no key of a log' });
+  if (verifier?.kind !== 'note')
+    throw new Fault('audit.unsigned', { problem: 'is no key of a log' });
   return verifier;
 }
 

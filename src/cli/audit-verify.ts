@@ -1,10 +1,17 @@
-/** `coffer audit verify`: the whole log, entry by entry, from the gateway or from a bundle. */
+/**
+ * `coffer audit verify`: the whole log, entry by entry, from the gateway or from a bundle.
+ *
+ * Promises: success means that the entries, byte for byte, are exactly those whose root the log's key
+ * signed, that what is shown of each is what it signs, and that they begin with everything that was
+ * verified before. Failure names the first entry that is wrong.
+ */
 import { Fault, isFault } from '../base/fault.ts';
+import { type AuditVerdict, AuditVerifier } from '../crypto/audit-verify.ts';
 import type { Checkpoint } from '../crypto/checkpoint.ts';
-import { leafHashOf, verifyInclusion } from '../crypto/merkle-verify.ts';
+import { EntryTree, leafHashOf, verifyInclusion } from '../crypto/merkle-verify.ts';
 import { decodeBase64, type NoteVerifier } from '../crypto/note.ts';
-import { type BundleSegment, readBundle } from './audit-bundle.ts';
-import { altered, AuditCheck, firstBadSegment, type Segment, segmentSize } from './audit-check.ts';
+import { openBundle } from './audit-bundle.ts';
+import { firstDifference, readEntryBytes } from './audit-entry-bytes.ts';
 import {
   hashesOf,
   isConsistent,
@@ -27,6 +34,11 @@ export interface Signed {
   readonly verifier: NoteVerifier;
   readonly checkpoint: Checkpoint;
 }
+
+type Refusal = Extract<AuditVerdict, { readonly kind: 'refused' }>;
+
+/** Entries of one page, and between two looks at the signed log when an error is searched for. */
+const segmentSize = 500;
 
 export const verify: CommandSpec = {
   name: 'audit verify',
@@ -54,19 +66,63 @@ export const verify: CommandSpec = {
 async function verifyOnline(session: Session, given: Given): Promise<void> {
   const signed = await fetchSigned(session, given);
   const known = await seenBefore(session, given, signed);
-  const check = new AuditCheck(signed.checkpoint, known);
+  const check = new EntryCheck(signed, known);
   for await (const entry of downloadEntries(session, signed.checkpoint.size)) {
-    check.add(entry.bytes, entry);
+    check.add(entry);
     sayProgress(session, check.size, signed.checkpoint.size);
   }
-  await check.finish(async (segments) => await locateOnline(session, signed.verifier, segments));
-  const kept = await keep(session, signed);
+  const refusal = check.finish();
+  if (refusal) throw await explainRefusal(session, signed, { refusal, known });
+  // Only after everything was verified.
+  const { verifierKey, note } = signed;
+  const kept = await rememberAudit(session, { verifierKey, checkpoint: note });
   await report(session, signed, { known, kept, source: 'the gateway' });
 }
 
-/** Only after everything was verified. */
-async function keep(session: Session, { verifierKey, note }: Signed): Promise<boolean> {
-  return await rememberAudit(session, { verifierKey, checkpoint: note });
+/** Holds what is shown of each entry against what it signs, and all of them against the checkpoints. */
+export class EntryCheck {
+  readonly #verifier: AuditVerifier;
+  #size = 0;
+
+  constructor(signed: Signed, known: Seen | undefined) {
+    const notes = known ? [known.note, signed.note] : [signed.note];
+    this.#verifier = new AuditVerifier(signed.verifierKey, notes);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** @throws Fault `audit.altered` */
+  add(entry: EntryItem): void {
+    const bytes = checkEntry(entry, this.#size);
+    this.#verifier.add(bytes);
+    this.#size += 1;
+  }
+
+  /** @returns undefined if all is well. */
+  finish(): Refusal | undefined {
+    const verdict = this.#verifier.finish();
+    return verdict.kind === 'refused' ? verdict : undefined;
+  }
+}
+
+/** @throws Fault `audit.altered` if the entry, by itself, is not what it is shown as. */
+export function checkEntry(entry: EntryItem, sequence: number): Buffer {
+  const bytes = decodeBase64(entry.bytes);
+  const signed = bytes && readEntryBytes(bytes);
+  if (!bytes || !signed) throw altered(sequence, 'its bytes are no entry');
+  if (signed.sequence !== sequence) {
+    throw altered(sequence, `entry ${signed.sequence} stands in its place`);
+  }
+  const difference = firstDifference(entry, signed);
+  if (difference !== undefined)
+    throw altered(sequence, `shows another ${difference} than it signs`);
+  return bytes;
+}
+
+export function altered(sequence: number, problem: string): Fault {
+  return new Fault('audit.altered', { sequence, problem });
 }
 
 /** The newest checkpoint, signed by the key that is known. @throws Fault `audit.unsigned` */
@@ -75,9 +131,18 @@ export async function fetchSigned(session: Session, given: Given): Promise<Signe
   const memory = await recallAudit(session);
   const known = given.flag('acceptNewKey') ? undefined : memory?.verifierKey;
   const verifierKey = given.text('key') ?? known ?? output.verifierKey;
+  return openWith(output.checkpoint, verifierKey);
+}
+
+/** @throws Fault `audit.unsigned` */
+function openWith(note: string, verifierKey: string): Signed {
   const verifier = readVerifier(verifierKey);
-  const checkpoint = openSigned(output.checkpoint, verifier);
-  return { note: output.checkpoint, verifierKey, verifier, checkpoint };
+  return { note, verifierKey, verifier, checkpoint: openSigned(note, verifier) };
+}
+
+interface Seen {
+  readonly note: string;
+  readonly checkpoint: Checkpoint;
 }
 
 /** What must be the beginning of this log. @throws Fault `audit.rollback` */
@@ -85,18 +150,18 @@ export async function seenBefore(
   session: Session,
   given: Given,
   signed: Signed,
-): Promise<Checkpoint | undefined> {
+): Promise<Seen | undefined> {
   const memory = await recallAudit(session);
   if (memory?.verifierKey !== signed.verifierKey || memory.checkpoint === '') return undefined;
   if (given.flag('acceptRollback')) return undefined;
-  const known = openSigned(memory.checkpoint, signed.verifier);
-  if (signed.checkpoint.size < known.size) {
-    throw new Fault('audit.rollback', { seen: known.size, now: signed.checkpoint.size });
+  const checkpoint = openSigned(memory.checkpoint, signed.verifier);
+  if (signed.checkpoint.size < checkpoint.size) {
+    throw new Fault('audit.rollback', { seen: checkpoint.size, now: signed.checkpoint.size });
   }
-  return known;
+  return { note: memory.checkpoint, checkpoint };
 }
 
-/** The entries 0 … size − 1, each as shown and as signed. */
+/** The entries 0 … size − 1, each as shown and as signed. Ends early if the gateway has no more. */
 export async function* downloadEntries(
   session: Session,
   size: number,
@@ -106,37 +171,52 @@ export async function* downloadEntries(
     const limit = Math.min(segmentSize, size - next);
     const { output } = await session.call('audit.list', { ...after, limit });
     if (output.items.length === 0) return;
-    for (const entry of output.items.slice(0, limit)) {
-      yield entry;
-      next += 1;
-    }
+    const items = output.items.slice(0, limit);
+    next += items.length;
+    yield* items;
   }
 }
 
-/** Where our roots leave the signed log: the segment by consistency, the entry by inclusion. */
-async function locateOnline(
+/** Which entry is wrong; or, if each is in the signed log, that the log is not the one seen before. */
+async function explainRefusal(
   session: Session,
-  verifier: NoteVerifier,
-  segments: readonly Segment[],
-): Promise<number | undefined> {
-  const bad = await firstBadSegment(segments, async (segment) => {
-    if (segment.size === 0) return true;
-    try {
-      const { output } = await session.call('audit.checkpoint', { since: segment.size });
-      return isConsistent(segment, openSigned(output.checkpoint, verifier), output.consistency);
-    } catch (error) {
-      if (isFault(error, 'request.invalid')) return false;
-      throw error;
+  signed: Signed,
+  { refusal, known }: { readonly refusal: Refusal; readonly known: Seen | undefined },
+): Promise<Fault> {
+  const { from } = refusal;
+  if (refusal.reason === 'misplaced') return altered(from, 'another entry stands in its place');
+  if (refusal.reason === 'cut') return altered(from, 'is missing');
+  const sequence = await locate(session, signed);
+  if (sequence !== undefined) return altered(sequence, 'is not the entry that was signed');
+  const sizes = { seen: known?.checkpoint.size ?? 0, now: signed.checkpoint.size };
+  return known ? new Fault('audit.fork', sizes) : altered(from, 'or a later one was changed');
+}
+
+/** Where the entries leave the signed log: the segment by consistency, the entry by inclusion. */
+async function locate(session: Session, signed: Signed): Promise<number | undefined> {
+  const tree = new EntryTree();
+  let segment: EntryItem[] = [];
+  for await (const entry of downloadEntries(session, signed.checkpoint.size)) {
+    tree.add(Buffer.from(entry.bytes, 'base64'));
+    segment.push(entry);
+    if (tree.size % segmentSize !== 0 && tree.size < signed.checkpoint.size) continue;
+    if (!(await isBeginning(session, signed, tree))) {
+      const first = tree.size - segment.length;
+      for (const [at, one] of segment.entries()) {
+        if (!(await isIncluded(session, signed.verifier, { entry: one, sequence: first + at })))
+          return first + at;
+      }
     }
-  });
-  if (!bad) return undefined;
-  const first = (segments[segments.indexOf(bad) - 1] ?? { size: 0 }).size;
-  const after = first === 0 ? {} : { after: first - 1 };
-  const { output } = await session.call('audit.list', { ...after, limit: bad.size - first });
-  for (const [at, entry] of output.items.entries()) {
-    if (!(await isIncluded(session, verifier, { entry, sequence: first + at }))) return first + at;
+    segment = [];
   }
   return undefined;
+}
+
+/** Of the newest signed log, which may have grown since. */
+async function isBeginning(session: Session, signed: Signed, tree: EntryTree): Promise<boolean> {
+  const { output } = await session.call('audit.checkpoint', { since: tree.size });
+  const newest = openSigned(output.checkpoint, signed.verifier);
+  return isConsistent({ size: tree.size, root: tree.root() }, newest, output.consistency);
 }
 
 /** @returns whether the entry, as it was downloaded, is in the signed tree at its place. */
@@ -154,29 +234,44 @@ async function isIncluded(
 }
 
 async function verifyBundle(session: Session, given: Given, path: string): Promise<void> {
-  let signed: Signed | undefined;
-  let check: AuditCheck | undefined;
-  let known: Checkpoint | undefined;
-  const proofs: BundleSegment[] = [];
-  for await (const line of readBundle(path)) {
-    if (line.kind === 'head') {
-      const { checkpoint: note, verifierKey: own } = line.head;
-      const verifierKey = given.text('key') ?? own;
-      const verifier = readVerifier(verifierKey);
-      signed = { note, verifierKey, verifier, checkpoint: openSigned(note, verifier) };
-      known = await seenInPart(session, given, signed);
-      check = new AuditCheck(signed.checkpoint, known);
-    } else if (line.kind === 'segment') proofs.push(line.segment);
-    else if (check?.isComplete === true) throw altered(check.size, 'is beyond what was signed');
-    else check?.add(line.bytes);
+  const { head } = await openBundle(path);
+  const signed = openWith(head.checkpoint, given.text('key') ?? head.verifierKey);
+  const known = await seenInPart(session, given, signed);
+  const notes = known ? [known.note, signed.note] : [signed.note];
+  const verdict = await readBundle(path, signed, notes);
+  if (verdict.kind === 'refused') {
+    const alone = known ? await readBundle(path, signed, [signed.note]) : verdict;
+    if (known && alone.kind === 'verified') {
+      throw new Fault('audit.fork', { seen: known.checkpoint.size, now: signed.checkpoint.size });
+    }
+    throw bundleFault(alone.kind === 'refused' ? alone : verdict);
   }
-  if (!signed || !check) throw new Fault('request.malformed', { file: path, problem: 'is empty' });
-  const { verifier } = signed;
-  await check.finish(async (segments) => await locateOffline(segments, proofs, verifier));
+  if (verdict.unverified > 0) throw altered(verdict.size, 'is beyond what was signed');
   await report(session, signed, { known, kept: false, source: path });
   if (given.text('key') === undefined) {
     session.note('The key was taken from the bundle itself: compare it, or give --key.');
   }
+}
+
+async function readBundle(
+  path: string,
+  { verifierKey }: Signed,
+  notes: readonly string[],
+): Promise<AuditVerdict> {
+  const verifier = new AuditVerifier(verifierKey, notes);
+  const { entries } = await openBundle(path);
+  for await (const bytes of entries) verifier.add(bytes);
+  return verifier.finish();
+}
+
+function bundleFault({ reason, from, to }: Refusal): Fault {
+  if (reason === 'cut') return altered(from, 'is missing');
+  if (from === to) return altered(from, 'is not the entry that was signed');
+  return new Fault('audit.altered', {
+    from,
+    to,
+    problem: 'an entry is not the one that was signed',
+  });
 }
 
 /** A bundle may be older than what was seen; then nothing is said about that. */
@@ -184,7 +279,7 @@ async function seenInPart(
   session: Session,
   given: Given,
   signed: Signed,
-): Promise<Checkpoint | undefined> {
+): Promise<Seen | undefined> {
   try {
     return await seenBefore(session, given, signed);
   } catch (error) {
@@ -193,60 +288,41 @@ async function seenInPart(
   }
 }
 
-/** As far as the bundle's own proofs go: the first entry of the first segment that is wrong. */
-async function locateOffline(
-  segments: readonly Segment[],
-  proofs: readonly BundleSegment[],
-  verifier: NoteVerifier,
-): Promise<number | undefined> {
-  const proven = segments.filter(({ size }) => size === 0 || proofs.some((proof) => proof.size === size));
-  const bad = await firstBadSegment(proven, async (segment) => {
-    const proof = proofs.find(({ size }) => size === segment.size);
-    if (!proof) return true;
-    return isConsistent(segment, openSigned(proof.checkpoint, verifier), proof.consistency);
-  });
-  const last = bad ? proven[proven.indexOf(bad) - 1] : proven.at(-1);
-  return last?.size;
-}
-
 function sayProgress(session: Session, size: number, total: number): void {
-  if (size % 50_000 === 0 && size < total) session.note(`${size} of ${total} entries verified`);
+  if (size % 50_000 === 0 && size < total) session.note(`${size} of ${total} entries read`);
 }
 
 async function report(
   session: Session,
   signed: Signed,
-  what: {
-    readonly known: Checkpoint | undefined;
-    readonly kept: boolean;
-    readonly source: string;
-  },
+  what: { readonly known: Seen | undefined; readonly kept: boolean; readonly source: string },
 ): Promise<void> {
   const { checkpoint, verifierKey } = signed;
   const root = Buffer.from(checkpoint.root).toString('base64');
+  const seenSize = what.known?.checkpoint.size ?? 0;
+  const { size } = checkpoint;
   const body = {
     verified: true,
-    size: checkpoint.size,
+    size,
     root,
     verifierKey,
-    seenBefore: what.known?.size ?? 0,
+    seenBefore: seenSize,
     remembered: what.kept,
   };
-  const seen = what.known
-    ? `begins with the ${what.known.size} entries that were verified before`
-    : 'nothing was remembered of this log';
+  const before =
+    seenSize === 0
+      ? 'nothing was remembered of this log'
+      : `it begins with the ${seenSize} entries that were verified before`;
+  const lines = [
+    `verified: all ${size} entries from ${what.source}`,
+    `  entries  each in its place; together they give the signed root`,
+    `  root     ${root}`,
+    `  key      ${verifierKey}`,
+    `  before   ${before}`,
+  ];
   await showText(session, body, {
-    name: `audit/${checkpoint.size}`,
-    text: () =>
-      [
-        `verified: all ${checkpoint.size} entries from ${what.source}`,
-        `  entries  each in its place; together they give the signed root`,
-        `  root     ${root}`,
-        `  key      ${verifierKey}`,
-        `  before   ${seen}`,
-      ]
-        .map((line) => `${visible(line)}\n`)
-        .join(''),
+    name: `audit/${size}`,
+    text: () => lines.map((line) => `${visible(line)}\n`).join(''),
   });
-  if (what.kept) session.note('This checkpoint is remembered; the next verification starts from it.');
+  if (what.kept) session.note('Remembered: the next verification starts from this checkpoint.');
 }

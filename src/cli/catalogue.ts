@@ -13,6 +13,7 @@ export interface CatalogueEntry {
 }
 
 const policy = (): Promise<CommandModule> => import('./policy-commands.ts');
+const documents = (): Promise<CommandModule> => import('./document-commands.ts');
 const system = (): Promise<CommandModule> => import('./system-commands.ts');
 const nodes = (): Promise<CommandModule> => import('./node-commands.ts');
 
@@ -35,11 +36,25 @@ export const catalogue: readonly CatalogueEntry[] = [
   entry('Secrets', 'where', 'Which containers hold which version, and how fresh', nodes),
   entry('Policy', 'group', 'Groups of containers, by what they are', policy),
   entry('Policy', 'grant', 'Which group receives which secrets, and how', policy),
+  entry('Policy', 'apply', 'Apply groups and grants from YAML files', documents),
+  entry('Policy', 'diff', 'Show what applying files would change', documents),
   entry('Policy', 'explain', 'Why a container receives a secret, or why it does not', policy),
   entry('Policy', 'who-can', 'Which groups and containers receive a secret', policy),
   entry('Nodes', 'node', 'Nodes: list, make a join token, revoke', nodes),
   entry('Nodes', 'workload', 'Running containers as attested', nodes),
+  entry(
+    'Audit',
+    'audit',
+    'List, follow, verify and prove the audit log',
+    () => import('./audit-commands.ts'),
+  ),
   entry('Gateway', 'status', 'Whether the gateway is well', system),
+  entry(
+    'Gateway',
+    'doctor',
+    'Check each step from here to the gateway, and this node',
+    () => import('./doctor-command.ts'),
+  ),
   entry('Gateway', 'seal', 'Forget the root key: nothing is delivered until unsealed', system),
   entry('Gateway', 'unseal', 'Supply the passphrase or one share', system),
   entry(
@@ -69,6 +84,12 @@ export const catalogue: readonly CatalogueEntry[] = [
     'config',
     'Show each setting and where it comes from',
     () => import('./context-commands.ts'),
+  ),
+  entry(
+    'This command',
+    'completion',
+    'Print shell completion',
+    () => import('./completion-commands.ts'),
   ),
   entry('This command', 'version', 'Print the version', system),
   entry('This command', 'help', 'Help about a command, or `coffer help exit-codes`'),

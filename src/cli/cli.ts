@@ -48,6 +48,10 @@ async function dispatch(argv: readonly string[], io: ProgramIo, place: Place): P
     return await showOverview(io, asksForHelp || argv.length === 0);
   }
   if (noun === 'help') return await help(argv.slice(argv.indexOf('help') + 1), io, place);
+  if (noun === '__complete') {
+    const { complete } = await import('./completion.ts');
+    return await complete(argv.slice(argv.indexOf(noun) + 1), io);
+  }
   const entry = catalogueEntry(noun);
   if (!entry) throw new Fault('cli.usage', { problem: await unknownCommand(noun) });
   return await runCommand(argv, io, { place, specs: await specsOf(entry) });

@@ -25,7 +25,8 @@ const fileOptions: readonly OptionSpec[] = [
 const diff: CommandSpec = {
   name: 'diff',
   summary: 'Show what applying documents would change, and in which running containers',
-  details: 'Exits with 10 when there are differences. Policy holds no values, so none can be shown.',
+  details:
+    'Exits with 10 when there are differences. Policy holds no values, so none can be shown.',
   examples: ['coffer diff -f policy/', 'coffer diff -f policy.yaml --prune -o json'],
   options: fileOptions,
   async run(session, given) {
@@ -39,13 +40,17 @@ const diff: CommandSpec = {
 const apply: CommandSpec = {
   name: 'apply',
   summary: 'Apply documents: all of them or none',
-  details: 'Where something is deleted, or a running container loses a secret, it says so and asks.',
+  details:
+    'Where something is deleted, or a running container loses a secret, it says so and asks.',
   examples: [
     'coffer apply -f policy/',
     'coffer apply -f - --dry-run=server --exit-code < policy.yaml',
     'coffer apply -f policy/ --prune --yes',
   ],
-  options: [...fileOptions, { flags: '--exit-code', about: 'with a dry run: 10 if it would change something' }],
+  options: [
+    ...fileOptions,
+    { flags: '--exit-code', about: 'with a dry run: 10 if it would change something' },
+  ],
   changes: true,
   destroys: true,
   async run(session, given) {
@@ -121,9 +126,8 @@ function diffText(session: Session, change: PolicyChange): string {
       return said + unifiedDiff(before, after, names);
     });
   const impact = impactLines(change).map((line) => `# ${line}\n`);
-  return visibleLines([...parts, ...impact].join('')).replaceAll(
-    /^[-+@].*$/gm,
-    (line) => paint(colours[line[0] ?? ''] ?? 'dim', line),
+  return visibleLines([...parts, ...impact].join('')).replaceAll(/^[-+@].*$/gm, (line) =>
+    paint(colours[line[0] ?? ''] ?? 'dim', line),
   );
 }
 
@@ -131,7 +135,10 @@ function appliedText(change: PolicyChange): string {
   const done = { create: 'created', update: 'updated', delete: 'deleted', unchanged: 'unchanged' };
   const lines = change.changes.flatMap((one) => {
     const name = `${one.kind.toLowerCase()}/${one.name}`;
-    return [`${name} ${done[one.change]}`, ...one.warnings.map((warning) => `  warning: ${warning}`)];
+    return [
+      `${name} ${done[one.change]}`,
+      ...one.warnings.map((warning) => `  warning: ${warning}`),
+    ];
   });
   return [...lines, ...impactLines(change)].map((line) => `${visible(line)}\n`).join('');
 }

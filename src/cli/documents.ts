@@ -16,7 +16,7 @@ import { parseYaml, type YamlDocument } from './yaml-text.ts';
 export interface Documents {
   readonly documents: readonly PolicyDocument[];
   /** A fault whose errors name files, lines and columns in place of `/documents/…` pointers. */
-  located(fault: Fault): Fault;
+  readonly located: (fault: Fault) => Fault;
 }
 
 interface Sourced {
@@ -44,10 +44,13 @@ export async function readDocuments(
   }
   if (sourced.length === 0) throw usage(`no documents in ${paths.join(', ')}`);
   const errors: FaultError[] = [];
-  const documents = sourced.map(({ yaml }, at) => readDocument(yaml.value, `/documents/${at}`, errors));
+  const documents = sourced.map(({ yaml }, at) =>
+    readDocument(yaml.value, `/documents/${at}`, errors),
+  );
   const located = (fault: Fault): Fault => locate(fault, sourced);
   if (errors.length === 0) refuseTwins(documents, errors);
-  if (errors.length > 0) throw located(new Fault('request.invalid', { what: 'documents' }, { errors }));
+  if (errors.length > 0)
+    throw located(new Fault('request.invalid', { what: 'documents' }, { errors }));
   return { documents, located };
 }
 

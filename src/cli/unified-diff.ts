@@ -28,7 +28,8 @@ function linesOf(text: string): readonly string[] {
 /** Longest common subsequence, after what is equal at both ends has been set aside. */
 function diffLines(before: readonly string[], after: readonly string[]): readonly Line[] {
   let start = 0;
-  while (start < before.length && start < after.length && before[start] === after[start]) start += 1;
+  while (start < before.length && start < after.length && before[start] === after[start])
+    start += 1;
   let [left, right] = [before.length, after.length];
   while (left > start && right > start && before[left - 1] === after[right - 1]) {
     left -= 1;
@@ -62,7 +63,10 @@ function diffMiddle(before: readonly string[], after: readonly string[]): readon
       lines.push({ mark: ' ', text: old });
       row += 1;
       column += 1;
-    } else if (next === undefined || (old !== undefined && at(row + 1, column) >= at(row, column + 1))) {
+    } else if (
+      next === undefined ||
+      (old !== undefined && at(row + 1, column) >= at(row, column + 1))
+    ) {
       lines.push({ mark: '-', text: old ?? '' });
       row += 1;
     } else {

@@ -1,0 +1,69 @@
+/**
+ * `coffer completion`: a few lines for each shell; the candidates come from `coffer __complete`, so
+ * that they are never older than the program.
+ */
+import type { CommandSpec } from './command-spec.ts';
+
+const scripts = {
+  bash: `_coffer() {
+  local candidates
+  mapfile -t candidates < <(coffer __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  COMPREPLY=()
+  local candidate
+  for candidate in "\${candidates[@]}"; do
+    [ "\${candidate}" = ":files" ] && { compopt -o default; continue; }
+    COMPREPLY+=("\${candidate%%$'\\t'*}")
+  done
+}
+complete -F _coffer coffer
+`,
+  zsh: `#compdef coffer
+_coffer() {
+  local -a candidates described
+  local candidate
+  candidates=("\${(@f)$(coffer __complete -- "\${words[@]:1:$((CURRENT-1))}" 2>/dev/null)}")
+  for candidate in $candidates; do
+    if [[ $candidate == ':files' ]]; then _files; else described+=("\${candidate/$'\\t'/:}"); fi
+  done
+  (( \${#described} )) && _describe coffer described
+}
+compdef _coffer coffer
+`,
+  fish: `function __coffer_complete
+  set -l words (commandline -opc) (commandline -ct)
+  coffer __complete -- $words[2..-1] 2>/dev/null | string match -v ':files'
+end
+complete -c coffer -f -a '(__coffer_complete)'
+`,
+  powershell: `Register-ArgumentCompleter -Native -CommandName coffer -ScriptBlock {
+  param($wordToComplete, $commandAst, $cursorPosition)
+  $words = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
+  if ($wordToComplete -eq '') { $words += '' }
+  coffer __complete -- @words 2>$null | Where-Object { $_ -ne ':files' } | ForEach-Object {
+    $parts = $_ -split "\`t", 2
+    $about = if ($parts.Count -gt 1) { $parts[1] } else { $parts[0] }
+    [System.Management.Automation.CompletionResult]::new($parts[0], $parts[0], 'ParameterValue', $about)
+  }
+}
+`,
+} as const;
+
+const setUp = {
+  bash: 'source <(coffer completion bash)',
+  zsh: 'source <(coffer completion zsh)',
+  fish: 'coffer completion fish | source',
+  powershell: 'coffer completion powershell | Out-String | Invoke-Expression',
+} as const;
+
+export const commands: readonly CommandSpec[] = (
+  ['bash', 'zsh', 'fish', 'powershell'] as const
+).map(
+  (shell): CommandSpec => ({
+    name: `completion ${shell}`,
+    summary: `Print completion for ${shell}`,
+    examples: [setUp[shell]],
+    async run(session) {
+      session.print(scripts[shell]);
+    },
+  }),
+);

@@ -1,0 +1,127 @@
+/**
+ * Checks of what an enforcer needs on its machine. They only look: nothing is mounted, no namespace is
+ * entered; what a kernel can do is read off its version and its files.
+ */
+import { readFile, stat } from 'node:fs/promises';
+import { release } from 'node:os';
+import { UnixHttp } from '../wire/unix-http.ts';
+import type { Finding } from './doctor-command.ts';
+import type { Session } from './session.ts';
+
+export interface NodePlaces {
+  readonly socket: string;
+  readonly state: string;
+}
+
+/** Linux 5.2: fsopen, fsmount, move_mount. 6.4: tmpfs with noswap. */
+const mountApi = [5, 2] as const;
+const noswap = [6, 4] as const;
+const sysAdminBit = 21n;
+const engineTimeoutMs = 5_000;
+
+export async function isNode({ state }: NodePlaces): Promise<boolean> {
+  return await stat(state).then(
+    () => true,
+    // It is there, and not ours to look into.
+    (error: NodeJS.ErrnoException) => error.code === 'EACCES',
+  );
+}
+
+export async function* nodeChecks(
+  session: Session,
+  places: NodePlaces,
+): AsyncGenerator<Finding, void, undefined> {
+  yield kernelFinding();
+  yield await swapFinding();
+  yield await namespaceFinding();
+  yield await capabilityFinding();
+  yield await engineFinding(session, places.socket);
+  yield await stateFinding(places.state);
+}
+
+function kernelFinding(): Finding {
+  const check = 'kernel';
+  if (process.platform !== 'linux') {
+    const fix = 'Containers are reached through Linux namespaces: run the enforcer on Linux.';
+    return { check, result: 'fail', found: process.platform, fix };
+  }
+  const found = `Linux ${release()}`;
+  if (isAtLeast(mountApi)) return { check, result: 'pass', found: `${found}: fsopen, setns` };
+  return { check, result: 'fail', found, fix: 'Linux 5.2 or later is needed; 6.4 is better.' };
+}
+
+function isAtLeast([major, minor]: readonly [number, number]): boolean {
+  const [ownMajor = 0, ownMinor = 0] = release().split(/[.-]/).map(Number);
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
+}
+
+async function swapFinding(): Promise<Finding> {
+  const check = 'swap';
+  if (isAtLeast(noswap)) {
+    return { check, result: 'pass', found: 'tmpfs can be kept out of swap (noswap)' };
+  }
+  const text = await readFile('/proc/swaps', 'utf8').catch(() => '');
+  const areas = text.trim().split('\n').length - 1;
+  if (areas < 1) return { check, result: 'pass', found: 'there is no swap' };
+  const fix = 'Use Linux 6.4 or later, or turn swap off: swapoff -a.';
+  return { check, result: 'fail', found: `${areas} swap areas, and no noswap`, fix };
+}
+
+async function namespaceFinding(): Promise<Finding> {
+  const check = 'namespaces';
+  const there = await stat('/proc/self/ns/mnt').then(
+    () => true,
+    () => false,
+  );
+  if (there) return { check, result: 'pass', found: 'mount namespaces' };
+  const fix = 'The kernel lacks CONFIG_NAMESPACES, or /proc is not mounted.';
+  return { check, result: 'fail', found: 'no mount namespaces', fix };
+}
+
+async function capabilityFinding(): Promise<Finding> {
+  const check = 'capabilities';
+  const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
+  const hex = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+  if (hex === undefined) return { check, result: 'skip', found: 'cannot be read here' };
+  if (((BigInt(`0x${hex}`) >> sysAdminBit) & 1n) === 1n) {
+    return { check, result: 'pass', found: 'CAP_SYS_ADMIN' };
+  }
+  const fix = 'The enforcer needs root: run this check as the enforcer runs, with sudo.';
+  return { check, result: 'warn', found: 'no CAP_SYS_ADMIN here', fix };
+}
+
+async function engineFinding(session: Session, socketPath: string): Promise<Finding> {
+  const check = 'engine';
+  const engine = new UnixHttp({
+    socketPath,
+    clock: session.io.clock,
+    timeoutMs: engineTimeoutMs,
+    bodyBytesMax: 65_536,
+  });
+  try {
+    const reply = await engine.send({ method: 'GET', path: '/version', signal: session.signal });
+    const { Version: version } = JSON.parse(reply.body.toString('utf8')) as { Version?: string };
+    const found = `${socketPath}: version ${version ?? 'unknown'}`;
+    return { check, result: 'pass', found };
+  } catch (error) {
+    const problem = (error as NodeJS.ErrnoException).code ?? 'answers something else';
+    const fix = `Start the engine, give this user access to ${socketPath}, or name it with --engine-socket.`;
+    return { check, result: 'fail', found: `${socketPath}: ${problem}`, fix };
+  }
+}
+
+async function stateFinding(path: string): Promise<Finding> {
+  const check = 'enforcer';
+  try {
+    const { mode } = await stat(path);
+    const found = `${path}, mode ${(mode & 0o777).toString(8)}`;
+    if ((mode & 0o077) === 0)
+      return { check, result: 'pass', found: `joined or joining: ${found}` };
+    return { check, result: 'fail', found, fix: `chmod 700 ${path}` };
+  } catch (error) {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES') return { check, result: 'skip', found: `${path} is not ours to read` };
+    const fix = 'coffer node token NAME, then on this node: coffer enforcer --join-token-file FILE';
+    return { check, result: 'warn', found: `${path}: ${code}; this node has not joined`, fix };
+  }
+}
