@@ -19,7 +19,8 @@ request can succeed later: *never*, *later* (by itself, try again with a pause),
 (by somebody). A bug is not a fault: it is an assertion, and ends the process.
 
 Exit statuses: 0 done, 1 general, 2 usage, 3 not found, 4 not permitted, 5 not authenticated,
-6 conflict, 7 server or network unavailable, 8 sealed, 10 differences found.
+6 conflict, 7 server or network unavailable, 8 sealed, 10 differences found, 124 timeout,
+130 interrupted.
 
 This page is made from [\`src/base/fault-table.ts\`](../src/base/fault-table.ts) by
 \`scripts/faults-page.ts\`; do not edit it.

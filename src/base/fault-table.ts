@@ -110,7 +110,7 @@ export const faults = {
     status: 503,
     exit: 8,
     retry: 'later',
-    hint: 'An operator must unseal this gateway: `coffer operator unseal`.',
+    hint: 'An operator must unseal this gateway: `coffer unseal`.',
   },
   'barrier.tampered': {
     status: 500,

@@ -32,6 +32,7 @@ const diff: CommandSpec = {
   async run(session, given) {
     const documents = await documentsOf(session, given);
     const change = await ask(session, 'policy.diff', documents, given);
+    if (!differs(change)) session.note('No differences.');
     await showText(session, change, { name: 'policy', text: () => diffText(session, change) });
     return differs(change) ? differencesExit : 0;
   },
@@ -112,6 +113,7 @@ async function confirmLosses(session: Session, given: Given, change: PolicyChang
 }
 
 function diffText(session: Session, change: PolicyChange): string {
+  if (!differs(change)) return '';
   const paint = session.paint('stdout');
   const colours: Readonly<Record<string, Colour>> = { '-': 'red', '+': 'green', '@': 'cyan' };
   const parts = change.changes

@@ -17,7 +17,7 @@ import { showOne, showText } from './output.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
 import { readValue, valueOptions } from './value-input.ts';
-import { labelsText, type SecretItem, secretView, versionText } from './views.ts';
+import { labelsText, type SecretItem, secretView, stateOfVersion, versionText } from './views.ts';
 import { ageOf } from './relative-time.ts';
 import { visible } from './visible-text.ts';
 
@@ -46,7 +46,10 @@ function showStage(done: string): (session: Session, secret: SecretItem) => Prom
   return async (session, secret) => {
     const stages = (['current', 'pending', 'previous'] as const)
       .filter((stage) => secret[stage] !== 0)
-      .map((stage) => `${stage} ${secret[stage]}`);
+      .map((stage) => {
+        const state = stateOfVersion(secret, secret[stage]);
+        return `${stage} ${secret[stage]}${state === 'stored' ? '' : ` ${state}`}`;
+      });
     const name = `secret/${secret.name}`;
     const tail = stages.length === 0 ? 'no version in use' : stages.join(', ');
     await showText(session, secret, { name, text: () => `${visible(name)} ${done} (${tail})\n` });

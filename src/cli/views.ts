@@ -23,10 +23,7 @@ export const secretView: View<SecretItem> = {
     { title: 'VERSIONS', of: (secret) => String(secret.versions.length) },
     {
       title: 'STATE',
-      of: (secret) => {
-        if (secret.deletedAt !== undefined) return 'deleted';
-        return secret.current === 0 ? 'no current version' : 'stored';
-      },
+      of: stateOfSecret,
     },
     { title: 'LABELS', wide: true, of: (secret) => labelsText(secret.labels) },
     { title: 'DESCRIPTION', wide: true, of: (secret) => secret.description },
@@ -130,6 +127,17 @@ export const entryView: View<EntryItem> = {
     { title: 'DETAIL', wide: true, of: (entry) => labelsText(entry.detail) },
   ],
 };
+
+function stateOfSecret(secret: SecretItem): string {
+  if (secret.deletedAt !== undefined) return 'deleted';
+  if (secret.current === 0) return 'no current version';
+  return stateOfVersion(secret, secret.current);
+}
+
+/** `stored`, `revoked` or `destroyed`. */
+export function stateOfVersion(secret: SecretItem, number: number): string {
+  return secret.versions.find((version) => version.number === number)?.state ?? 'destroyed';
+}
 
 /** Versions count from 1; 0 says that there is none. */
 export function versionText(version: number): string {
