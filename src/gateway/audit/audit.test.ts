@@ -254,6 +254,42 @@ test('Audit turns read-only when storage fails, and recovers by itself with an e
   deepEqual(await recordedActions(audit), ['before', 'audit.recovered', 'after']);
 });
 
+test('a request that no caller may make is refused alone', async () => {
+  const { audit } = await stores.start(stores.place(), new MemoryPhysical());
+  const bytes = Buffer.from('x');
+  const twice = { kind: 'secret', id: 'a', bytes } as const;
+  const wrong: AuditRequest[] = [
+    { ...testRequest('twice'), writes: [twice, twice] },
+    { ...testRequest('log'), writes: [{ kind: 'audit', id: '0000000000000000', bytes }] },
+    { ...testRequest('none'), entries: [] as never },
+    { ...testRequest('long'), entries: [{ ...testEntry('x'), resource: 'r'.repeat(30_000) }] },
+  ];
+  const good = audit.commit(testRequest('good', { b: 'x' }));
+  for (const request of wrong) await rejects(audit.commit(request), { name: 'AssertionError' });
+  deepEqual((await good).sequences, [0]);
+  equal(audit.size, 1);
+});
+
+test('a gateway that is sealed while commits wait refuses them all', async () => {
+  const { audit, barrier } = await stores.start(stores.place(), new MemoryPhysical());
+  await audit.commit(testRequest('first', { a: 'x' }));
+  for (let turns = 0; turns < 4; turns++) {
+    const waiting = [1, 2, 3].map((index) => audit.commit(testRequest('w', { a: `${index}` })));
+    const sealing = (async () => {
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      await barrier.seal();
+    })();
+    const outcomes = await Promise.allSettled(waiting);
+    await sealing;
+    for (const outcome of outcomes) {
+      ok(outcome.status === 'fulfilled' || isFault(outcome.reason, 'barrier.sealed'));
+    }
+    await barrier.unseal(Buffer.alloc(0));
+    const fulfilled = outcomes.filter(({ status }) => status === 'fulfilled').length;
+    ok(audit.size >= 1 + fulfilled);
+  }
+});
+
 test('Audit says who waits too long that it is busy', async () => {
   const { audit } = await stores.start(stores.place(), new MemoryPhysical());
   const many = Array.from({ length: 16_400 }, () => audit.commit(testRequest('x')));

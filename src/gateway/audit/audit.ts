@@ -20,7 +20,13 @@ import { Fault, isFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { openCheckpoint, signCheckpoint } from '../../crypto/checkpoint.ts';
-import { consistencyProof, inclusionProof, rootAt, type TreeHash } from '../../crypto/merkle.ts';
+import {
+  consistencyProof,
+  type Frontier,
+  inclusionProof,
+  rootAt,
+  type TreeHash,
+} from '../../crypto/merkle.ts';
 import { formatVerifier } from '../../crypto/note.ts';
 import { gatewayPrincipal } from '../../model/principal.ts';
 import type { Barrier } from '../barrier/barrier.ts';
@@ -130,12 +136,12 @@ export class Audit {
 
   /** Entries in the log. @throws Fault `barrier.sealed` */
   get size(): number {
-    return this.#current().size;
+    return this.#current().frontier.size;
   }
 
   /** @throws Fault `barrier.sealed` */
   get root(): Uint8Array {
-    return this.#current().root;
+    return this.#current().frontier.root();
   }
 
   /** What nodes remembered when they last said so. */
@@ -152,7 +158,7 @@ export class Audit {
    * @throws Fault `gateway.busy`, `barrier.sealed`, `audit.rollback-suspected`, `storage.full`,
    *   `storage.failed`
    */
-  commit(request: AuditRequest): Promise<AuditReceipt> {
+  async commit(request: AuditRequest): Promise<AuditReceipt> {
     return this.#writer.submit(request);
   }
 
@@ -332,15 +338,12 @@ export class Audit {
   }
 
   /** What is known without waiting. @throws Fault `barrier.sealed` */
-  #current(): { readonly size: number; readonly root: Uint8Array; readonly suspected: boolean } {
+  #current(): { readonly frontier: Frontier; readonly suspected: boolean } {
     const { barrier } = this.#options;
     const { trailer } = barrier;
-    if (this.#ledger?.generation === barrier.generation) {
-      const { tree, suspected } = this.#ledger;
-      return { size: tree.size, root: tree.root(), suspected };
-    }
-    const { frontier, suspected } = decodeTrailer(trailer);
-    return { size: frontier.size, root: frontier.root(), suspected };
+    if (this.#ledger?.generation !== barrier.generation) return decodeTrailer(trailer);
+    const { tree, suspected } = this.#ledger;
+    return { frontier: tree.frontier, suspected };
   }
 
   #sign(ledger: Ledger, recentWillDo: boolean): { readonly size: number; readonly note: string } {

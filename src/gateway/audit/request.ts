@@ -1,6 +1,11 @@
 /** What is asked of the write path, and which requests may share a commit. */
+import { assert } from '../../base/assert.ts';
+import { limits } from '../../base/limits.ts';
 import type { Maintenance, RecordExpectation, RecordWrite } from '../barrier/barrier.ts';
 import type { AuditEntry } from './entry.ts';
+
+/** Three bytes each at most, and room for lengths. */
+const entryCharsMax = 20_000;
 
 export interface AuditRequest {
   readonly writes: readonly RecordWrite[];
@@ -68,6 +73,36 @@ export function takeGroup(queue: Pending[], bounds: GroupBounds): Pending[] {
   }
   queue.splice(0, taken, ...waiting);
   return group;
+}
+
+/** What only a bug of a caller can break: found here, it does not touch those it is grouped with. */
+export function assertRequest({ writes, entries }: AuditRequest): void {
+  const { length } = entries;
+  assert(length > 0 && length <= limits.commitGroupEntriesMax, 'every commit has its entries');
+  const ids = new Set(writes.map(({ kind, id }) => `${kind}/${id}`));
+  assert(ids.size === writes.length, 'a request writes a record once');
+  assert(
+    writes.every(({ kind }) => kind !== 'audit' && kind !== 'audit-key'),
+    'nobody but the log writes the log',
+  );
+  assert(entries.every(isShort), 'an entry is short');
+}
+
+/** Whether an entry's texts fit its encoding, whatever characters they are made of. */
+function isShort({
+  principal,
+  action,
+  resource,
+  outcome,
+  rule,
+  requestId,
+  detail,
+}: AuditEntry): boolean {
+  const { id, name, source } = principal;
+  let chars = id.length + name.length + source.length;
+  chars += action.length + resource.length + outcome.length + rule.length + requestId.length;
+  for (const key of Object.keys(detail)) chars += key.length + (detail[key]?.length ?? 0);
+  return chars <= entryCharsMax;
 }
 
 export function keysOf(request: AuditRequest): string[] {

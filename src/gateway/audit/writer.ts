@@ -14,6 +14,7 @@ import type { Barrier } from '../barrier/barrier.ts';
 import type { AuditEntry } from './entry.ts';
 import type { Composed, Ledger } from './ledger.ts';
 import {
+  assertRequest,
   type AuditReceipt,
   type AuditRequest,
   keysOf,
@@ -61,8 +62,7 @@ export class Writer {
 
   /** @throws Fault as `Audit.commit` */
   submit(request: AuditRequest, act?: LogAct): Promise<AuditReceipt> {
-    const { length } = request.entries;
-    assert(length > 0 && length <= limits.commitGroupEntriesMax, 'every commit has its entries');
+    assertRequest(request);
     if (this.#failure !== undefined) return Promise.reject(again(this.#failure));
     if (this.#closing.signal.aborted) return Promise.reject(new Fault('gateway.busy', closing));
     if (this.#queue.length >= limits.commitQueueMax) {
@@ -99,17 +99,16 @@ export class Writer {
 
   async #flush(ledger: Ledger): Promise<void> {
     const { barrier, clock } = this.#options;
-    const members = takeGroup(this.#queue, groupBounds).filter((member) =>
-      this.#admit(member, ledger),
-    );
-    if (members.length === 0) return;
+    const group = takeGroup(this.#queue, groupBounds);
     try {
-      const composed = ledger.compose(members, clock.wallMs());
-      await this.#commit(ledger, composed);
+      const members = group.filter((member) => this.#admit(member, ledger));
+      if (members.length === 0) return;
+      await this.#commit(ledger, ledger.compose(members, clock.wallMs()));
     } catch (error) {
-      for (const member of members) member.reject(again(error));
+      for (const member of group) member.reject(again(error));
+      if (barrier.state === 'ready' && this.#doubt === undefined) return;
       this.#rejectWaiting(error);
-      if (barrier.state === 'ready' && this.#doubt !== undefined) this.#fail(error);
+      if (barrier.state === 'ready') this.#fail(error);
     }
   }
 

@@ -443,8 +443,10 @@ export class Barrier {
       log.error('barrier.unseal-failed', errorFields(error));
       throw error;
     }
-    // What a rewrap that was cut short left in journals.
-    await physical.purge();
+    // What a rewrap that was cut short left in journals; the next one does it as well.
+    await physical.purge().catch((error: unknown) => {
+      log.warn('barrier.purge-failed', errorFields(error));
+    });
     const ms = Math.round(clock.monotonicMs() - startedMs);
     log.info('barrier.unsealed', { revision: this.revision, rows: this.#store().index.size, ms });
   }
