@@ -49,7 +49,7 @@ async function rotate(): Promise<never> {
   const { signal } = new AbortController();
   for (;;) {
     await audit.rewrap(signal);
-    await systemClock.sleep(30);
+    await systemClock.sleep(5);
     const maintenance = barrier.rotateRootKey();
     const entries = [testEntry('system.rotate-root-key')] as const;
     await audit.commit({ writes: [], expectations: [], entries, maintenance });
