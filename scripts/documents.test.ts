@@ -1,0 +1,117 @@
+/**
+ * Goal: the documents point at things that are there, and the code points at places in them.
+ * Method: read every document; follow each relative link and anchor, look for each file named in the
+ * threat model and each fault code; then look for what source files say stands in the documents. A planted
+ * document with one of each mistake is the control.
+ */
+import { deepEqual } from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { test } from 'node:test';
+import { faults } from '../src/base/fault-table.ts';
+
+const root = dirname(import.meta.dirname);
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+interface Page {
+  /** Relative to the root. */
+  readonly path: string;
+  readonly text: string;
+}
+
+const pages: readonly Page[] = [
+  ...readdirSync(root).filter((name) => name.endsWith('.md')),
+  ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join('docs', name)),
+].map((path) => ({ path, text: read(path) }));
+
+/** As GitHub makes them. */
+function anchorsOf(text: string): Set<string> {
+  const headings = text.match(/^#{1,6} .+$/gm) ?? [];
+  const explicit = [...text.matchAll(/<a id="([^"]+)"/g)].map(([, id]) => id ?? '');
+  const slugs = headings.map((heading) =>
+    heading
+      .replace(/^#+ /, '')
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+  return new Set([...slugs, ...explicit]);
+}
+
+function brokenLinks({ path, text }: Page): string[] {
+  const code = text.replaceAll(/^```[\s\S]*?^```/gm, '').replaceAll(/`[^`\n]*`/g, '');
+  return [...code.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, target = '']) => {
+    if (/^[a-z]+:/.test(target)) return [];
+    const [file = '', anchor] = target.split('#');
+    const aim = file === '' ? path : relative(root, join(root, dirname(path), file));
+    if (!existsSync(join(root, aim))) return [`${path}: ${target}`];
+    const lacks = anchor !== undefined && !anchorsOf(read(aim)).has(anchor);
+    return lacks ? [`${path}: ${target}`] : [];
+  });
+}
+
+/** Files that a document names in code quotes, relative to the root or to src/. */
+function missingFiles({ path, text }: Page): string[] {
+  return [...text.matchAll(/`([a-z][\w./-]*\/[\w.-]+\.(?:test|suite)\.ts|scripts\/[\w.-]+)`/g)]
+    .map(([, name]) => name ?? '')
+    .filter((name) => !existsSync(join(root, name)) && !existsSync(join(root, 'src', name)))
+    .map((name) => `${path}: ${name}`);
+}
+
+const faultRooms = new Set(Object.keys(faults).map((code) => code.split('.')[0]));
+
+function unknownFaults({ path, text }: Page): string[] {
+  return [...text.matchAll(/`([a-z]+)\.([a-z]+(?:-[a-z]+)*)`/g)]
+    .filter(([, room = '']) => faultRooms.has(room))
+    .map(([, room, name]) => `${room}.${name}`)
+    .filter((code) => !(code in faults) && !knownWords.test(code))
+    .map((code) => `${path}: ${code}`);
+}
+
+/** Operations, audit actions and log events share the shape of fault codes. */
+const knownWords =
+  /^(secret|group|grant|policy|node|audit|system|access|workload|holding|event|delivery|enforcer|gateway|witness|mount)\./;
+
+test('links and anchors lead somewhere', () => {
+  const planted = { path: 'docs/planted.md', text: '# A b\n[x](nowhere.md) [y](#a-b) [z](#c)\n' };
+  deepEqual(
+    brokenLinks({ ...planted, path: 'README.md' }).length,
+    3,
+    'the rule catches planted mistakes',
+  );
+  deepEqual(pages.flatMap(brokenLinks), []);
+});
+
+test('test files and scripts that documents name are there', () => {
+  const planted = { path: 'x.md', text: '`gateway/nothing.test.ts` `scripts/run.mjs`' };
+  deepEqual(missingFiles(planted).length, 1);
+  deepEqual(pages.flatMap(missingFiles), []);
+});
+
+test('fault codes that documents name exist', () => {
+  deepEqual(unknownFaults({ path: 'x.md', text: '`storage.never` `storage.full`' }).length, 1);
+  deepEqual(pages.flatMap(unknownFaults), []);
+});
+
+test('what the code says about documents stands there', () => {
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('_pb.ts'))
+    .map((name) => ({ path: join('src', name), text: read(join('src', name)) }));
+  const model = read('docs/THREAT-MODEL.md');
+  const wrong = sources.flatMap(({ path, text }) => {
+    const joined = text.replaceAll(/\n *\* /g, ' ');
+    const numbers = [...joined.matchAll(/THREAT-MODEL(?:\.md)?, ([TVG]\d+)/g)]
+      .map(([, number]) => number ?? '')
+      .filter((number) => !new RegExp(`^(\\*\\*${number}\\.|\\| ${number} \\|)`, 'm').test(model));
+    const places = [...joined.matchAll(/docs\/([\w/-]+\.(?:md|json))(?:#([\w-]+))?/g)]
+      .filter(([, file = '', anchor]) => {
+        if (!existsSync(join(root, 'docs', file))) return true;
+        return anchor !== undefined && !anchorsOf(read(join('docs', file))).has(anchor);
+      })
+      .map(([place]) => place);
+    return [...numbers, ...places].map((what) => `${path}: ${what}`);
+  });
+  deepEqual(wrong, []);
+});
