@@ -8,6 +8,7 @@ import { deepEqual } from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
+import { limits } from '../src/base/limits.ts';
 import { faults } from '../src/base/fault-table.ts';
 
 const root = dirname(import.meta.dirname);
@@ -64,7 +65,7 @@ const faultRooms = new Set(Object.keys(faults).map((code) => code.split('.')[0])
 
 function unknownFaults({ path, text }: Page): string[] {
   return [...text.matchAll(/`([a-z]+)\.([a-z]+(?:-[a-z]+)*)`/g)]
-    .filter(([, room = '']) => faultRooms.has(room))
+    .filter(([, room = '', name = '']) => faultRooms.has(room) && !/^(ts|md|json)$/.test(name))
     .map(([, room, name]) => `${room}.${name}`)
     .filter((code) => !(code in faults) && !knownWords.test(code))
     .map((code) => `${path}: ${code}`);
@@ -114,4 +115,14 @@ test('what the code says about documents stands there', () => {
     return [...numbers, ...places].map((what) => `${path}: ${what}`);
   });
   deepEqual(wrong, []);
+});
+
+test('the limits that FORMATS.md shows are the limits', () => {
+  const rows = read('docs/FORMATS.md').matchAll(/^\| [^|]+ \| (\d+)[^|]* \| `(\w+)` \|$/gm);
+  const shown = [...rows].map(([, value, name = '']) => [name, Number(value)] as const);
+  deepEqual(shown.length > 10, true, 'the table is read');
+  deepEqual(
+    shown,
+    shown.map(([name]) => [name, (limits as Readonly<Record<string, number>>)[name]]),
+  );
 });
