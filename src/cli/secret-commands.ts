@@ -307,7 +307,7 @@ export const commands: readonly CommandSpec[] = [
     show: showStage('revoked'),
     confirm: async (session, input, given) => {
       const version =
-        input.version === undefined ? 'The current version' : `Version ${input.version}`;
+        input.version === undefined ? 'Every stored version' : `Version ${input.version}`;
       await confirmLoss(
         session,
         input.name,
