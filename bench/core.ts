@@ -1,0 +1,91 @@
+/** The gateway's core over a real store on disk, without ports: for benches of what is inside. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock as clock } from '../src/base/clock.ts';
+import { silentLog as log } from '../src/base/log.ts';
+import { systemRandom as random } from '../src/base/random.ts';
+import { type Core, openCore } from '../src/gateway/core.ts';
+import type { RequestHandler } from '../src/gateway/handle-request.ts';
+import { openPhysical, type Physical } from '../src/gateway/physical/physical.ts';
+import { parseName, parsePathPattern } from '../src/model/name.ts';
+import { gatewayPrincipal, type Principal } from '../src/model/principal.ts';
+
+export interface BenchCore extends AsyncDisposable {
+  readonly core: Core;
+  readonly requests: RequestHandler;
+  readonly physical: Physical;
+  readonly directory: string;
+  /** A new principal with the owner's role; each has a rate limit of its own. */
+  owner(name: string): Promise<Principal>;
+}
+
+export async function openBenchCore(
+  directory = mkdtempSync(join(tmpdir(), 'coffer-bench-')),
+): Promise<BenchCore> {
+  const path = join(directory, 'store.db');
+  const physical = await openPhysical({ kind: 'sqlite', path, missing: 'create' });
+  const fresh = (await physical.revision()) === 0;
+  const core = await openCore({
+    clock,
+    random,
+    log,
+    physical,
+    seal: { keyFile: join(directory, 'key'), dataPath: path },
+    settings: () => ({
+      address: 'localhost:1',
+      pin: '',
+      streamAddress: 'localhost:2',
+      trustDomain: 'bench',
+    }),
+    leaseMs: 600_000,
+  });
+  const requests = core.connect({
+    presence: { of: () => undefined, connected: 0 },
+    // Nothing of this is measured; reaching it is a mistake in the bench.
+    system: new Proxy({} as never, {
+      get: () => () => {
+        throw new Error('not in a bench');
+      },
+    }),
+  });
+  if (fresh) await core.barrier.initialise({ kind: 'keyfile' });
+  else await core.barrier.unseal(Buffer.alloc(0));
+  return {
+    core,
+    requests,
+    physical,
+    directory,
+    async owner(name) {
+      const plan = core.identity.planPrincipal({
+        kind: 'machine',
+        name: parseName(name),
+        bindings: [{ role: parseName('owner'), paths: [parsePathPattern('**')] }],
+      });
+      const { writes, expectations, detail } = plan;
+      const entry = {
+        principal: gatewayPrincipal,
+        action: 'principal.create',
+        resource: 'system',
+        outcome: 'ok',
+        rule: '',
+        requestId: '',
+        detail,
+      };
+      await core.audit.commit({ writes, expectations, entries: [entry] });
+      return {
+        kind: 'machine',
+        id: detail['principal'] ?? '',
+        name,
+        method: 'token',
+        source: 'local',
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      core.delivery.close();
+      core.audit.close();
+      await physical.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
