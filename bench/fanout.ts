@@ -1,0 +1,38 @@
+/**
+ * One rotation to 5,000 connected enforcers: real mutual TLS, decided and audited per node, all
+ * acknowledged. Both ends share this machine's cores. `--nodes N` for fewer.
+ */
+import { parseArgs } from 'node:util';
+import { startFleet, untilReceipts } from './fleet.ts';
+import { memoryOf, Report } from './report.ts';
+
+const { values } = parseArgs({ options: { nodes: { type: 'string' } }, strict: false });
+const nodes = Number(values['nodes'] ?? 5000);
+const rotations = 10;
+
+const report = new Report('fanout');
+await using fleet = await startFleet({ nodes, workloadsEach: 1 });
+await fleet.put('first');
+await untilReceipts(fleet, nodes);
+const took: number[] = [];
+for (let turn = 1; turn <= rotations; turn += 1) {
+  const before = fleet.receipts();
+  await fleet.put(`value ${turn}`);
+  took.push(await untilReceipts(fleet, before + nodes));
+}
+const name = `${nodes} nodes`;
+report.addSpread(name, 'acknowledgement of the put → all receipts', took, 'ms', {
+  p50: 1000,
+  p99: 1000,
+});
+const { residentMib, privateMib } = memoryOf(process.pid);
+report.add({
+  case: name,
+  metric: 'gateway resident',
+  value: residentMib * 1.048576,
+  unit: 'MB',
+  target: { atMost: 500 },
+});
+report.add({ case: name, metric: 'gateway private', value: privateMib * 1.048576, unit: 'MB' });
+await fleet[Symbol.asyncDispose]();
+process.exit(0);

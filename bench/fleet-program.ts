@@ -1,0 +1,107 @@
+/**
+ * Simulated enforcers: as many real mutual-TLS streams as asked for, each with workloads that exist only
+ * in what it says. Acknowledges every set at once. Started by `fleet.ts` with a file of identities.
+ */
+import { readFileSync } from 'node:fs';
+import { WebSocket } from 'ws';
+import { systemClock as clock } from '../src/base/clock.ts';
+import type { HeldFile } from '../src/model/assignment.ts';
+import type { WorkloadFacts } from '../src/model/workload.ts';
+import {
+  decodeFromGateway,
+  encodeFromEnforcer,
+  streamProtocol,
+} from '../src/protocol/stream-messages.ts';
+import { webSocketLink } from '../src/wire/web-socket-link.ts';
+import { fakeWorkload } from './fleet-workload.ts';
+
+interface FleetFile {
+  readonly address: string;
+  readonly authority: string;
+  readonly workloadsEach: number;
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly certificate: string;
+    readonly key: string;
+  }[];
+}
+
+const file = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as FleetFile;
+/** Handshakes at once: more only queue, on two cores. */
+const together = 64;
+let received = 0;
+
+function connect(node: FleetFile['nodes'][number]): Promise<void> {
+  const workloads = Array.from({ length: file.workloadsEach }, (_, index) =>
+    fakeWorkload(node.name, index),
+  );
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const tls = {
+    cert: node.certificate,
+    key: node.key,
+    ca: file.authority,
+    checkServerIdentity: () => undefined,
+  };
+  const socket = new WebSocket(`wss://${file.address}/v1/stream`, {
+    ...(tls as object),
+    perMessageDeflate: false,
+  });
+  socket.on('error', reject);
+  socket.on('open', () => {
+    talk(socket, workloads);
+    resolve();
+  });
+  return promise;
+}
+
+function talk(socket: WebSocket, workloads: readonly WorkloadFacts[]): void {
+  const link = webSocketLink(socket);
+  link.open({
+    message(bytes) {
+      const message = decodeFromGateway(bytes);
+      if (message?.kind === 'lease') {
+        link.send(encodeFromEnforcer({ kind: 'lease-seen', serial: message.serial }));
+      } else if (message?.kind === 'assign') {
+        const { workloadId, target, setRevision, terms } = message.set;
+        const files = message.set.files.map(({ name, secretId, version, content }): HeldFile => {
+          if (content !== 'keep') content[Symbol.dispose]();
+          return { name, secretId, version };
+        });
+        received += 1;
+        const outcome = files.length === 0 ? 'gone' : 'placed';
+        const receipt = {
+          workloadId,
+          target,
+          setRevision,
+          files,
+          terms,
+          outcome,
+          fault: '',
+          tookUs: 1,
+        } as const;
+        link.send(encodeFromEnforcer({ kind: 'receipt', receipt }));
+      }
+    },
+    closed(reason) {
+      if (reason !== 'closed') process.stderr.write(`stream ended: ${reason}\n`);
+    },
+  });
+  const about = {
+    protocol: streamProtocol,
+    version: 'fleet',
+    bootId: 'fleet',
+    checkpoint: '',
+    weakenings: [],
+  };
+  link.send(encodeFromEnforcer({ kind: 'hello', ...about, workloads, held: [] }));
+}
+
+for (let at = 0; at < file.nodes.length; at += together) {
+  await Promise.all(file.nodes.slice(at, at + together).map(connect));
+}
+process.send?.({ connected: file.nodes.length });
+process.on('disconnect', () => process.exit(0));
+for (;;) {
+  await clock.sleep(1000);
+  if (process.env['FLEET_VERBOSE']) process.stderr.write(`fleet received ${received}\n`);
+}
