@@ -246,19 +246,21 @@ function watchProgram(
       const { promise, resolve } = Promise.withResolvers<Readonly<Record<string, unknown>>>();
       waiting.set(wanted, resolve);
       const ended = exited.then(() => clock.sleep(50)).then(() => undefined);
-      const found = await Promise.race([
-        promise,
-        ended,
-        clock.sleep(withinMs).then(() => undefined),
-      ]);
+      const waited = new AbortController();
+      const tooLong = clock.sleep(withinMs, waited.signal).catch(() => undefined);
+      const found = await Promise.race([promise, ended, tooLong]);
+      waited.abort();
       if (!found) throw new Error(`${name} did not say ${wanted}; it said:\n${last.join('\n')}`);
       return found;
     },
     async stop(signal = 'SIGTERM') {
       child.kill(signal);
-      const killed = clock.sleep(5000).then(() => child.kill('SIGKILL'));
-      void killed;
-      return exited;
+      // One that a test has stopped must run to end.
+      child.kill('SIGCONT');
+      const killing = clock.setTimer(5000, () => child.kill('SIGKILL'));
+      const status = await exited;
+      killing.cancel();
+      return status;
     },
   };
 }
