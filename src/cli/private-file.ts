@@ -4,7 +4,7 @@
  * Promises: a reader sees the old content or the new, never a part; what others may read or write is
  * refused and named, not used.
  */
-import { chmod, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../base/fault.ts';
 
@@ -63,10 +63,6 @@ export async function readUserFile(path: string): Promise<Buffer> {
   } catch (error) {
     throw fileFault(path, error);
   }
-}
-
-export async function makePrivate(path: string): Promise<void> {
-  await chmod(path, 0o600);
 }
 
 export function fileFault(path: string, error: unknown): Fault {

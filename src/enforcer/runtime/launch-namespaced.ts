@@ -21,7 +21,7 @@ import { register, unregister } from './registration.ts';
 
 export interface LaunchOptions {
   readonly clock: Clock;
-  /** Where to register; see `registrationDirectory`. */
+  /** Where to register: the enforcer's `--process-directory`. */
   readonly directory: string;
   readonly id: string;
   readonly name: string;

@@ -25,8 +25,6 @@ import { Fault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import * as schema from '../../base/schema.ts';
 
-export const registrationDirectory = '/run/coffer/processes';
-
 /** Group and others may write. */
 const writableByOthers = 0o022;
 const fileBytesMax = 64 * 1024;

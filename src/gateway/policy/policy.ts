@@ -31,16 +31,7 @@ import { Planner } from './planner.ts';
 import { sortedPage } from './sorted-page.ts';
 import { order } from './wanted.ts';
 
-export {
-  type Asked,
-  type Decision,
-  type Role,
-  allows,
-  decide,
-  permits,
-  roleNamed,
-  roles,
-} from './role.ts';
+export { type Asked, type Decision, decide, permits, type Role } from './role.ts';
 export { matches } from './selector.ts';
 
 /** The facts that groups can select on. */

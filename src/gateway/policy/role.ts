@@ -94,10 +94,6 @@ export const roles: readonly Role[] = [
 
 const rolesByName: ReadonlyMap<string, Role> = new Map(roles.map((role) => [role.name, role]));
 
-export function roleNamed(name: string): Role | undefined {
-  return rolesByName.get(name);
-}
-
 /** Decides, and says which rule did or how each binding fell short. */
 export function decide(bindings: readonly Binding[], asked: Asked): Decision {
   const { action, resource } = asked;

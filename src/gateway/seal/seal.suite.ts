@@ -104,7 +104,9 @@ export function testSeal(kind: SealRecord['kind'], make: () => Promise<SealUnder
 
 function canonical(record: SealRecord): string {
   const { parameters, ...rest } = record;
-  return JSON.stringify([Object.entries(rest).toSorted(), Object.entries(parameters).toSorted()]);
+  const sorted = (members: object): unknown =>
+    Object.entries(members).toSorted(([left], [right]) => (left < right ? -1 : 1));
+  return JSON.stringify([sorted(rest), sorted(parameters)]);
 }
 
 async function unseal(

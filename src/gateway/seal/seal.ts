@@ -28,7 +28,6 @@ export {
   parseSealRecord,
   rootKeyBytes,
   type SealKind,
-  sealKinds,
   type SealRecord,
 } from './seal-record.ts';
 export type { SharesRequest } from './shares-seal.ts';
