@@ -12,6 +12,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import { codeOf, isFault } from '../base/fault.ts';
+import { limits } from '../base/limits.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import {
   type AssignedSet,
@@ -205,36 +206,49 @@ export class Holdings {
   }
 
   async #adopt(workload: WorkloadFacts, remembered: RememberedState | undefined): Promise<void> {
+    const { mounts, log } = this.#options;
     try {
-      for (const found of await this.#options.mounts.find(workload.process)) {
+      for (const found of await mounts.find(workload.process)) {
         const key = { workloadId: workload.id, target: found.target };
         if (found.id !== mountIdOf(key)) continue;
-        const place = { process: workload.process, target: found.target };
-        const adopted = await this.#options.mounts.adopt(found.id, place);
-        if (!adopted) continue;
-        const known = remembered?.holdings.find(
-          (holding) => setKeyText(holding) === setKeyText(key),
-        );
-        const same = known?.setRevision === adopted.revision;
-        this.#newest.set(setKeyText(key), adopted.revision);
-        this.#held.set(setKeyText(key), {
-          ...key,
-          setRevision: adopted.revision,
-          files: same ? known.files : [],
-          terms: same ? known.terms : '',
-          // Of a set that nobody remembers, the shortest lease is the safe one.
-          leaseMs: known?.leaseMs ?? 0,
-          keepOnLeaseLoss: known?.keepOnLeaseLoss ?? false,
-        });
+        try {
+          await this.#adoptOne(workload, key, remembered);
+        } catch (error) {
+          // Something inside may pretend to be ours: that must not hide what is.
+          log.warn('set.adopt-failed', {
+            workload: workload.id,
+            target: found.target,
+            ...errorFields(error),
+          });
+        }
       }
-      this.#arm();
-      this.#remember();
     } catch (error) {
-      this.#options.log.warn('workload.adopt-failed', {
-        workload: workload.id,
-        ...errorFields(error),
-      });
+      log.warn('workload.adopt-failed', { workload: workload.id, ...errorFields(error) });
     }
+    this.#arm();
+    this.#remember();
+  }
+
+  async #adoptOne(
+    workload: WorkloadFacts,
+    key: SetKey,
+    remembered: RememberedState | undefined,
+  ): Promise<void> {
+    const place = { process: workload.process, target: key.target };
+    const adopted = await this.#options.mounts.adopt(mountIdOf(key), place);
+    if (!adopted) return;
+    const known = remembered?.holdings.find((holding) => setKeyText(holding) === setKeyText(key));
+    const same = known?.setRevision === adopted.revision;
+    this.#newest.set(setKeyText(key), adopted.revision);
+    this.#held.set(setKeyText(key), {
+      ...key,
+      setRevision: adopted.revision,
+      files: same ? known.files : [],
+      terms: same ? known.terms : '',
+      // Of a set that nobody remembers: time for the gateway to send it anew, and no more.
+      leaseMs: known?.leaseMs ?? limits.leaseMsMin,
+      keepOnLeaseLoss: known?.keepOnLeaseLoss ?? false,
+    });
   }
 
   #enforceLeases(): void {

@@ -13,7 +13,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { errorFields, type Log } from '../base/log.ts';
-import type { Mounts } from './mount/mount.ts';
+import type { FoundMount, Mounts } from './mount/mount.ts';
 import { expired, type Holding } from './reconcile.ts';
 import { mountIdOf, type RememberedState } from './remembered.ts';
 import { RememberedFile } from './remembered-file.ts';
@@ -87,18 +87,28 @@ async function wipe(
   );
   try {
     for (const { workloadId, process: container } of due) {
-      try {
-        for (const found of await mounts.find(container)) {
-          if (kept.has(found.id)) continue;
+      for (const found of await findIn(mounts, container)) {
+        if (kept.has(found.id)) continue;
+        try {
           await mounts.adopt(found.id, { process: container, target: found.target });
           const { outcome } = await mounts.withdraw(found.id);
           log.warn('watchdog.wiped', { workload: workloadId, target: found.target, outcome });
+        } catch (error) {
+          // Something inside may pretend to be ours: that must not save the others.
+          log.error('watchdog.failed', { workload: workloadId, ...errorFields(error) });
         }
-      } catch (error) {
-        log.error('watchdog.failed', { workload: workloadId, ...errorFields(error) });
       }
     }
   } finally {
     await mounts.close();
+  }
+}
+
+/** A container that has ended holds nothing. */
+async function findIn(mounts: Mounts, container: Found['process']): Promise<readonly FoundMount[]> {
+  try {
+    return await mounts.find(container);
+  } catch {
+    return [];
   }
 }
