@@ -17,13 +17,13 @@ const principals = await Promise.all(
   Array.from({ length: writers }, (_, index) => bench.owner(`writer-${index}`)),
 );
 const latencies: number[] = [];
-let stop = false;
+const ending = new AbortController();
 let count = 0;
 
 async function write(index: number): Promise<void> {
   const principal = principals[index];
   if (!principal) return;
-  for (let turn = 0; !stop; turn += 1) {
+  for (let turn = 0; !ending.signal.aborted; turn += 1) {
     const startedMs = clock.monotonicMs();
     await bench.requests.handle({
       operation: 'secret.put',
@@ -46,7 +46,7 @@ const startedMs = clock.monotonicMs();
 await clock.sleep(seconds * 1000);
 const puts = count;
 const tookMs = clock.monotonicMs() - startedMs;
-stop = true;
+ending.abort();
 await Promise.all(running);
 
 report.add({
