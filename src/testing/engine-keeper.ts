@@ -25,20 +25,31 @@ const pollMs = 1_000;
 // Standard error may be a pipe to a process that is long gone.
 process.stderr.on('error', () => undefined);
 
+/** A new dockerd can meet what the old one's containerd has not yet let go of, on a busy machine. */
+const quickEndsMax = 5;
+let quickEnds = 0;
+let starts = 0;
 let dockerd = startDockerd();
 let stopping = false;
 
 function startDockerd(): ChildProcess {
   const log = openSync(join(dataDirectory, 'dockerd.log'), 'a');
   const startedMs = performance.now();
+  starts += 1;
   const child = spawn('dockerd', dockerdArguments, { stdio: ['ignore', log, log] });
   child.on('error', () => void finish());
   child.on('exit', () => {
     if (stopping) return;
-    // One that ends at once would do so again.
-    const hasRun = performance.now() - startedMs > 1_000;
-    if (mode === '--respawn' && hasRun) dockerd = startDockerd();
-    else void finish();
+    // One that ends at once, again and again, will go on doing so.
+    quickEnds = performance.now() - startedMs > 1_000 ? 0 : quickEnds + 1;
+    const isHopeless = quickEnds > (starts === 1 ? 0 : quickEndsMax);
+    if (mode !== '--respawn' || isHopeless) {
+      void finish();
+    } else {
+      setTimeout(() => {
+        if (!stopping) dockerd = startDockerd();
+      }, quickEnds * 300);
+    }
   });
   writeFileSync(
     join(runDirectory, 'engine.json'),
