@@ -6,7 +6,7 @@
  * All that can be TypeScript is in the programs it starts.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { installModules, pathWith, pinnedNode, root, say } from './setup.mjs';
 import { installPackages } from './system-packages.mjs';
@@ -21,13 +21,24 @@ const usage = `usage: node scripts/run.mjs demo|verify|bench [arguments]
 /** Steps of `verify` that need no programs of this machine. */
 const selfContained = /^(types|format|lint|dead-code|generated|dependencies)$/;
 
+/** Programs in bench/, by what their first lines say; what others there import or start is none. */
 function benches() {
   const directory = join(root, 'bench');
-  if (!existsSync(directory)) return [];
-  return readdirSync(directory)
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => name.slice(0, -3))
-    .sort();
+  const names = existsSync(directory)
+    ? readdirSync(directory).filter((name) => /\.ts$/.test(name))
+    : [];
+  const texts = new Map(names.map((name) => [name, readFileSync(join(directory, name), 'utf8')]));
+  const isPart = (name) => [...texts.values()].some((text) => text.includes(`'./${name}'`));
+  return [...texts]
+    .filter(([name]) => !isPart(name) && !name.endsWith('-program.ts'))
+    .map(([name, text]) => {
+      const header = /^\/\*\*([\s\S]*?)\*\//.exec(text)?.[1] ?? '';
+      const about = header
+        .replaceAll(/\s*\*\s/g, ' ')
+        .trim()
+        .split(/[.:]\s/)[0];
+      return { name: name.slice(0, -3), about };
+    });
 }
 
 /** The program to start, and whether it needs the machine's packages. */
@@ -42,8 +53,10 @@ function programOf(command, args) {
   if (command === 'demo') return { path: 'scenarios/demo/demo.ts', args, needsPackages: true };
   if (command !== 'bench') return undefined;
   const [name, ...rest] = args;
-  if (name === undefined || !benches().includes(name)) {
-    say(`benches: ${benches().join(', ')}\nrun one: npm run bench -- <name> [arguments]`);
+  const known = benches();
+  if (!known.some((bench) => bench.name === name)) {
+    for (const bench of known) say(`${bench.name.padEnd(12)} ${bench.about}`);
+    say('\nrun one: npm run bench -- <name> [arguments]');
     process.exit(name === undefined ? 0 : 2);
   }
   return { path: `bench/${name}.ts`, args: rest, needsPackages: false };
