@@ -25,7 +25,7 @@ const selfContained = /^(types|format|lint|dead-code|generated|dependencies)$/;
 function benches() {
   const directory = join(root, 'bench');
   const names = existsSync(directory)
-    ? readdirSync(directory).filter((name) => /\.ts$/.test(name))
+    ? readdirSync(directory).filter((name) => name.endsWith('.ts'))
     : [];
   const texts = new Map(names.map((name) => [name, readFileSync(join(directory, name), 'utf8')]));
   const isPart = (name) => [...texts.values()].some((text) => text.includes(`'./${name}'`));
