@@ -32,6 +32,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   'secret.update': ['writer'],
   'secret.promote': ['writer'],
   'secret.rollback': ['writer'],
+  'secret.revoke': ['operator', 'writer'],
   'group.list': ['operator', 'auditor'],
   'group.get': ['operator', 'auditor'],
   'group.put': ['operator'],
@@ -58,7 +59,6 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   'system.status': ['operator', 'auditor'],
 };
 const ownersOnly = [
-  'secret.revoke',
   'secret.destroy',
   'secret.delete',
   'secret.restore',

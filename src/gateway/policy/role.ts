@@ -53,6 +53,8 @@ export const roles: readonly Role[] = [
       'access.*',
       'secret.list',
       'secret.get',
+      // To stop a leak is whose watch it is, and takes nothing that cannot be put again.
+      'secret.revoke',
       'event.watch',
       'system.status',
     ],
@@ -68,6 +70,7 @@ export const roles: readonly Role[] = [
       'secret.get',
       'secret.promote',
       'secret.rollback',
+      'secret.revoke',
     ],
   },
   {
