@@ -100,6 +100,11 @@ export function loadApiCertificate(
   }
 }
 
+/** Milliseconds since the epoch. */
+export function endOf(certificatePem: string): number {
+  return new X509Certificate(certificatePem).validToDate.getTime();
+}
+
 /** Whether less than a third of its life is left. */
 export function renewalIsDue(certificatePem: string, nowMs: number): boolean {
   const { validFromDate, validToDate } = new X509Certificate(certificatePem);

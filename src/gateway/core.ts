@@ -7,7 +7,7 @@ import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
 import { Audit } from './audit/audit.ts';
 import { Barrier, type Projection } from './barrier/barrier.ts';
-import { Delivery } from './delivery/delivery.ts';
+import { Delivery, type DeliveryOptions } from './delivery/delivery.ts';
 import { RequestHandler } from './handle-request.ts';
 import { createHandlers, type NodePresence, type SystemControl } from './handlers/handlers.ts';
 import { Identity, type NodeSettings } from './identity/identity.ts';
@@ -24,6 +24,8 @@ export interface CoreOptions {
   readonly settings: () => NodeSettings;
   /** For grants that name no lease of their own. */
   readonly leaseMs: number;
+  /** For metrics: see `Delivery`. */
+  readonly acknowledged?: DeliveryOptions['acknowledged'];
 }
 
 /** What the ports know and the core asks: given after the core is made, because it needs the core. */
@@ -78,6 +80,7 @@ export async function openCore(options: CoreOptions): Promise<Core> {
     secrets: secrets.reader,
     changes: secrets.changes,
     values: new SecretValues(values, secrets.reader),
+    ...(options.acknowledged ? { acknowledged: options.acknowledged } : {}),
   });
   projections.push(secrets.projection, ...policy.projections, ...identity.projections);
   return {

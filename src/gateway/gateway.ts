@@ -10,6 +10,7 @@ import { createAuthenticate } from './authenticate.ts';
 import { type ApiCertificate, loadApiCertificate } from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
+import { declareGatewayMetrics } from './gateway-metrics.ts';
 import { type HttpServer, startHttp } from './http/http.ts';
 import { NodePort } from './node-port.ts';
 import { openPhysical, type Physical } from './physical/physical.ts';
@@ -61,11 +62,14 @@ async function startOver(
   const { clock, random, log } = context;
   const certificate = loadApiCertificate(config);
   let apiPort = config.listen.port;
+  const registry = new Metrics();
+  const metrics = declareGatewayMetrics(registry);
   const core = await openCore({
     ...context,
     physical,
     seal: sealContext(config),
     leaseMs: config.leaseMs,
+    acknowledged: (outcome, seconds) => metrics.acknowledged(outcome, seconds),
     settings: () => ({
       // Port 0 stands for whichever was free.
       address: withPort(config.advertise, apiPort),
@@ -75,7 +79,7 @@ async function startOver(
     }),
   });
   if (core.barrier.state === 'empty') throw new Fault('gateway.not-initialised');
-  const nodePort = new NodePort({ config, core, ...context });
+  const nodePort = new NodePort({ config, core, metrics, ...context });
   const system = createSystemControl({ config, core, nodePort, physical, random });
   const requests = core.connect({
     system,
@@ -101,7 +105,7 @@ async function startOver(
     clock,
     random,
     log,
-    metrics: new Metrics(),
+    metrics: registry,
   });
   apiPort = http.port;
   if (core.barrier.sealStatus.asks === 'nothing') await core.barrier.unseal(Buffer.alloc(0));

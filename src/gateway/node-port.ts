@@ -8,9 +8,10 @@ import { errorFields, type Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
 import { type Name, parseName } from '../model/name.ts';
 import type { Change } from './barrier/barrier.ts';
-import { nodePortCertificate, renewalIsDue } from './certificates.ts';
+import { endOf, nodePortCertificate, renewalIsDue } from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 import type { Core } from './core.ts';
+import type { GatewayMetrics } from './gateway-metrics.ts';
 import { Presence, StreamServer } from './stream/stream.ts';
 
 export interface NodePortOptions {
@@ -19,6 +20,7 @@ export interface NodePortOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly metrics: GatewayMetrics;
 }
 
 /** A lease is renewed about twenty times in its life: two lost renewals change nothing. */
@@ -33,11 +35,23 @@ export class NodePort {
   readonly #options: NodePortOptions;
   #stream: StreamServer | undefined;
   #stop: AbortController | undefined;
+  #certificateEndsAtMs = 0;
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(options: NodePortOptions) {
     this.#options = options;
     this.presence = new Presence(options.clock);
+  }
+
+  #measure(): void {
+    const { core, metrics } = this.#options;
+    metrics.update({
+      state: core.audit.state,
+      auditEntries: core.audit.size,
+      nodesConnected: this.connected,
+      secrets: core.secrets.reader.size,
+      nodeCertificateEndsAtMs: this.#certificateEndsAtMs,
+    });
   }
 
   get isOpen(): boolean {
@@ -59,6 +73,7 @@ export class NodePort {
     const stop = new AbortController();
     this.#stop = stop;
     let tls = nodePortCertificate(core.identity.authorityForGateway(), config, this.#options);
+    this.#certificateEndsAtMs = endOf(tls.certificate);
     this.#stream = await StreamServer.listen({
       host: config.nodeListen.host,
       port: config.nodeListen.port,
@@ -85,6 +100,7 @@ export class NodePort {
     const renewCertificate = (): void => {
       if (!renewalIsDue(tls.certificate, clock.wallMs())) return;
       tls = nodePortCertificate(core.identity.authorityForGateway(), config, this.#options);
+      this.#certificateEndsAtMs = endOf(tls.certificate);
       this.#stream?.renewCertificate(tls);
       log.info('gateway.certificate-renewed');
     };
@@ -137,6 +153,7 @@ export class NodePort {
         // Nothing to do nearly always; after a rotation of the root key, everything.
         await core.audit.rewrap(signal);
         renewCertificate();
+        this.#measure();
       } catch (error) {
         if (!signal.aborted) log.warn('housekeeping.failed', errorFields(error));
       }

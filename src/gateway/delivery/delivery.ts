@@ -16,7 +16,12 @@ import { assert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { codeOf, isFault } from '../../base/fault.ts';
 import { errorFields, type Log } from '../../base/log.ts';
-import { type AssignedSet, type HeldSet, type SetReceipt } from '../../model/assignment.ts';
+import {
+  type AssignedSet,
+  type HeldSet,
+  type ReceiptOutcome,
+  type SetReceipt,
+} from '../../model/assignment.ts';
 import type { SecretId } from '../../model/id.ts';
 import type { SecretValue } from '../../model/secret-value.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
@@ -51,6 +56,8 @@ export interface DeliveryOptions {
   readonly secrets: Pick<SecretsReader, 'find' | 'byId'>;
   readonly changes: SecretChanges;
   readonly values: Pick<SecretValues, 'openValue'>;
+  /** For metrics: a set was acknowledged, so many seconds after it was sent. */
+  readonly acknowledged?: (outcome: ReceiptOutcome, seconds: number) => void;
 }
 
 /** Workloads decided together: their entries share one commit, so this bounds what waits for an fsync. */
@@ -126,7 +133,8 @@ export class Delivery {
     this.#recorder.record(receiptEntry(node, workload, receipt));
     if (!workload) return;
     const state = this.#stateFor(node, receipt.workloadId, receipt.target);
-    state?.received(receipt, this.#options.clock.wallMs());
+    const tookMs = state?.received(receipt, this.#options.clock.wallMs());
+    if (tookMs !== undefined) this.#options.acknowledged?.(receipt.outcome, tookMs / 1000);
     if (receipt.outcome === 'failed') {
       const pauseMs = state?.failed(receipt.fault) ?? againAfterMs;
       this.#options.clock.setTimer(pauseMs, () => this.#mark([workload.id]));

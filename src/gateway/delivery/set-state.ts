@@ -60,7 +60,9 @@ export class SetState {
     this.#sinceMs = nowMs;
   }
 
-  received(receipt: SetReceipt, nowMs: number): void {
+  /** @returns Milliseconds since the set was sent; undefined if none was on its way. */
+  received(receipt: SetReceipt, nowMs: number): number | undefined {
+    const tookMs = this.#sent && this.#sinceMs !== undefined ? nowMs - this.#sinceMs : undefined;
     const { workloadId, target, setRevision, files, terms, outcome } = receipt;
     if (this.#sent && setRevision >= this.#sent.setRevision) this.#sent = undefined;
     const empty = outcome === 'gone' || outcome === 'wiped' || files.length === 0;
@@ -70,6 +72,7 @@ export class SetState {
       this.#fault = '';
       this.#failures = 0;
     }
+    return tookMs;
   }
 
   /** @returns how long to wait before the next try, in milliseconds. */

@@ -1,0 +1,69 @@
+/**
+ * What the gateway counts beyond HTTP, in Prometheus' terms. Labels are outcomes and states, never
+ * names of secrets, users, nodes or containers.
+ */
+import type { Metrics } from '../base/metrics.ts';
+import { version } from '../base/version.ts';
+import type { ReceiptOutcome } from '../model/assignment.ts';
+import type { AuditState } from './audit/audit.ts';
+
+const outcomes = ['placed', 'gone', 'failed', 'stale', 'wiped'] as const satisfies ReceiptOutcome[];
+const states = [
+  'sealed',
+  'ready',
+  'read-only',
+  'rollback-suspected',
+] as const satisfies AuditState[];
+
+/** What is looked at when somebody scrapes. */
+export interface GatewayFacts {
+  readonly state: AuditState;
+  readonly auditEntries: number;
+  readonly nodesConnected: number;
+  readonly secrets: number;
+  readonly nodeCertificateEndsAtMs: number;
+}
+
+export interface GatewayMetrics {
+  /** A node acknowledged a set; `seconds` since it was sent. */
+  acknowledged(outcome: ReceiptOutcome, seconds: number): void;
+  update(facts: GatewayFacts): void;
+}
+
+export function declareGatewayMetrics(metrics: Metrics): GatewayMetrics {
+  const build = metrics.gauge({
+    name: 'coffer_build_info',
+    help: 'Always 1; the version is the label.',
+    labels: { version: [version] },
+  });
+  const delivery = metrics.histogram({
+    name: 'coffer_delivery_duration_seconds',
+    help: 'From sending a set to the receipt for it.',
+    labels: { result: outcomes },
+  });
+  const state = metrics.gauge({
+    name: 'coffer_state',
+    help: '1 for the state that the gateway is in.',
+    labels: { state: states },
+  });
+  const simple = (name: string, help: string) => metrics.gauge({ name, help, labels: {} });
+  const entries = simple('coffer_audit_entries', 'Entries in the audit log.');
+  const connected = simple('coffer_agents_connected', 'Nodes with an open stream.');
+  const secrets = simple('coffer_secrets', 'Secrets, deleted ones included.');
+  const certificate = metrics.gauge({
+    name: 'coffer_cert_expiry_timestamp_seconds',
+    help: 'When a certificate of the gateway ends.',
+    labels: { kind: ['node-port'] },
+  });
+  build.set({ version }, 1);
+  return {
+    acknowledged: (result, seconds) => delivery.observe({ result }, seconds),
+    update(facts) {
+      for (const name of states) state.set({ state: name }, name === facts.state ? 1 : 0);
+      entries.set({}, facts.auditEntries);
+      connected.set({}, facts.nodesConnected);
+      secrets.set({}, facts.secrets);
+      certificate.set({ kind: 'node-port' }, facts.nodeCertificateEndsAtMs / 1000);
+    },
+  };
+}
