@@ -128,7 +128,7 @@ class Node {
       mounts: this.#mounts,
       signal: (workload, name) => this.#signal(workload, name),
       remember: (remembered) => this.#file.soon(remembered),
-      wiped: (receipt) => this.#session?.receipt(receipt),
+      told: (receipt) => this.#session?.receipt(receipt),
     });
     if (state.remembered) this.#holdings.resume(state.remembered);
     this.#witness = new Witness({

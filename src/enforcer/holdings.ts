@@ -36,8 +36,8 @@ export interface HoldingsOptions {
   readonly signal: (workload: WorkloadFacts, name: SignalName) => void;
   /** Called after each change; `state` is what a successor, or the watchdog, must know. */
   readonly remember: (state: () => RememberedState) => void;
-  /** Called when a set was wiped because of silence. */
-  readonly wiped: (receipt: SetReceipt) => void;
+  /** Called with what nobody assigned: a wipe because of silence, a mount that somebody inside covered. */
+  readonly told: (receipt: SetReceipt) => void;
 }
 
 /** A due wipe is looked for at least this often, so that a clock that jumped ahead is noticed. */
@@ -149,7 +149,17 @@ export class Holdings {
       const state = await this.#options.mounts
         .inspect(mountIdOf(holding))
         .catch(() => 'gone' as const);
-      if (state !== 'in-place' && state !== 'gone') found.add(holding.workloadId);
+      if (state === 'in-place' || state === 'gone') continue;
+      found.add(holding.workloadId);
+      if (this.#held.get(setKeyText(holding)) !== holding || holding.files.length === 0) continue;
+      this.#covered(holding);
+      this.#options.told({
+        ...holding,
+        outcome: 'failed',
+        fault: 'mount.covered',
+        files: [],
+        tookUs: 0,
+      });
     }
     return [...found];
   }
@@ -195,7 +205,10 @@ export class Holdings {
       this.#arm();
       this.#remember();
       if (result.state === 'gone') return { outcome: 'gone', fault: '' };
-      if (result.state !== 'in-place') return { outcome: 'failed', fault: 'mount.covered' };
+      if (result.state !== 'in-place') {
+        this.#covered(holdingOf(set));
+        return { outcome: 'failed', fault: 'mount.covered' };
+      }
       for (const name of set.signals) this.#options.signal(workload, name);
       return { outcome: 'placed', fault: '' };
     } catch (error) {
@@ -251,6 +264,12 @@ export class Holdings {
     });
   }
 
+  /** Nobody inside sees its files: so none are said to be held, and the gateway tries again. */
+  #covered(holding: Holding): void {
+    this.#held.set(setKeyText(holding), { ...holding, files: [] });
+    this.#remember();
+  }
+
   #enforceLeases(): void {
     const due = expired(this.#held.values(), this.#heardAtMs, this.#options.clock.bootMs());
     for (const holding of due) void this.#inOrder(holding.workloadId, () => this.#wipe(holding));
@@ -270,7 +289,7 @@ export class Holdings {
     this.#forget(holding);
     const tookUs = Math.round((this.#options.clock.monotonicMs() - startedMs) * 1000);
     this.#options.log.warn('lease.wiped', { workload: holding.workloadId, target: holding.target });
-    this.#options.wiped({ ...holding, outcome: 'wiped', fault: '', files: [], tookUs });
+    this.#options.told({ ...holding, outcome: 'wiped', fault: '', files: [], tookUs });
   }
 
   #arm(): void {

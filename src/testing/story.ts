@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { systemClock as clock } from '../base/clock.ts';
 import type { Grant } from '../model/grant.ts';
+import type { GroupMatch } from '../model/group.ts';
 import { parseName, parseSecretName } from '../model/name.ts';
 import { SecretValue } from '../model/secret-value.ts';
 import type { AuditEntryView } from '../protocol/operations-system.ts';
@@ -143,13 +144,21 @@ export class Story implements AsyncDisposable {
   }
 
   /** A group of the containers whose label `app` is its name, and what it is granted. */
-  async grant(
+  grant(
     group: string,
     files: readonly (string | GrantedFile)[],
     terms: GrantTerms = {},
   ): Promise<void> {
+    return this.grantTo(group, { docker: { labels: { app: group } } }, files, terms);
+  }
+
+  async grantTo(
+    group: string,
+    match: GroupMatch,
+    files: readonly (string | GrantedFile)[],
+    terms: GrantTerms = {},
+  ): Promise<void> {
     const name = parseName(group);
-    const match = { docker: { labels: { app: group } } };
     await this.client.call('group.put', { name, match }, { ifRevision: 0 });
     const secrets = files.map((granted) => {
       const { secret, file, ...rest } = typeof granted === 'string' ? { secret: granted } : granted;
@@ -161,7 +170,16 @@ export class Story implements AsyncDisposable {
 
   async holdings(secret?: string): Promise<readonly HoldingView[]> {
     const input = secret === undefined ? {} : { secret: parseSecretName(secret) };
-    return (await this.client.call('holding.list', { ...input, limit: 500 })).output.items;
+    const found: HoldingView[] = [];
+    let cursor: string | undefined;
+    do {
+      const from = cursor === undefined ? {} : { cursor };
+      const asked = { ...input, limit: 500, ...from };
+      const { output } = await this.client.call('holding.list', asked);
+      found.push(...output.items);
+      cursor = output.nextCursor;
+    } while (cursor !== undefined);
+    return found;
   }
 
   /** Every audit entry of one action, oldest first. */

@@ -14,7 +14,8 @@
  */
 import { assert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
-import { codeOf, isFault } from '../../base/fault.ts';
+import { codeOf, Fault, isFault } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import {
   type AssignedSet,
@@ -301,8 +302,10 @@ export class Delivery {
         if (!opened.has(key))
           opened.set(key, await this.#options.values.openValue(secretId, version));
       }
+      refuseTooLarge(change.sent.map((file) => opened.get(`${file.secretId}.${file.version}`)));
     } catch (error) {
-      // A version that was destroyed in between, or a row that does not open: this set fails, not the rest.
+      // A version that was destroyed in between, a row that does not open, too much for one set: this set
+      // fails, not the rest.
       this.#options.log.error('delivery.value-failed', {
         workload: workload.id,
         ...errorFields(error),
@@ -360,4 +363,10 @@ export class Delivery {
   #nameOf(secretId: SecretId): string {
     return this.#options.secrets.byId(secretId)?.secret.name ?? secretId;
   }
+}
+
+/** What does not fit one message would end the node's stream, and each one after it. */
+function refuseTooLarge(values: readonly (SecretValue | undefined)[]): void {
+  const bytes = values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
+  if (bytes > limits.setBytesMax) throw new Fault('limit.exceeded', { bytes });
 }
