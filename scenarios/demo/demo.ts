@@ -15,17 +15,19 @@ import { SecretValue } from '../../src/model/secret-value.ts';
 import { Installation } from '../../src/testing/installation.ts';
 import { type DemoWorkload, readInside, startWorkloads } from './workloads.ts';
 
-const usage = `usage: npm run demo [-- --json] [-- --keep] [-- --verbose]
+const usage = `usage: npm run demo [-- --json] [-- --keep] [-- --namespaces] [-- --verbose]
 
-  --json      one line per step: {"step":"put|delivered|rotated|revoked|audit-verified","ms":…}
-  --keep      leave it running, to play with
-  --verbose   show what the programs log
+  --json         one line per step: {"step":"put|delivered|rotated|revoked|audit-verified","ms":…}
+  --keep         leave it running, to play with
+  --namespaces   Linux namespaces of our own, even where a container engine answers
+  --verbose      show what the programs log
 `;
 
 const { values: flags } = parseArgs({
   options: {
     json: { type: 'boolean' },
     keep: { type: 'boolean' },
+    namespaces: { type: 'boolean' },
     verbose: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   },
@@ -79,7 +81,7 @@ async function put(installation: Installation, text: string): Promise<void> {
 
 async function main(): Promise<void> {
   say(styleText('bold', '\nCofferdam: secrets into the memory of running containers\n'));
-  await using workloads = await startWorkloads();
+  await using workloads = await startWorkloads({ engine: flags.namespaces !== true });
   const entitled = workloads.all.filter((workload) => workload.entitled);
   const others = workloads.all.filter((workload) => !workload.entitled);
   say(`  containers from ${workloads.kind}`);
