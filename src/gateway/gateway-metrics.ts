@@ -48,7 +48,7 @@ export function declareGatewayMetrics(metrics: Metrics): GatewayMetrics {
   });
   const simple = (name: string, help: string) => metrics.gauge({ name, help, labels: {} });
   const entries = simple('coffer_audit_entries', 'Entries in the audit log.');
-  const connected = simple('coffer_agents_connected', 'Nodes with an open stream.');
+  const connected = simple('coffer_nodes_connected', 'Nodes with an open stream.');
   const secrets = simple('coffer_secrets', 'Secrets, deleted ones included.');
   const certificate = metrics.gauge({
     name: 'coffer_cert_expiry_timestamp_seconds',
