@@ -123,7 +123,7 @@ export class RequestHandler {
     const input = schema.parse(operation.input, request.input, 'input');
     run.resource = operation.resource(input);
     refuseMisfits(run);
-    this.#decide(run);
+    if (operation.access === 'permission') run.rule = this.#decide(request, run.resource);
     const { idempotencyKey: key, value, ifRevision, dryRun } = request;
     const isKept =
       key !== undefined &&
@@ -145,15 +145,12 @@ export class RequestHandler {
     }
   }
 
-  #decide(run: Run): void {
-    const { request, operation, resource } = run;
-    if (operation.access !== 'permission') return;
+  /** @returns The role that allows it. @throws Fault `policy.denied` */
+  #decide(request: Run['request'], resource: string): string {
     const bindings = this.#options.bindingsOf(request.principal);
-    const decision = decide(bindings, { action: request.operation, resource });
-    run.rule = decision.rule;
-    if (!decision.allowed) {
-      throw new Fault('policy.denied', { action: request.operation, resource });
-    }
+    const { allowed, rule } = decide(bindings, { action: request.operation, resource });
+    if (!allowed) throw new Fault('policy.denied', { action: request.operation, resource });
+    return rule;
   }
 
   async #attempt(
@@ -189,6 +186,7 @@ export class RequestHandler {
       value: request.value,
       permits: (action: OperationName) => permits(bindings, action),
     });
+    for (const resource of plan.requires ?? []) this.#decide(request, resource);
     run.resource = plan.resource ?? run.resource;
     const { ifRevision } = request;
     if (ifRevision === undefined) {
@@ -263,6 +261,8 @@ export class RequestHandler {
       await this.#noteAnonymous(run, 'ok');
       return 0;
     }
+    // What works while sealed has nowhere to be recorded then.
+    if (operation.whileSealed === true && audit.state === 'sealed') return 0;
     try {
       const entries = [entry] as const;
       const receipt = await audit.commit({ writes: [], expectations: [], ...change, entries });

@@ -28,6 +28,14 @@ export class MemoryRecords {
     return this.#revision;
   }
 
+  /** The same records, from here on their own: a snapshot, or what a restart finds. */
+  copy(): MemoryRecords {
+    const copy = new MemoryRecords();
+    for (const [key, row] of this.#rows) copy.#rows.set(key, row);
+    copy.#revision = this.#revision;
+    return copy;
+  }
+
   /** Everything there is, in key order, as text: for comparing a store with itself. */
   dump(): string {
     const rows = [...this.#rows].toSorted(([a], [b]) => (a < b ? -1 : 1));

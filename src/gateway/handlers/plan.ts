@@ -29,6 +29,11 @@ export interface Plan<Output> {
   readonly detail?: Readonly<Record<string, string>>;
   /** For the audit entry, where the input does not say what this is about. */
   readonly resource?: string;
+  /**
+   * Further resources on which the caller must be allowed this same action: whoever gives a secret to
+   * a group needs the right on that secret too, and not on the group alone.
+   */
+  readonly requires?: readonly string[];
   readonly maintenance?: Maintenance;
   /** Commits in another way than `audit.commit`, with the entry. */
   readonly commit?: (entry: AuditEntry) => Promise<AuditReceipt>;

@@ -1,6 +1,7 @@
 /** Operations on groups, grants and whole documents of them. */
 import { Fault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
+import type { Grant } from '../../model/grant.ts';
 import type { GroupMatch } from '../../model/group.ts';
 import type { Name } from '../../model/name.ts';
 import type {
@@ -12,6 +13,7 @@ import type {
 import {
   matches,
   type Policy,
+  type PolicyDocument,
   type PolicyImpact,
   type PolicyPlan,
   type SelectableFacts,
@@ -70,7 +72,7 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'grant.put': (grant) => {
       const seen = policy.grant(grant.group)?.revision ?? 0;
       const output: Plan<GrantView>['output'] = ({ revision }) => ({ ...grant, revision });
-      return { ...change(policy.planPutGrant(grant)), output, seen };
+      return { ...change(policy.planPutGrant(grant)), requires: secretsOf(grant), output, seen };
     },
     'grant.delete': ({ group }) => {
       const before = grantViewOf(policy, group);
@@ -92,7 +94,7 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
         pointer: '/documents',
       });
       const output = changeViewOf(plan);
-      return { ...change(plan), output: () => output };
+      return { ...change(plan), requires: touchedBy(plan, documents), output: () => output };
     },
   };
 }
@@ -111,6 +113,23 @@ function change(plan: PolicyPlan): Pick<Plan<never>, 'writes' | 'expectations' |
       counts.filter(([, count]) => count !== 0).map(([kind, count]) => [kind, `${count}`]),
     ),
   };
+}
+
+function secretsOf(grant: Pick<Grant, 'secrets'>): readonly string[] {
+  return grant.secrets.map(({ secret }) => `secrets/${secret}`);
+}
+
+/** Documents that stay as they are need no right on what they name. */
+function touchedBy(plan: PolicyPlan, documents: readonly PolicyDocument[]): readonly string[] {
+  const changed = plan.changes.filter((entry) => entry.change !== 'unchanged');
+  const grants = new Set(changed.filter(({ kind }) => kind === 'Grant').map(({ name }) => name));
+  const given = documents.flatMap((document) =>
+    document.kind === 'Grant' && grants.has(document.group) ? secretsOf(document) : [],
+  );
+  const named = changed.map(
+    ({ kind, name }) => `${kind === 'Group' ? 'groups' : 'grants'}/${name}`,
+  );
+  return [...new Set([...named, ...given])];
 }
 
 function changeViewOf(plan: PolicyPlan & PolicyImpact): PolicyChange {

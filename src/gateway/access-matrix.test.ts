@@ -1,0 +1,203 @@
+/**
+ * Goal: default deny, in one place (G14, V3). Every operation, asked by everyone, in a place that is
+ * theirs and in one that is not, is allowed exactly where `access-table.ts` says so.
+ * Method: every cell starts from the same records and goes through the real pipeline. What is denied
+ * must have changed nothing and be on the log; what nobody proved must leave no record changed (V9);
+ * what cannot be recorded must not happen (V14). A new operation without a row fails.
+ */
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { codeOf, Fault } from '../base/fault.ts';
+import { anonymousFrom, gatewayPrincipal, type Principal } from '../model/principal.ts';
+import { parseName } from '../model/name.ts';
+import { operationNamed, operationNames } from '../protocol/operations.ts';
+import { accessTable, type Asker, askers } from '../testing/access-table.ts';
+import type { MemoryRecords } from '../testing/memory-records.ts';
+import {
+  askExample,
+  examplesIn,
+  fillRig,
+  otherPlace,
+  ownPlace,
+  type Place,
+  setTestWorkload,
+} from '../testing/operation-examples.ts';
+import { bind, RequestRig } from '../testing/request-rig.ts';
+
+const nobody = anonymousFrom('test');
+const principals = new Map<Asker, Principal>();
+let filled: MemoryRecords;
+const oldEntry = {
+  principal: gatewayPrincipal,
+  action: 'old',
+  resource: 'system',
+  outcome: 'ok',
+  rule: '',
+  requestId: '',
+  detail: {},
+};
+
+before(async () => {
+  const rig = await new RequestRig().withAuthority();
+  const owner = await rig.principal('owner', bind('owner', '**'));
+  await fillRig(rig, owner, nobody);
+  const node: Principal = { ...nobody, kind: 'node', id: 'nod_1', name: 'node-1', method: 'mtls' };
+  const made: Record<Asker, Principal> = {
+    nobody,
+    node,
+    gateway: gatewayPrincipal,
+    owner,
+    stranger: await rig.principal('stranger'),
+    operator: await rig.principal('operator', bind('operator', '**')),
+    auditor: await rig.principal('auditor', bind('auditor', '**')),
+    writer: await rig.principal('writer', bind('writer', 'secrets/payments/**')),
+    team: await rig.principal(
+      'team',
+      bind('operator', 'groups/payments-api', 'grants/payments-api', 'secrets/payments/**'),
+    ),
+  };
+  for (const asker of askers) principals.set(asker, made[asker]);
+  filled = rig.records;
+});
+
+function freshRig(): RequestRig {
+  const rig = new RequestRig({ records: filled.copy() });
+  setTestWorkload(rig);
+  // One entry of old, for what asks for one.
+  void rig.audit.acceptRollback(oldEntry);
+  return rig;
+}
+
+const newEntries = (rig: RequestRig) => rig.audit.kept.slice(1);
+
+interface Cell {
+  readonly rig: RequestRig;
+  readonly outcome: string;
+  readonly isUnchanged: boolean;
+}
+
+async function askCell(
+  asker: Asker,
+  operation: (typeof operationNames)[number],
+  place: Place,
+): Promise<Cell> {
+  const rig = freshRig();
+  const principal = principals.get(asker) ?? nobody;
+  const dump = rig.records.dump();
+  const outcome = await askExample(rig, principal, operation, examplesIn(place)[operation]).then(
+    () => 'ok',
+    (error: unknown) => codeOf(error),
+  );
+  return { rig, outcome, isUnchanged: rig.records.dump() === dump };
+}
+
+test('the table has a row for every operation, and none for any other', () => {
+  deepEqual(Object.keys(accessTable).toSorted(), operationNames.toSorted());
+});
+
+test('every operation is allowed to whom the table says, and to nobody else', async () => {
+  const found: Record<string, string> = {};
+  for (const operation of operationNames) {
+    const row: string[] = [];
+    for (const asker of askers) {
+      let cells = '';
+      for (const place of [ownPlace, otherPlace]) {
+        const cell = await askCell(asker, operation, place);
+        cells += cell.outcome === 'ok' ? 'Y' : cell.outcome === 'auth.failed' ? 'T' : '-';
+        if (cell.outcome !== 'ok') {
+          const wanted = asker === 'nobody' ? 'auth.required' : 'policy.denied';
+          if (cell.outcome !== 'auth.failed') equal(cell.outcome, wanted, `${operation} ${asker}`);
+          ok(cell.isUnchanged, `${operation} by ${asker} changed something`);
+          const denied = cell.outcome === 'policy.denied' ? 'denied' : cell.outcome;
+          deepEqual(
+            newEntries(cell.rig).map((entry) => entry.outcome),
+            [denied],
+          );
+        }
+      }
+      row.push(cells);
+    }
+    found[operation] = row.join(' ');
+  }
+  deepEqual(found, accessTable);
+});
+
+test('giving a secret to a group needs the right on the secret, not on the group alone', async () => {
+  const rig = freshRig();
+  const team = principals.get('team') ?? nobody;
+  const owner = principals.get('owner') ?? nobody;
+  const group = parseName(ownPlace.group);
+  const more = () => ({ ifRevision: rig.policy.grant(group)?.revision ?? 0 });
+  const giving = (secret: string) => ({ group, secrets: [{ secret }] });
+  const asked = rig.ask(team, 'grant.put', giving(otherPlace.secret), more());
+  await rejects(asked, { code: 'policy.denied' });
+  equal(rig.audit.kept.at(-1)?.outcome, 'denied');
+  equal(rig.policy.grant(group)?.value.secrets[0]?.secret, ownPlace.secret);
+  await rig.ask(team, 'grant.put', giving('payments/other'), more());
+  await rig.ask(owner, 'grant.put', giving(otherPlace.secret), more());
+
+  const applier = await rig.principal(
+    'applier',
+    bind('operator', 'policy', 'groups/payments-api', 'grants/payments-api', 'secrets/payments/**'),
+  );
+  const apply = (...documents: object[]) => rig.ask(applier, 'policy.apply', { documents });
+  const grant = (secret: string) => ({ kind: 'Grant', ...giving(secret) });
+  const stranger = { kind: 'Group', name: otherPlace.group, match: { docker: { name: 'mine' } } };
+  await rejects(apply(grant('mail/other')), { code: 'policy.denied' });
+  await rejects(apply(stranger), { code: 'policy.denied' });
+  await apply(grant('payments/db'));
+  await apply({ kind: 'Group', name: otherPlace.group, match: { docker: { name: 'api' } } });
+});
+
+test('a read changes no record, and nobody changes any (V9)', async () => {
+  for (const operation of operationNames) {
+    const asked = await askCell('nobody', operation, ownPlace);
+    ok(asked.isUnchanged, operation);
+    if (operationNamed(operation).effect === 'read') {
+      ok((await askCell('owner', operation, ownPlace)).isUnchanged, operation);
+    }
+  }
+  ok(!(await askCell('owner', 'secret.put', ownPlace)).isUnchanged, 'control: a change shows');
+});
+
+test('each allowed request leaves exactly one entry', async () => {
+  for (const operation of operationNames) {
+    const { rig, outcome } = await askCell('owner', operation, ownPlace);
+    const entries = newEntries(rig).map((entry) => [entry.action, entry.outcome]);
+    if (operation === 'system.seal-status') deepEqual([outcome, entries.length], ['ok', 1]);
+    else deepEqual(entries, [[operation, outcome]], operation);
+  }
+});
+
+test('no effect and no answer without an entry (V14)', async () => {
+  const stillAnswered: string[] = [];
+  for (const operation of operationNames) {
+    const rig = freshRig();
+    rig.audit.failure = new Fault('storage.failed');
+    const owner = principals.get('owner') ?? nobody;
+    const dump = rig.records.dump();
+    const asked = askExample(rig, owner, operation, examplesIn(ownPlace)[operation]);
+    if ((await asked.then(() => 'ok', codeOf)) === 'ok') stillAnswered.push(operation);
+    equal(rig.records.dump(), dump, operation);
+  }
+  // What shows an operator how to mend it, and the one that ends the state by its own entry.
+  deepEqual(stillAnswered.toSorted(), [
+    'audit.checkpoint',
+    'audit.list',
+    'audit.prove',
+    'system.accept-rollback',
+    'system.backup',
+    'system.status',
+  ]);
+});
+
+test('while sealed only what says so answers', async () => {
+  const owner = principals.get('owner') ?? nobody;
+  for (const operation of operationNames) {
+    const rig = freshRig();
+    rig.audit.state = 'sealed';
+    const asked = askExample(rig, owner, operation, examplesIn(ownPlace)[operation]);
+    if (operationNamed(operation).whileSealed === true) await asked;
+    else await rejects(asked, { code: 'barrier.sealed' }, operation);
+  }
+});
