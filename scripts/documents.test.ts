@@ -10,6 +10,7 @@ import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
 import { limits } from '../src/base/limits.ts';
 import { faults } from '../src/base/fault-table.ts';
+import { catalogue } from '../src/cli/catalogue.ts';
 
 const root = dirname(import.meta.dirname);
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -125,4 +126,19 @@ test('the limits that FORMATS.md shows are the limits', () => {
     shown,
     shown.map(([name]) => [name, (limits as Readonly<Record<string, number>>)[name]]),
   );
+});
+
+/** Words of `coffer …` in code, up to an option, a placeholder, or what no command is called. */
+function unknownCommands({ path, text }: Page): string[] {
+  const known = new Map(catalogue.map((entry) => [entry.noun, entry]));
+  return [...text.matchAll(/(?:^|`|\$ |\| |sudo )coffer ([a-z][a-z-]*)/gm)]
+    .map(([, word = '']) => word)
+    .filter((word) => !known.has(word) && !['help', 'watchdog'].includes(word))
+    .map((word) => `${path}: coffer ${word}`);
+}
+
+test('commands that documents and hints name exist', () => {
+  deepEqual(unknownCommands({ path: 'x.md', text: '`coffer fly`\n$ coffer status\n' }).length, 1);
+  const hints = Object.entries(faults).map(([code, { hint }]) => ({ path: code, text: hint }));
+  deepEqual([...pages, ...hints].flatMap(unknownCommands), []);
 });

@@ -50,7 +50,7 @@ export const faults = {
     status: 503,
     exit: 1,
     retry: 'after-change',
-    hint: 'Somebody remembers a newer audit log than this one. Find out whether an old store was put back; `coffer system accept-rollback` goes on from here.',
+    hint: 'Somebody remembers a newer audit log than this one. Find out whether an old store was put back; `coffer accept-rollback` goes on from here.',
   },
   'audit.unsigned': {
     status: 502,
@@ -332,7 +332,7 @@ export const faults = {
     status: 409,
     exit: 6,
     retry: 'after-change',
-    hint: 'The process shares the mount namespace of the enforcer. Give it one of its own: `coffer run -- …`.',
+    hint: 'The process shares the mount namespace of the enforcer. Start it in one of its own.',
   },
   'mount.owner-unmapped': {
     status: 409,

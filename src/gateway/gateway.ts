@@ -96,7 +96,11 @@ async function startOver(
     certificate: certificate.certificate,
     key: certificate.key,
     handle: requests.handle,
-    authenticate: createAuthenticate(core.identity, requests.anonymousLog),
+    authenticate: createAuthenticate(
+      core.identity,
+      requests.anonymousLog,
+      () => core.barrier.state !== 'ready',
+    ),
     checks: [
       { name: 'unsealed', isWell: () => core.barrier.state === 'ready' },
       { name: 'storage', isWell: () => core.audit.state !== 'read-only' },

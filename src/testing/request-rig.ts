@@ -189,7 +189,11 @@ export class FakeSystem implements SystemControl {
   }
 
   rotateRootKey() {
-    return { action: 'system.rotate-root-key' as const, detail: { key: '2' }, rewraps: [] };
+    return {
+      action: 'system.rotate-root-key' as const,
+      detail: { from: '1', to: '2', rows: '7' },
+      rewraps: [],
+    };
   }
 
   rewrapStatus() {

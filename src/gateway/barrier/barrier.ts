@@ -338,7 +338,9 @@ export class Barrier {
     const from = store.keyring;
     const to = from.rotate(clock.wallMs(), random);
     this.#walk = undefined;
-    const detail = { from: String(from.active('root')), to: String(to.active('root')) };
+    const old = from.active('root');
+    const rows = rowsToRewrap(store) + store.index.rowsUnder(old);
+    const detail = { from: String(old), to: String(to.active('root')), rows: String(rows) };
     const row = makeKeyringRow(to, { ...seal, random });
     return { action: 'system.rotate-root-key', detail, rewraps: [], keyring: { from, to, row } };
   }
