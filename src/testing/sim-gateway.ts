@@ -1,0 +1,166 @@
+/** A simulated gateway process: the real core and the real stream sessions over a storage that crashes. */
+import type { Log } from '../base/log.ts';
+import { openCore, type Core } from '../gateway/core.ts';
+import type { RequestHandler } from '../gateway/handle-request.ts';
+import { MemoryPhysical } from '../gateway/physical/memory.ts';
+import { Presence, Session } from '../gateway/stream/stream.ts';
+import { parseName, parsePathPattern } from '../model/name.ts';
+import { gatewayPrincipal, type Principal } from '../model/principal.ts';
+import type { Link } from '../wire/link.ts';
+import { type CommitPlan, FaultyPhysical } from './faulty-physical.ts';
+import type { SimClock, SimTime } from './sim-clock.ts';
+import type { SeededRandom } from './sim-random.ts';
+
+export interface SimGatewayOptions {
+  readonly time: SimTime;
+  readonly random: SeededRandom;
+  readonly log: Log;
+  readonly leaseMs: number;
+  /** Asked before each commit; a crash kills the process. */
+  readonly mishaps: CommitPlan;
+}
+
+const leaseEveryMs = 1000;
+const checkpointEveryMs = 5_000;
+
+/** What outlives the process: its disk, its seal's share, and who the owner is. */
+export class SimGateway {
+  readonly disk = new MemoryPhysical();
+  readonly #options: SimGatewayOptions;
+  #share: Buffer | undefined;
+  #owner: Principal | undefined;
+  #running:
+    | {
+        readonly core: Core;
+        readonly requests: RequestHandler;
+        readonly clock: SimClock;
+        readonly presence: Presence;
+      }
+    | undefined;
+  readonly #sessions = new Map<string, Session>();
+
+  constructor(options: SimGatewayOptions) {
+    this.#options = options;
+  }
+
+  get core(): Core | undefined {
+    return this.#running?.core;
+  }
+
+  get requests(): RequestHandler | undefined {
+    return this.#running?.requests;
+  }
+
+  get owner(): Principal {
+    if (!this.#owner) throw new Error('the gateway was never started');
+    return this.#owner;
+  }
+
+  async start(): Promise<void> {
+    const { time, random, log, leaseMs, mishaps } = this.#options;
+    const clock = time.clock();
+    const physical = new FaultyPhysical(this.disk, (batch) => mishaps(batch));
+    const core = await openCore({
+      clock,
+      random,
+      log,
+      physical,
+      seal: {},
+      settings: () => ({ address: 'sim:1', pin: '', streamAddress: 'sim:2', trustDomain: 'sim' }),
+      leaseMs,
+    });
+    const presence = new Presence(clock);
+    const requests = core.connect({
+      presence: { of: () => undefined, connected: 0 },
+      system: new Proxy({} as never, { get: () => () => undefined }),
+    });
+    if (core.barrier.state === 'empty') {
+      const { shares } = await core.barrier.initialise({ kind: 'shares', count: 1, threshold: 1 });
+      this.#share = Buffer.from(shares[0] ?? '');
+      this.#owner = await makeOwner(core, time);
+    } else {
+      await core.barrier.unseal(Buffer.from(this.#share ?? ''));
+    }
+    this.#running = { core, requests, clock, presence };
+    void this.#follow(core);
+  }
+
+  /** Kill -9: nothing of it happens any more, and its connections break. */
+  kill(): void {
+    this.#running?.clock.stop();
+    const sessions = [...this.#sessions.values()];
+    this.#sessions.clear();
+    this.#running = undefined;
+    for (const session of sessions) session.end('killed');
+  }
+
+  /** A node has connected and proved who it is. */
+  accept(node: string, link: Link): void {
+    const running = this.#running;
+    if (!running) {
+      link.close('refused');
+      return;
+    }
+    const { core, clock, presence } = running;
+    this.#sessions.get(node)?.end('replaced');
+    const session: Session = new Session({
+      clock,
+      random: this.#options.random,
+      log: this.#options.log,
+      link,
+      node,
+      delivery: core.delivery,
+      audit: core.audit,
+      nodes: presence,
+      renew: () => Promise.reject(new Error('not simulated')),
+      leaseMs: this.#options.leaseMs,
+      leaseEveryMs,
+      checkpointEveryMs,
+      ended: () => {
+        if (this.#sessions.get(node) === session) this.#sessions.delete(node);
+      },
+    });
+    this.#sessions.set(node, session);
+  }
+
+  async #follow(core: Core): Promise<void> {
+    const feed = core.barrier.feed();
+    const never = new AbortController();
+    try {
+      for (;;) {
+        await feed.next(never.signal);
+        if (this.#running?.core !== core) return;
+        core.delivery.changed();
+      }
+    } catch {
+      // The barrier was sealed by a crash.
+    } finally {
+      feed.close();
+    }
+  }
+}
+
+async function makeOwner(core: Core, time: SimTime): Promise<Principal> {
+  const plan = core.identity.planOwner({
+    name: parseName('owner'),
+    bindings: [{ role: parseName('owner'), paths: [parsePathPattern('**')] }],
+  });
+  const { writes, expectations, detail } = plan;
+  const about = {
+    principal: gatewayPrincipal,
+    action: 'principal.create',
+    resource: 'system',
+    outcome: 'ok',
+    rule: '',
+    requestId: '',
+    detail,
+  };
+  await time.until(core.audit.commit({ writes, expectations, entries: [about] }), 1000);
+  return {
+    kind: 'user',
+    id: detail['principal'] ?? '',
+    name: 'owner',
+    method: 'token',
+    source: 'sim',
+  };
+}

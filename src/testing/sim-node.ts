@@ -1,0 +1,180 @@
+/** A simulated node: the real holdings, session and witness over a kernel and containers in memory. */
+import { generateKeyPairSync } from 'node:crypto';
+import type { Log } from '../base/log.ts';
+import { noteSigner } from '../crypto/note.ts';
+import { Holdings } from '../enforcer/holdings.ts';
+import { type RememberedState, stateFromText, stateToText } from '../enforcer/remembered.ts';
+import { Session } from '../enforcer/session.ts';
+import { dueNow } from '../enforcer/watchdog.ts';
+import { Witness, type WitnessMemory } from '../enforcer/witness.ts';
+import type { WorkloadFacts } from '../model/workload.ts';
+import type { Link } from '../wire/link.ts';
+import { FakeKernel, FakeMounts } from './fake-mounts.ts';
+import type { SimClock, SimTime } from './sim-clock.ts';
+import type { SeededRandom } from './sim-random.ts';
+
+export interface SimNodeOptions {
+  readonly name: string;
+  readonly time: SimTime;
+  readonly random: SeededRandom;
+  readonly log: Log;
+  /** Dials the gateway; undefined while it cannot be reached. */
+  readonly dial: () => Link | undefined;
+}
+
+const reconnectMsMax = 2000;
+const watchdogEveryMs = 1000;
+
+export class SimNode {
+  readonly name: string;
+  readonly kernel = new FakeKernel();
+  readonly containers = new Map<string, WorkloadFacts>();
+  readonly #options: SimNodeOptions;
+  readonly #signer;
+  #witnessMemory: WitnessMemory | undefined;
+  /** The file on a tmpfs, as text: what is not in it is lost with the process. */
+  rememberedText: string | undefined;
+  #enforcer:
+    | { readonly clock: SimClock; readonly holdings: Holdings; readonly witness: Witness }
+    | undefined;
+  #session: Session | undefined;
+  readonly #watchdogClock: SimClock;
+
+  constructor(options: SimNodeOptions) {
+    this.name = options.name;
+    this.#options = options;
+    const { privateKey } = generateKeyPairSync('ed25519');
+    this.#signer = noteSigner('cosignature', `node/${options.name}`, privateKey);
+    this.#watchdogClock = options.time.clock();
+    this.#watch();
+  }
+
+  get enforcerIsUp(): boolean {
+    return this.#enforcer !== undefined;
+  }
+
+  get isConnected(): boolean {
+    return this.#session !== undefined;
+  }
+
+  async startEnforcer(): Promise<void> {
+    const { time, log } = this.#options;
+    const clock = time.clock();
+    const remembered =
+      this.rememberedText === undefined ? undefined : stateFromText(this.rememberedText);
+    const holdings: Holdings = new Holdings({
+      clock,
+      log,
+      mounts: new FakeMounts(this.kernel),
+      signal: () => {},
+      remember: (state) => {
+        if (this.#enforcer?.holdings === holdings || this.#enforcer === undefined)
+          this.#remember(state());
+      },
+      told: (receipt) => this.#session?.receipt(receipt),
+    });
+    if (remembered) holdings.resume(remembered);
+    const witness = new Witness({
+      clock,
+      signer: this.#signer,
+      remembered: this.#witnessMemory,
+      remember: (memory) => (this.#witnessMemory = memory),
+    });
+    this.#enforcer = { clock, holdings, witness };
+    await Promise.all(
+      [...this.containers.values()].map((facts) => holdings.started(facts, remembered)),
+    );
+    this.#connectSoon();
+  }
+
+  killEnforcer(): void {
+    this.#enforcer?.clock.stop();
+    this.#enforcer = undefined;
+    const session = this.#session;
+    this.#session = undefined;
+    session?.end('killed');
+  }
+
+  startContainer(facts: WorkloadFacts): void {
+    this.containers.set(facts.id, facts);
+    const enforcer = this.#enforcer;
+    if (!enforcer) return;
+    void enforcer.holdings.started(facts, undefined).then(() => {
+      if (this.#enforcer === enforcer) this.#session?.workloadStarted(facts);
+    });
+  }
+
+  stopContainer(id: string): void {
+    const facts = this.containers.get(id);
+    if (!facts) return;
+    this.containers.delete(id);
+    this.kernel.end(facts.process);
+    const enforcer = this.#enforcer;
+    if (!enforcer) return;
+    void enforcer.holdings.stopped(id).then(() => {
+      if (this.#enforcer === enforcer) this.#session?.workloadStopped(id);
+    });
+  }
+
+  /** What the container reads, by file name. */
+  read(facts: WorkloadFacts): ReadonlyMap<string, string> {
+    return this.kernel.read(facts.process);
+  }
+
+  #remember(state: RememberedState): void {
+    this.rememberedText = stateToText(state);
+  }
+
+  #connectSoon(): void {
+    const enforcer = this.#enforcer;
+    if (!enforcer) return;
+    enforcer.clock.setTimer(this.#options.random.fraction() * reconnectMsMax, () => {
+      if (this.#enforcer === enforcer) this.#connect();
+    });
+  }
+
+  #connect(): void {
+    const enforcer = this.#enforcer;
+    const link = this.#options.dial();
+    if (!enforcer) return;
+    if (!link) {
+      this.#connectSoon();
+      return;
+    }
+    const session: Session = new Session({
+      clock: enforcer.clock,
+      log: this.#options.log,
+      link,
+      holdings: enforcer.holdings,
+      witness: enforcer.witness,
+      version: 'sim',
+      bootId: this.name,
+      weakenings: () => [],
+      renewed: () => {},
+      ended: () => {
+        if (this.#session !== session) return;
+        this.#session = undefined;
+        this.#connectSoon();
+      },
+    });
+    this.#session = session;
+  }
+
+  /** The watchdog is another process: it lives while the enforcer is dead. */
+  #watch(): void {
+    this.#watchdogClock.setTimer(watchdogEveryMs, () => {
+      void this.#wipeOverdue().finally(() => this.#watch());
+    });
+  }
+
+  async #wipeOverdue(): Promise<void> {
+    if (this.rememberedText === undefined) return;
+    const mounts = new FakeMounts(this.kernel);
+    for (const { process } of dueNow(
+      stateFromText(this.rememberedText),
+      this.#watchdogClock.bootMs(),
+    )) {
+      for (const { id } of await mounts.find(process)) await mounts.withdraw(id);
+    }
+  }
+}
