@@ -7,6 +7,7 @@
  */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { before, test } from 'node:test';
+import fc from 'fast-check';
 import { codeOf, Fault } from '../base/fault.ts';
 import { anonymousFrom, gatewayPrincipal, type Principal } from '../model/principal.ts';
 import { parseName } from '../model/name.ts';
@@ -61,7 +62,7 @@ before(async () => {
 });
 
 function freshRig(): RequestRig {
-  const rig = new RequestRig({ records: filled.copy() });
+  const rig = new RequestRig({ records: filled.copy(), rate: { perSecond: 1e9, burst: 1e9 } });
   setTestWorkload(rig);
   // One entry of old, for what asks for one.
   void rig.audit.acceptRollback(oldEntry);
@@ -189,6 +190,53 @@ test('no effect and no answer without an entry (V14)', async () => {
     'system.backup',
     'system.status',
   ]);
+});
+
+test('whoever may not see it cannot tell a name that exists from one that does not (V7)', async () => {
+  const ghost: Place = { secret: 'payments/dx', group: 'payments-apx', node: 'node-x' };
+  const said = async (asker: Asker, operation: (typeof operationNames)[number], place: Place) => {
+    const rig = freshRig();
+    const asked = { ...examplesIn(place)[operation] };
+    // The caller says a revision of its own making: it cannot know one.
+    const example = asked.ifRevision ? { ...asked, ifRevision: () => 3 } : asked;
+    const text = await askExample(rig, principals.get(asker) ?? nobody, operation, example).then(
+      () => 'ok',
+      (error: unknown) => (error instanceof Fault ? error.message : 'crash'),
+    );
+    return text.replaceAll(new RegExp(`${place.secret}|${place.group}|${place.node}`, 'g'), '…');
+  };
+  for (const operation of operationNames) {
+    for (const asker of ['nobody', 'stranger', 'node'] as const) {
+      const known = await said(asker, operation, ownPlace);
+      equal(await said(asker, operation, ghost), known, `${operation} ${asker}`);
+    }
+  }
+  const control = await Promise.all([
+    said('owner', 'secret.get', ownPlace),
+    said('owner', 'secret.get', ghost),
+  ]);
+  ok(control[0] !== control[1], 'control: whoever may see it can tell');
+});
+
+test('no decision depends on spelling (G15): another spelling is refused, not folded', async () => {
+  const rig = freshRig();
+  const writer = principals.get('writer') ?? nobody;
+  const piece = fc.constantFrom(
+    ...['payments', 'Payments', 'mail', 'db', '/', '//', '.', '..', '%2f', '%252f', '%00', '\\'],
+    ...[' ', '\u200b', 'ｄ', 'é', 'e\u0301', '*', '**', '\0', ';', '?', '#', '-', '_', 'ı', '\n'],
+  );
+  const spelling = fc.array(piece, { minLength: 1, maxLength: 6 }).map((parts) => parts.join(''));
+  const canonical = /^[a-z0-9]([a-z0-9._-]*[a-z0-9])?(\/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$/;
+  await fc.assert(
+    fc.asyncProperty(spelling, async (name) => {
+      const outcome = await rig.ask(writer, 'secret.get', { name }).then(() => 'ok', codeOf);
+      const isCanonical = canonical.test(name) && !name.includes('..');
+      if (!isCanonical) equal(outcome, 'request.invalid');
+      else if (!name.startsWith('payments/')) equal(outcome, 'policy.denied');
+      else equal(outcome, name === ownPlace.secret ? 'ok' : 'resource.unknown');
+    }),
+    { numRuns: process.env['COFFER_LONG'] === '1' ? 1_000_000 : 3000, examples: [['payments/db']] },
+  );
 });
 
 test('while sealed only what says so answers', async () => {
