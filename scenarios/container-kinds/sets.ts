@@ -93,9 +93,11 @@ export async function twoGrants(story: Story): Promise<void> {
       return secret === 'two/clash' && fault === 'grant.file-collision';
     });
   });
-  const shown = await shownOf(story, 'two-grants');
-  deepEqual(
-    shown.filter(({ state }) => state !== 'current').map(({ secret }) => secret),
-    ['two/clash'],
-  );
+  const notCurrent = async (): Promise<readonly string[]> =>
+    (await shownOf(story, 'two-grants'))
+      .filter(({ state }) => state !== 'current')
+      .map(({ secret }) => secret);
+  // What is seen inside may be there before its receipt.
+  await until('all receipts are in', async () => (await notCurrent()).length === 1);
+  deepEqual(await notCurrent(), ['two/clash']);
 }
