@@ -99,7 +99,7 @@ function talk(socket: WebSocket, workloads: readonly WorkloadFacts[]): void {
 for (let at = 0; at < file.nodes.length; at += together) {
   await Promise.all(file.nodes.slice(at, at + together).map(connect));
 }
-process.send?.({ connected: file.nodes.length });
+process.send?.({ kind: 'connected' });
 process.on('disconnect', () => process.exit(0));
 for (;;) {
   await clock.sleep(1000);

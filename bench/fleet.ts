@@ -1,169 +1,113 @@
-/** A gateway in this process, and a fleet of simulated enforcers in another, over real mutual TLS. */
+/**
+ * A gateway, and a fleet of simulated enforcers connected to it over real mutual TLS: each in a process
+ * of its own, so that what the gateway uses can be told from what measures it.
+ */
 import { type ChildProcess, fork } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { nodeFor } from '../bin/node-flags.mjs';
 import { systemClock as clock } from '../src/base/clock.ts';
-import { createLog } from '../src/base/log.ts';
 import { systemRandom as random } from '../src/base/random.ts';
 import { Client } from '../src/client/client.ts';
-import { pem } from '../src/enforcer/uplink/join.ts';
-import { makeCsr } from '../src/crypto/csr.ts';
-import { gatewayConfig } from '../src/gateway/config.ts';
-import { type Gateway, startGateway } from '../src/gateway/gateway.ts';
-import type { IdentityPlan } from '../src/gateway/identity/identity.ts';
-import { initialise } from '../src/gateway/init.ts';
 import { parseName, parseSecretName } from '../src/model/name.ts';
-import { gatewayPrincipal } from '../src/model/principal.ts';
 import { SecretValue } from '../src/model/secret-value.ts';
+import {
+  type FleetGatewayReady,
+  type FromFleetGateway,
+  sharedMs,
+  type ToFleetGateway,
+} from './fleet-messages.ts';
 
 export interface Fleet extends AsyncDisposable {
-  readonly gateway: Gateway;
   readonly client: Client;
-  readonly fleetPid: number;
-  /** Receipts so far. */
-  readonly receipts: () => number;
+  /** The process of the gateway. */
+  readonly gatewayPid: number;
   put(text: string): Promise<void>;
+  /**
+   * Waits until the gateway has had so many receipts since it started.
+   *
+   * @returns When it had them, as `sharedMs` counts.
+   */
+  receipts(count: number): Promise<number>;
 }
 
-export const benchSecret = parseSecretName('bench/secret');
-const log = createLog({ clock, level: 'error', write: (line) => void process.stderr.write(line) });
-const joinsTogether = 64;
+const benchSecret = parseSecretName('bench/secret');
+const withinMs = 120_000;
 
 export async function startFleet(options: {
   readonly nodes: number;
   readonly workloadsEach: number;
 }): Promise<Fleet> {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-fleet-'));
-  const config = gatewayConfig({
-    data: join(directory, 'data'),
-    listen: '127.0.0.1:0',
-    'node-listen': '127.0.0.1:0',
-    'key-file': join(directory, 'key'),
-  });
-  const context = { clock, random, log };
-  const made = await initialise(config, { kind: 'keyfile' }, context);
-  const gateway = await startGateway(config, context);
-  const address = `https://127.0.0.1:${gateway.apiPort}`;
-  const client = new Client({
-    address,
-    trust: { pins: [made.pin] },
-    token: made.ownerToken,
-    clock,
-    random,
-  });
-  let receipts = 0;
-  const { delivery } = gateway.core;
-  const receive = delivery.receipt.bind(delivery);
-  delivery.receipt = (node, receipt) => {
-    receipts += 1;
-    receive(node, receipt);
+  const children: ChildProcess[] = [];
+  const start = (program: string, argv: readonly string[], settings = {}): ChildProcess => {
+    const child = fork(join(import.meta.dirname, program), argv, settings);
+    children.push(child);
+    return child;
   };
-  await client.call(
-    'group.put',
-    { name: parseName('bench'), match: { docker: { labels: { app: 'bench' } } } },
-    { ifRevision: 0 },
-  );
-  await client.call(
-    'grant.put',
-    { group: parseName('bench'), secrets: [{ secret: benchSecret }] },
-    { ifRevision: 0 },
-  );
-  const fleetFile = join(directory, 'fleet.json');
-  const nodes = await joinAll(gateway.core, options.nodes);
-  writeFileSync(
-    fleetFile,
-    JSON.stringify({
-      address: `127.0.0.1:${gateway.nodePort}`,
-      workloadsEach: options.workloadsEach,
-      ...nodes,
-    }),
-    { mode: 0o600 },
-  );
-  const child = await startProgram(fleetFile);
-  return {
-    gateway,
-    client,
-    fleetPid: child.pid ?? 0,
-    receipts: () => receipts,
-    async put(text) {
-      using value = SecretValue.copy(Buffer.from(text));
-      await client.call('secret.put', { name: benchSecret }, { value });
-    },
-    async [Symbol.asyncDispose]() {
-      child.kill('SIGKILL');
-      await client.close();
-      await gateway[Symbol.asyncDispose]();
-      rmSync(directory, { recursive: true, force: true });
-    },
+  const end = (): void => {
+    for (const child of children) child.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
   };
-}
-
-async function startProgram(fleetFile: string): Promise<ChildProcess> {
-  const child = fork(join(import.meta.dirname, 'fleet-program.ts'), [fleetFile]);
-  const exited = once(child, 'exit').then(() => {
-    throw new Error('the fleet ended');
-  });
-  exited.catch(() => {});
-  await Promise.race([once(child, 'message'), exited]);
-  return child;
-}
-
-/** Past the API, whose limits on strangers are made to be in the way of five thousand at once. */
-async function joinAll({ identity, audit }: Gateway['core'], count: number) {
-  const nodes: { name: string; certificate: string; key: string }[] = [];
-  const commit = (action: string, plan: IdentityPlan) =>
-    audit.commit({
-      writes: plan.writes,
-      expectations: plan.expectations,
-      entries: [
-        {
-          principal: gatewayPrincipal,
-          action,
-          resource: 'nodes',
-          outcome: 'ok',
-          rule: '',
-          requestId: '',
-          detail: plan.detail,
-        },
-      ],
+  try {
+    const { flags, environment } = nodeFor('gateway');
+    const { nodes, workloadsEach } = options;
+    const gateway = start('fleet-gateway.ts', [directory, `${nodes}`, `${workloadsEach}`], {
+      execArgv: [...flags],
+      env: { ...process.env, ...environment },
     });
-  const join = async (index: number): Promise<void> => {
-    const name = parseName(`node-${index}`);
-    const { privateKey } = generateKeyPairSync('ed25519');
-    const token = identity.nodes.planToken(name);
-    await commit('node.token', token);
-    const { publicId, secret } = token;
-    const certificateRequest = pem('CERTIFICATE REQUEST', makeCsr(privateKey));
-    const joined = identity.nodes.planJoin({ publicId, secret, node: name, certificateRequest });
-    await commit('node.join', joined);
-    nodes.push({
-      name,
-      certificate: joined.certificate,
-      key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
-    });
-  };
-  for (let at = 0; at < count; at += joinsTogether) {
-    await Promise.all(
-      Array.from({ length: Math.min(joinsTogether, count - at) }, (_, index) => join(at + index)),
-    );
+    const ready = (await answer(gateway, 'ready')) as FleetGatewayReady;
+    const client = clientOf(ready);
+    await grant(client);
+    await answer(start('fleet-program.ts', [ready.fleetFile]), 'connected');
+    return {
+      client,
+      gatewayPid: gateway.pid ?? 0,
+      async put(text) {
+        using value = SecretValue.copy(Buffer.from(text));
+        await client.call('secret.put', { name: benchSecret }, { value });
+      },
+      async receipts(count) {
+        gateway.send({ kind: 'until', receipts: count } satisfies ToFleetGateway);
+        const reached = await answer(gateway, 'reached');
+        return reached.kind === 'reached' ? reached.atMs : sharedMs();
+      },
+      async [Symbol.asyncDispose]() {
+        await client.close();
+        end();
+      },
+    };
+  } catch (error) {
+    end();
+    throw error;
   }
-  return { nodes, authority: identity.authorityForGateway().certificate.toString() };
 }
 
-/** Waits until so many receipts are in; the time it took, in milliseconds. */
-export async function untilReceipts(
-  fleet: Fleet,
-  wanted: number,
-  withinMs = 60_000,
-): Promise<number> {
-  const startedMs = clock.monotonicMs();
-  while (fleet.receipts() < wanted) {
-    if (clock.monotonicMs() - startedMs > withinMs)
-      throw new Error(`${fleet.receipts()} of ${wanted} receipts`);
-    await clock.nextTurn();
-  }
-  return clock.monotonicMs() - startedMs;
+/** The next thing this child says. @throws Error if it ends, or takes too long. */
+async function answer(child: ChildProcess, what: string): Promise<FromFleetGateway> {
+  const done = new AbortController();
+  const { signal } = done;
+  const late = clock.sleep(withinMs, signal).then(() => `after ${withinMs} ms`);
+  const ended = once(child, 'exit', { signal }).then(() => 'it ended');
+  const said = once(child, 'message', { signal });
+  for (const other of [late, ended, said]) (other as Promise<unknown>).catch(() => {});
+  const first = await Promise.race([said, ended, late]);
+  done.abort();
+  if (typeof first === 'string') throw new Error(`no word of ${what}: ${first}`);
+  return first[0] as FromFleetGateway;
+}
+
+function clientOf({ apiPort, pin, ownerToken: token }: FleetGatewayReady): Client {
+  const address = `https://127.0.0.1:${apiPort}`;
+  return new Client({ address, trust: { pins: [pin] }, token, clock, random });
+}
+
+async function grant(client: Client): Promise<void> {
+  const name = parseName('bench');
+  const match = { docker: { labels: { app: 'bench' } } };
+  await client.call('group.put', { name, match }, { ifRevision: 0 });
+  const secrets = [{ secret: benchSecret }];
+  await client.call('grant.put', { group: name, secrets }, { ifRevision: 0 });
 }

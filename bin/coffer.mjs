@@ -12,6 +12,7 @@ import * as nodeModule from 'node:module';
 import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { nodeFor } from './node-flags.mjs';
 
 const majorNeeded = 26;
 // Absent from Node 20.
@@ -20,15 +21,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const main = join(root, 'src', 'main.ts');
 const [major = 0] = process.versions.node.split('.').map(Number);
 
-/**
- * What runs on every node for ever keeps a small heap: a young generation of 1 MiB instead of 16 costs
- * it nothing measurable and saves about 20 MiB.
- */
-const smallHeap = ['--max-semi-space-size=1', '--max-old-space-size=96', '--v8-pool-size=1'];
-/** One allocator arena and few threads: 10 MiB less for a program that does one thing at a time. */
-const smallMemory = { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '2' };
-const heaps = { enforcer: smallHeap, watchdog: smallHeap };
-const flags = heaps[process.argv[2] ?? ''] ?? [];
+const { flags, environment } = nodeFor(process.argv[2]);
 const cache = compileCache();
 
 if (major === majorNeeded && flags.every((flag) => process.execArgv.includes(flag))) {
@@ -86,7 +79,7 @@ function become(node) {
   const args = [...flags, '--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)];
   const env = {
     ...process.env,
-    ...(flags.length > 0 ? smallMemory : {}),
+    ...environment,
     ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
   };
   if (typeof process.execve === 'function') {

@@ -1,0 +1,29 @@
+/** What the benches' main program and the gateway that it measures say to each other. */
+
+export interface FleetGatewayReady {
+  readonly kind: 'ready';
+  readonly apiPort: number;
+  readonly pin: string;
+  readonly ownerToken: string;
+  readonly fleetFile: string;
+}
+
+/** Counts from the gateway's start: every receipt that has reached delivery. */
+export interface FleetGatewayReached {
+  readonly kind: 'reached';
+  readonly receipts: number;
+  /** On CLOCK_MONOTONIC, which all processes share. */
+  readonly atMs: number;
+}
+
+export type FromFleetGateway = FleetGatewayReady | FleetGatewayReached;
+
+export interface ToFleetGateway {
+  readonly kind: 'until';
+  readonly receipts: number;
+}
+
+/** CLOCK_MONOTONIC in milliseconds: comparable between processes of one machine. */
+export function sharedMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
