@@ -65,10 +65,16 @@ export function message<const S extends Specs>(specs: S): Message<MessageOf<S>> 
     Object.entries(specs).map(([name, spec]) => [spec.number, [name, spec] as const]),
   );
   const defaults = Object.entries(specs).filter(([, spec]) => !hasPresence(spec));
+  const plain = Object.fromEntries(defaults.map(([name, spec]) => [name, defaultOf(spec)]));
+  // What is filled while reading is made anew each time; the rest is copied at once.
+  const filled = defaults.filter(([, spec]) => spec.repeated || spec.kind === 'map');
   return {
     fields,
-    empty: () =>
-      Object.fromEntries(defaults.map(([name, spec]) => [name, defaultOf(spec)])) as MessageOf<S>,
+    empty: () => {
+      const value = { ...plain };
+      for (const [name, spec] of filled) value[name] = defaultOf(spec);
+      return value as MessageOf<S>;
+    },
   };
 }
 

@@ -203,7 +203,8 @@ export class Audit {
     options: { readonly recent?: boolean } = {},
   ): Promise<CheckpointReply> {
     const ledger = await this.#open();
-    const { size, note } = this.#sign(ledger, options.recent === true);
+    const recentWillDo = options.recent === true && since <= (this.#signed?.size ?? 0);
+    const { size, note } = this.#sign(ledger, recentWillDo);
     if (since > size) throw new Fault('request.invalid', { what: 'since', size });
     const consistency = await this.#prove(ledger, (read) => consistencyProof(since, size, read));
     return { note, size, verifierKey: formatVerifier(ledger.signer), consistency };

@@ -27,10 +27,17 @@ import type { SecretId } from '../../model/id.ts';
 import type { SecretValue } from '../../model/secret-value.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
-import type { Entitlements, SelectableFacts } from '../policy/policy.ts';
+import type { Entitlements, SelectableFacts, WantedSet } from '../policy/policy.ts';
 import type { SecretChanges, SecretsReader, SecretValues } from '../secrets/secrets.ts';
 import { assignEntries, claimRefusedEntry, receiptEntry } from './delivery-entries.ts';
-import { type Difference, type DueSet, difference, dueSet } from './difference.ts';
+import {
+  type Difference,
+  type DueSet,
+  difference,
+  dueSet,
+  nothingDue,
+  type SharedDueSets,
+} from './difference.ts';
 import { Recorder } from './recorder.ts';
 import { type HoldingStatus, SetState } from './set-state.ts';
 
@@ -133,11 +140,11 @@ export class Delivery {
     if (!workload && this.#options.entitlements.workload(receipt.workloadId as WorkloadId)) return;
     this.#recorder.record(receiptEntry(node, workload, receipt));
     if (!workload) return;
-    const state = this.#stateFor(node, receipt.workloadId, receipt.target);
-    const tookMs = state?.received(receipt, this.#options.clock.wallMs());
+    const state = this.#state(workload.id, receipt.target);
+    const tookMs = state.received(receipt, this.#options.clock.wallMs());
     if (tookMs !== undefined) this.#options.acknowledged?.(receipt.outcome, tookMs / 1000);
     if (receipt.outcome === 'failed') {
-      const pauseMs = state?.failed(receipt.fault) ?? againAfterMs;
+      const pauseMs = state.failed(receipt.fault);
       this.#options.clock.setTimer(pauseMs, () => this.#mark([workload.id]));
     } else {
       this.#mark([workload.id]);
@@ -163,7 +170,7 @@ export class Delivery {
       const workload = this.#options.entitlements.workload(id);
       if (!workload) continue;
       const connected = this.#channels.has(workload.node);
-      for (const due of this.#dueSets(id)) {
+      for (const due of this.#dueSets(id, new Map())) {
         const state = states.get(due.target);
         yield* (state ?? new SetState({ workloadId: id, target: due.target })).statuses(
           workload,
@@ -234,10 +241,10 @@ export class Delivery {
       // One turn, so that all that one message or commit marked is decided together.
       await this.#options.clock.nextTurn();
       while (this.#dirty.size > 0 && !this.#closed) {
-        const ids = [...this.#dirty].slice(0, togetherMax);
-        for (const id of ids) this.#dirty.delete(id);
+        const ids = this.#takeDirty();
         try {
-          await this.#deliver(ids.flatMap((id) => this.#changesOf(id)));
+          const shared: SharedDueSets = new Map();
+          await this.#deliver(ids.flatMap((id) => this.#changesOf(id, shared)));
         } catch (error) {
           this.#options.log.warn('delivery.waits', errorFields(error));
           for (const id of ids) this.#dirty.add(id);
@@ -249,12 +256,18 @@ export class Delivery {
     }
   }
 
-  #changesOf(id: WorkloadId): readonly Due[] {
+  #takeDirty(): readonly WorkloadId[] {
+    const ids = this.#dirty.values().take(togetherMax).toArray();
+    for (const id of ids) this.#dirty.delete(id);
+    return ids;
+  }
+
+  #changesOf(id: WorkloadId, shared: SharedDueSets): readonly Due[] {
     const workload = this.#options.entitlements.workload(id);
     const channel = workload && this.#channels.get(workload.node);
     // Without a channel nothing is lost: the node's next report marks all its workloads.
     if (!workload || !channel?.ready) return [];
-    return this.#dueSets(id).flatMap((due): Due[] => {
+    return this.#dueSets(id, shared).flatMap((due): Due[] => {
       const state = this.#state(id, due.target);
       // One set at a time per place; its receipt marks the workload again.
       if (state.inFlight) return [];
@@ -263,15 +276,26 @@ export class Delivery {
     });
   }
 
-  /** Every directory in which something is wanted or held. */
-  #dueSets(id: WorkloadId): readonly DueSet[] {
-    const wanted = new Map(
-      this.#options.entitlements.wantedFor(id).map((set) => [set.target, set]),
-    );
-    const targets = new Set([...wanted.keys(), ...(this.#sets.get(id)?.keys() ?? [])]);
-    return [...targets].map((target) =>
-      dueSet(target, wanted.get(target), (name) => this.#options.secrets.find(name)?.secret),
-    );
+  /**
+   * Every directory in which something is wanted or held.
+   *
+   * @param shared - Of this turn: what is due changes with every commit.
+   */
+  #dueSets(id: WorkloadId, shared: SharedDueSets): readonly DueSet[] {
+    const wanted = this.#options.entitlements.wantedFor(id);
+    const due = wanted.map((set) => this.#dueSet(set, shared));
+    for (const target of this.#sets.get(id)?.keys() ?? []) {
+      if (!wanted.some((set) => set.target === target)) due.push(nothingDue(target));
+    }
+    return due;
+  }
+
+  #dueSet(wanted: WantedSet, shared: SharedDueSets): DueSet {
+    const known = shared.get(wanted);
+    if (known) return known;
+    const made = dueSet(wanted, (name) => this.#options.secrets.find(name)?.secret);
+    shared.set(wanted, made);
+    return made;
   }
 
   async #deliver(due: readonly Due[]): Promise<void> {

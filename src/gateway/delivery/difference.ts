@@ -31,27 +31,31 @@ export interface Difference {
   readonly withdrawn: readonly HeldFile[];
 }
 
+/** Due sets by what is wanted: workloads of one group want one and the same set. */
+export type SharedDueSets = Map<WantedSet, DueSet>;
+
 export function dueSet(
-  target: string,
-  wanted: WantedSet | undefined,
+  wanted: WantedSet,
   secretNamed: (name: SecretName) => Secret | undefined,
 ): DueSet {
-  const files = (wanted?.files ?? []).flatMap((file): DueFile[] => {
+  const files = wanted.files.flatMap((file): DueFile[] => {
     const secret = secretNamed(file.secret);
     const version = secret && deliverableVersion(secret);
     if (!secret || version === undefined) return [];
     return [{ name: file.file, secretId: secret.id, version, wanted: file }];
   });
-  return {
-    target,
-    files,
-    terms: files.length === 0 || !wanted ? '' : termsOf(wanted, files),
-    wanted,
-  };
+  const terms = files.length === 0 ? '' : termsOf(wanted, files);
+  return { target: wanted.target, files, terms, wanted };
+}
+
+/** Where nothing is wanted any more. */
+export function nothingDue(target: string): DueSet {
+  return { target, files: [], terms: '', wanted: undefined };
 }
 
 /** @returns undefined when what is held is what is due. */
 export function difference(due: DueSet, held: HeldSet | undefined): Difference | undefined {
+  if (held && isInPlace(due, held)) return undefined;
   const heldByName = new Map(held?.files.map((file) => [file.name, file]));
   const sent: DueFile[] = [];
   const kept: DueFile[] = [];
@@ -67,6 +71,24 @@ export function difference(due: DueSet, held: HeldSet | undefined): Difference |
   const unknown = held !== undefined && held.files.length === 0;
   if (unchanged && !unknown && due.terms === (held?.terms ?? '')) return undefined;
   return { sent, kept, withdrawn };
+}
+
+/** The common answer, without making anything: a receipt says what was sent, in the order it was sent. */
+function isInPlace(due: DueSet, held: HeldSet): boolean {
+  const { files } = held;
+  return (
+    files.length > 0 &&
+    files.length === due.files.length &&
+    due.terms === (held.terms ?? '') &&
+    due.files.every((file, index) => {
+      const there = files[index];
+      return (
+        there?.name === file.name &&
+        there.secretId === file.secretId &&
+        there.version === file.version
+      );
+    })
+  );
 }
 
 /** Everything about a set that is neither content nor version, as a short digest. */

@@ -16,7 +16,7 @@ import { AnchoredSelectors } from './anchor.ts';
 import type { SelectableFacts, WantedSet } from './policy.ts';
 import { Postings } from './posting.ts';
 import { type Selector, compileSelector } from './selector.ts';
-import { type CompiledGrant, compileGrant, order, wantedSets } from './wanted.ts';
+import { type CompiledGrant, compileGrant, order, WantedMemo } from './wanted.ts';
 
 /** A group as the index knows it. A grant may come before its group, and then reaches nobody. */
 export interface IndexedGroup {
@@ -71,6 +71,7 @@ export class EntitlementIndex {
   readonly #postings = new Postings<WorkloadEntry>();
   /** Most secrets are granted once, so the set is made for the second group only. */
   readonly #bySecret = new Map<SecretName, GroupEntry | Set<GroupEntry>>();
+  readonly #wanted = new WantedMemo();
   #affected = new Set<WorkloadId>();
 
   constructor(options: { readonly leaseMsDefault: number }) {
@@ -174,7 +175,7 @@ export class EntitlementIndex {
 
   wantedFor(id: WorkloadId): readonly WantedSet[] {
     const grants = this.#workloads.get(id)?.groups.flatMap((group) => group.grant ?? []);
-    return grants === undefined ? [] : wantedSets(grants);
+    return grants === undefined ? [] : this.#wanted.sets(grants);
   }
 
   /** Groups whose grant names the secret, by name. */

@@ -65,6 +65,35 @@ export function wantedSets(grants: readonly CompiledGrant[]): readonly WantedSet
     .toSorted((left, right) => order(left.target, right.target));
 }
 
+/** How many combinations of grants a `WantedMemo` knows. */
+const combinationsMax = 512;
+
+/**
+ * Remembers what combinations of grants come to: workloads of one group want one and the same sets, and
+ * are asked about together.
+ *
+ * Promises: what it gives is what `wantedSets` would give for these very grants.
+ */
+export class WantedMemo {
+  readonly #known = new Map<
+    string,
+    { readonly grants: readonly CompiledGrant[]; readonly sets: readonly WantedSet[] }
+  >();
+
+  sets(grants: readonly CompiledGrant[]): readonly WantedSet[] {
+    const [only] = grants;
+    if (!only) return [];
+    const key = grants.length === 1 ? only.group : grants.map((grant) => grant.group).join(' ');
+    const known = this.#known.get(key);
+    // A grant that was replaced meanwhile has its group's name still, but is another grant.
+    if (known && grants.every((grant, index) => known.grants[index] === grant)) return known.sets;
+    const sets = wantedSets(grants);
+    if (this.#known.size >= combinationsMax) this.#known.clear();
+    this.#known.set(key, { grants, sets });
+    return sets;
+  }
+}
+
 /** Every secret that at least one file of the sets shows. */
 export function secretsIn(sets: readonly WantedSet[]): ReadonlySet<SecretName> {
   return new Set(sets.flatMap((set) => set.files.map((file) => file.secret)));

@@ -55,6 +55,7 @@ const queuedBytesMax = 8 * 1024 * 1024;
 /** Leases that may go unanswered before the node counts as gone. */
 const unansweredMax = 3;
 const jitter = 0.1;
+const jitterSteps = 64;
 
 export class Session {
   readonly #options: SessionOptions;
@@ -128,7 +129,7 @@ export class Session {
           { node, verdict },
         );
       }
-      const { verifierKey } = await audit.checkpoint();
+      const { verifierKey } = await audit.checkpoint(0, { recent: true });
       if (this.#ended) return;
       this.#introduced = true;
       nodes.seen(node, { version: hello.version, weakenings: hello.weakenings });
@@ -208,7 +209,9 @@ export class Session {
   async #showCheckpoint(): Promise<void> {
     if (this.#ended) return;
     try {
-      const { note, consistency } = await this.#options.audit.checkpoint(this.#witnessed);
+      const { note, consistency } = await this.#options.audit.checkpoint(this.#witnessed, {
+        recent: true,
+      });
       this.#send({ kind: 'checkpoint', note, consistency });
     } catch (error) {
       this.#options.log.warn('witness.not-shown', {
@@ -231,9 +234,13 @@ export class Session {
     if (!this.#ended) this.#options.link.send(encodeFromGateway(message));
   }
 
-  /** ± 10 %, so that five thousand nodes do not speak at once. */
+  /**
+   * ± 10 %, so that five thousand nodes do not speak at once. In steps, because timers of one length
+   * share what they need.
+   */
   #spread(delayMs: number): number {
-    return delayMs * (1 - jitter + 2 * jitter * this.#options.random.fraction());
+    const step = Math.floor(this.#options.random.fraction() * jitterSteps) / (jitterSteps - 1);
+    return delayMs * (1 - jitter + 2 * jitter * step);
   }
 
   #after(delayMs: number, act: () => void): void {
