@@ -169,7 +169,9 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
   const { makeDataDirectory, storePath } = await import('./gateway.ts');
   makeDataDirectory(config);
   const path = storePath(config);
-  if (existsSync(path)) throw new Fault('backup.exists', { path });
+  // A journal that is left of another store would be played into this one.
+  const there = [path, `${path}-wal`, `${path}-journal`].find((name) => existsSync(name));
+  if (there !== undefined) throw new Fault('backup.exists', { path: there });
   copyFileSync(file, path);
   const restored = await verify(path);
   io.stdout.write(`restored ${path} at revision ${restored}\n`);
