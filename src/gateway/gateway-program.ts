@@ -107,7 +107,7 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
   io.stderr.write(
     `\nThis is shown once. Give each share to another person, and keep the token like a root password.
 Next:
-  coffer gateway --data ${config.dataDirectory}
+  coffer gateway --data ${config.dataDirectory}${config.keyFile ? ` --key-file ${config.keyFile}` : ''}
   coffer context add local --server ${server} --pin ${made.pin}    # asks for the token
 `,
   );
