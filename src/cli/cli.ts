@@ -82,6 +82,7 @@ async function runCommand(
     import('./parser.ts'),
     import('./session.ts'),
   ]);
+  place.command = specs[0]?.name.split(' ')[0] ?? '';
   const parsed = await parseCommand(specs, argv);
   if (parsed.kind === 'help') {
     io.stdout.write(parsed.text);
@@ -103,7 +104,7 @@ async function runCommand(
     return code;
   } catch (error) {
     if (error instanceof Printed) return 0;
-    place.where = await session.whereIfUsed();
+    place.where = await session.whereIfUsed().catch(() => undefined);
     if (timeout.signal.aborted) throw new Fault('cli.timeout', { seconds: flags.timeout });
     if (io.signal.aborted) throw new Fault('cli.interrupted');
     throw error;

@@ -20,8 +20,9 @@ export async function holdersOf(session: Session, secret: SecretName): Promise<s
       cursor = output.nextCursor;
     } while (cursor !== undefined);
   } catch (error) {
-    if (!isFault(error)) throw error;
-    return `How many containers hold it could not be learnt (${error.code}).`;
+    // Who may take it away need not be allowed to see who has it.
+    if (!isFault(error) || error.spec.status !== 403) throw error;
+    return `How many containers hold it you may not see (${error.code}).`;
   }
   if (containers.size === 0) return 'No container holds it now.';
   return `${count(containers.size, 'container')} on ${count(nodes.size, 'node')} ${containers.size === 1 ? 'holds' : 'hold'} it now.`;

@@ -69,7 +69,7 @@ export async function parseCommand(
     if (error.code === 'commander.helpDisplayed' || error.code === 'commander.help') {
       return { kind: 'help', text };
     }
-    throw usage(error.message.replace(/^error: /, ''));
+    throw usage(error.message.replace(/^error: /, '').replace(/\n\(Did(.*)\)$/, '; did$1'));
   }
   if (!invocation) return { kind: 'help', text: text || program.helpInformation() };
   checkPins(invocation.flags.pin);

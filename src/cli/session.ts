@@ -164,7 +164,10 @@ export class Session {
 
   /** The same, once something was connected to; undefined before. */
   async whereIfUsed(): Promise<string | undefined> {
-    return this.#client === undefined ? undefined : await this.where().catch(() => undefined);
+    const { server } = await this.settings();
+    return this.#client === undefined || server.value === undefined
+      ? undefined
+      : await this.where();
   }
 
   async close(): Promise<void> {

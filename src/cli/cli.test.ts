@@ -1,0 +1,357 @@
+/**
+ * Goal: what scripts rely on: exit codes, clean standard output, failures as JSON, nothing that waits
+ * for nobody, and no value anywhere it could be seen.
+ * Method: every command there is, run in this process with a world of its own, against the real HTTPS
+ * server with a `handle` of the test's.
+ */
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Fault } from '../base/fault.ts';
+import { type FaultCode, faults, type FaultSpec } from '../base/fault-table.ts';
+import { operationExamples } from '../protocol/examples.ts';
+import type { OperationRequest } from '../protocol/request.ts';
+import type { OperationName } from '../protocol/operations.ts';
+import { CliWorld, type CliRunOptions } from '../testing/cli-world.ts';
+import { goodToken, type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
+import { catalogue } from './catalogue.ts';
+import type { CommandSpec } from './command-spec.ts';
+import { exitCodes } from './help-text.ts';
+import { optionsOf } from './parser.ts';
+
+const canary = 'canary-5f1d0a3c9be84e77';
+
+/** Points a world at a gateway by environment, as CI does. */
+function reach(world: CliWorld, gateway: HttpGateway): void {
+  const ca = world.path('ca.pem');
+  writeFileSync(ca, gateway.certificate.authorityPem);
+  world.env['COFFER_ADDR'] = `https://127.0.0.1:${gateway.server.port}`;
+  world.env['COFFER_CACERT'] = ca;
+  world.env['COFFER_TOKEN'] = goodToken;
+}
+
+async function exampleGateway(
+  onRequest: (request: OperationRequest<OperationName>) => void = () => undefined,
+): Promise<HttpGateway> {
+  return await startHttpGateway(async (request) => {
+    onRequest(request);
+    if (request.operation === 'audit.tail' || request.operation === 'event.watch') {
+      const { output } = operationExamples[request.operation];
+      return {
+        output: (async function* () {
+          yield output;
+        })(),
+      };
+    }
+    if (request.operation === 'system.backup') {
+      return {
+        output: (async function* () {
+          yield Buffer.from('backup');
+        })(),
+      };
+    }
+    return { output: operationExamples[request.operation].output, revision: 42 };
+  });
+}
+
+async function allCommands(): Promise<readonly CommandSpec[]> {
+  const specs = new Map<string, CommandSpec>();
+  for (const entry of catalogue) {
+    const module = await entry.load?.();
+    for (const spec of module?.commands ?? []) specs.set(spec.name, spec);
+  }
+  return [...specs.values()];
+}
+
+/** A line that each command would take. */
+function lineFor(spec: CommandSpec, world: CliWorld): string[] {
+  const words = (spec.words ?? []).map(({ name, kind }) => {
+    if (name === 'sequence') return '1041';
+    if (kind === 'file') return world.path(`${spec.name.replaceAll(' ', '-')}.out`);
+    if (kind === 'secret') return 'payments/db-password';
+    return kind === 'node' ? 'node-1' : 'payments-api';
+  });
+  const extra: Readonly<Record<string, readonly string[]>> = {
+    'group put': ['--image', 'registry.example/api:*'],
+    'grant put': ['--secret', 'payments/db-password'],
+    'secret destroy': ['--version', '1'],
+    apply: ['-f', '-'],
+    diff: ['-f', '-'],
+    'accept-rollback': ['--reason', 'restored a backup'],
+  };
+  return [...spec.name.split(' '), ...words, ...(extra[spec.name] ?? [])];
+}
+
+test('every command has a summary and examples that begin with coffer, and names that C1 allows', async () => {
+  const specs = await allCommands();
+  ok(specs.length > 45, `${specs.length} commands`);
+  for (const spec of specs) {
+    ok(spec.examples.length > 0, spec.name);
+    ok(
+      spec.examples.every((line) => line.includes('coffer ')),
+      spec.name,
+    );
+    match(spec.name, /^[a-z-]+( [a-z-]+)?$/);
+    match(spec.summary, /^[A-Z].*[^.]$/, spec.name);
+    const flags = optionsOf(spec).map(({ flags }) => /--[a-z-]+/.exec(flags)?.[0]);
+    equal(new Set(flags).size, flags.length, `${spec.name} has a flag twice`);
+  }
+});
+
+test('every operation that people use has a command', async () => {
+  const names = (await allCommands()).map(({ name }) => name);
+  const elsewhere: Readonly<Record<string, string>> = {
+    'policy.diff': 'diff',
+    'policy.apply': 'apply',
+    'access.explain': 'explain',
+    'access.who-can': 'who-can',
+    'holding.list': 'where',
+    'system.status': 'status',
+    'system.seal-status': 'status',
+    'system.unseal': 'unseal',
+    'system.seal': 'seal',
+    'system.rotate-root-key': 'rotate-root-key',
+    'system.accept-rollback': 'accept-rollback',
+    'system.backup': 'backup create',
+    'event.watch': 'secret list',
+    'node.join': '',
+  };
+  for (const operation of Object.keys(operationExamples)) {
+    const command = elsewhere[operation] ?? operation.replace('.', ' ');
+    ok(command === '' || names.includes(command), operation);
+  }
+});
+
+/** Ctrl-C after a moment: what follows a log, or waits for work to end, does not end by itself. */
+function interrupted(): AbortSignal {
+  return AbortSignal.timeout(1000);
+}
+
+test('no command waits for a person when there is no terminal', async () => {
+  await using gateway = await exampleGateway();
+  for (const spec of await allCommands()) {
+    using world = new CliWorld();
+    reach(world, gateway);
+    for (const typed of [undefined, []] as const) {
+      const signal = interrupted();
+      const options: CliRunOptions = typed ? { typed, env: { CI: '1' }, signal } : { signal };
+      const { code, rawAtEnd, stdout } = await world.run(lineFor(spec, world), options);
+      ok(Object.hasOwn(exitCodes, code), `${spec.name} exits with ${code}`);
+      equal(rawAtEnd, false, spec.name);
+      equal(stdout.includes('\u001b'), false, `${spec.name} writes ESC into a pipe`);
+    }
+  }
+});
+
+test('with -o json standard output is JSON or nothing, and a failure one line of RFC 9457', async () => {
+  await using gateway = await exampleGateway();
+  const plain = new Set([
+    'completion bash',
+    'completion zsh',
+    'completion fish',
+    'completion powershell',
+  ]);
+  for (const spec of await allCommands()) {
+    if (plain.has(spec.name)) continue;
+    using world = new CliWorld();
+    reach(world, gateway);
+    const yes = spec.destroys === true ? ['--yes'] : [];
+    const argv = [...lineFor(spec, world), ...yes, '-o', 'json'];
+    const stdin = spec.name === 'apply' || spec.name === 'diff' ? '' : canary;
+    const { code, stdout, stderr } = await world.run(argv, { stdin, signal: interrupted() });
+    if (stdout !== '') ok(spec.name === 'audit tail' || JSON.parse(stdout), spec.name);
+    if (code === 0 || code === 130 || stdout !== '') continue;
+    const last = stderr.trim().split('\n').at(-1) ?? '';
+    const problem = JSON.parse(last) as { readonly code: string; readonly hint: string };
+    ok(problem.code.includes('.') && problem.hint.length > 0, spec.name);
+  }
+});
+
+test('a value is nowhere in what is written, at any log level, nor in an argument', async () => {
+  const seen: string[] = [];
+  await using gateway = await exampleGateway(({ value }) => {
+    value?.use((bytes) => seen.push(bytes.toString('utf8')));
+  });
+  using world = new CliWorld();
+  reach(world, gateway);
+  writeFileSync(world.path('value'), canary);
+  const ways: readonly (readonly [readonly string[], CliRunOptions])[] = [
+    [[], { stdin: canary }],
+    [['--from-file', world.path('value')], {}],
+    [['--from-env', 'DB_PASSWORD'], { env: { DB_PASSWORD: canary } }],
+    [[], { typed: [`${canary}\r`, `${canary}\r`] }],
+  ];
+  for (const level of ['debug', 'info', 'warn', 'error']) {
+    for (const [words, options] of ways) {
+      for (const more of [[], ['-o', 'json'], ['-o', 'yaml'], ['--curl'], ['--dry-run=server']]) {
+        const argv = ['secret', 'put', 'payments/db-password', ...words, ...more];
+        const env = { ...options.env, COFFER_LOG: level };
+        const { code, transcript } = await world.run(argv, { ...options, env });
+        equal(code, 0, transcript);
+        equal(transcript.includes(canary), false, `${level} ${argv.join(' ')}`);
+      }
+    }
+  }
+  ok(seen.length > 0 && seen.every((value) => value === canary), 'and yet it arrived');
+});
+
+test('a debug log names operations and requests, so that the canary test has something to look at', async () => {
+  await using gateway = await exampleGateway();
+  using world = new CliWorld();
+  reach(world, gateway);
+  const { stderr } = await world.run(['secret', 'list'], { env: { COFFER_LOG: 'debug' } });
+  match(stderr, /"event":"cli.called","operation":"secret.list","requestId":"req_/);
+});
+
+test('NAME=value is refused, with the command to use, and not repeated', async () => {
+  using world = new CliWorld();
+  for (const word of [`payments/db=${canary}`, `${canary}=x`, `NOT A NAME ${canary}=1`]) {
+    const { code, transcript } = await world.run(['secret', 'put', word]);
+    equal(code, 2);
+    match(transcript, /coffer secret put \S+` and type it/);
+    equal(word.startsWith(canary) || !transcript.includes(canary), true);
+  }
+});
+
+test('the exit code of every fault is one that the help explains', () => {
+  for (const [code, spec] of Object.entries<FaultSpec>(faults)) {
+    ok(Object.hasOwn(exitCodes, spec.exit), `${code} exits with ${spec.exit}`);
+  }
+});
+
+const refusals: readonly (readonly [FaultCode, number])[] = [
+  ['resource.unknown', 3],
+  ['policy.denied', 4],
+  ['auth.failed', 5],
+  ['request.conflict', 6],
+  ['request.stale', 6],
+  ['secret.exists', 6],
+  ['gateway.stopping', 7],
+  ['storage.failed', 7],
+  ['barrier.sealed', 8],
+  ['gateway.bug', 1],
+  ['request.invalid', 2],
+];
+
+for (const [code, exit] of refusals) {
+  test(`a refusal with ${code} exits with ${exit} and says what, where, what next and the request`, async () => {
+    const facts = code === 'policy.denied' ? { action: 'secret.get', resource: 'secrets/a' } : {};
+    await using gateway = await startHttpGateway(async () => {
+      throw new Fault(code, facts);
+    });
+    using world = new CliWorld();
+    reach(world, gateway);
+    const { code: exited, stdout, stderr } = await world.run(['secret', 'get', 'a']);
+    equal(exited, exit);
+    equal(stdout, '');
+    match(stderr, new RegExp(`^error: coffer secret get: ${code.replace('.', '\\.')}`));
+    match(stderr, /\n {2}server {3}https:\/\/127\.0\.0\.1:\d+ \(from COFFER_ADDR\)\n/);
+    match(stderr, /\n {2}next {5}\S/);
+    match(stderr, /\n {2}request {2}req_[0-9a-f]+\n$/);
+    equal(stderr.includes('missing  secret.get on secrets/a'), code === 'policy.denied');
+  });
+}
+
+test('a gateway that is not there, and one that is not the one that is meant, exit with 7', async () => {
+  await using gateway = await exampleGateway();
+  using world = new CliWorld();
+  reach(world, gateway);
+  const otherPin = `sha256:${'0'.repeat(64)}`;
+  const untrusted = await world.run(['secret', 'list', '--pin', otherPin]);
+  equal(untrusted.code, 7);
+  match(untrusted.stderr, /gateway\.untrusted/);
+  const absent = await world.run(['secret', 'list', '--server', 'https://127.0.0.1:1']);
+  equal(absent.code, 7);
+  match(absent.stderr, /gateway\.unreachable/);
+});
+
+test('--timeout ends the command with 124, and being interrupted with 130', async () => {
+  await using gateway = await startHttpGateway(() => new Promise(() => undefined));
+  using world = new CliWorld();
+  reach(world, gateway);
+  const late = await world.run(['secret', 'list', '--timeout', '1']);
+  equal(late.code, 124);
+  match(late.stderr, /cli\.timeout/);
+  const interrupt = new AbortController();
+  const running = world.run(['secret', 'list'], { signal: interrupt.signal });
+  setTimeout(() => interrupt.abort(), 50);
+  const interrupted = await running;
+  equal(interrupted.code, 130);
+  match(interrupted.stderr, /cli\.interrupted/);
+});
+
+test('colour goes to terminals only, and only where it is wanted', async () => {
+  using world = new CliWorld();
+  const esc = '\u001b';
+  const colourOf = async (options: CliRunOptions, more: readonly string[] = []): Promise<boolean> =>
+    (await world.run(['doctor', ...more], options)).stdout.includes(esc);
+  equal(await colourOf({}), false);
+  equal(await colourOf({ onTerminal: true }), true);
+  equal(await colourOf({ onTerminal: true, env: { NO_COLOR: '1' } }), false);
+  equal(await colourOf({ onTerminal: true, env: { TERM: 'dumb' } }), false);
+  equal(await colourOf({ env: { FORCE_COLOR: '1' } }), true);
+  equal(await colourOf({ onTerminal: true }, ['--color', 'never']), false);
+  equal(await colourOf({}, ['--color', 'always']), true);
+});
+
+test('names that strangers chose cannot command the terminal', async () => {
+  const evil = 'api\u001b]0;owned\u0007\u202e\u009b31m';
+  await using gateway = await startHttpGateway(async () => ({
+    output: { items: [{ ...operationExamples['workload.list'].output.items[0], name: evil }] },
+  }));
+  using world = new CliWorld();
+  reach(world, gateway);
+  for (const format of ['table', 'wide', 'json', 'yaml', 'name', 'jsonpath={.items[*].name}']) {
+    const { stdout } = await world.run(['workload', 'list', '-o', format], { onTerminal: true });
+    equal(/[\u001b\u0007\u009b\u202e]/.test(stdout), false, format);
+  }
+});
+
+test('lists put pages together, say when there are more, and sort', async () => {
+  const [item] = operationExamples['node.list'].output.items;
+  const names = Array.from({ length: 7 }, (_, at) => `node-${7 - at}`);
+  await using gateway = await startHttpGateway(async ({ input }) => {
+    const { limit = 50, cursor = '0' } = input as { limit?: number; cursor?: string };
+    const [start, size] = [Number(cursor), Math.min(limit, 3)];
+    const items = names.slice(start, start + size).map((name) => ({ ...item, name }));
+    const more = start + size < names.length ? { nextCursor: String(start + size) } : {};
+    return { output: { items, ...more } };
+  });
+  using world = new CliWorld();
+  reach(world, gateway);
+  const all = await world.run(['node', 'list', '-o', 'name', '--sort-by', 'name']);
+  deepEqual(
+    all.stdout.trim().split('\n'),
+    names.toSorted().map((name) => `node/${name}`),
+  );
+  equal(all.stderr, '');
+  const some = await world.run(['node', 'list', '-o', 'json', '--limit', '4']);
+  const body = JSON.parse(some.stdout) as { items: unknown[]; nextCursor: string };
+  equal(body.items.length, 4);
+  equal(body.nextCursor, '4');
+  match(some.stderr, /The first 4\. There are more/);
+});
+
+test('a change carries an idempotency key, and a deletion the revision that was seen', async () => {
+  const asked: OperationRequest<OperationName>[] = [];
+  await using gateway = await exampleGateway((request) => asked.push(request));
+  using world = new CliWorld();
+  reach(world, gateway);
+  const { code } = await world.run(['secret', 'delete', 'payments/db-password', '--yes']);
+  equal(code, 0);
+  const deletion = asked.find(({ operation }) => operation === 'secret.delete');
+  equal(deletion?.ifRevision, 42);
+  match(deletion?.idempotencyKey ?? '', /^cli_[0-9a-f]{32}$/);
+});
+
+test('help is there for every command, and shows an example first', async () => {
+  using world = new CliWorld();
+  for (const spec of await allCommands()) {
+    const { code, stdout, stderr } = await world.run([...spec.name.split(' '), '--help']);
+    equal(code, 0, spec.name);
+    equal(stderr, '');
+    ok(stdout.startsWith('Examples:\n  '), spec.name);
+    ok(stdout.includes('--output'), spec.name);
+  }
+  rmSync(world.path('nothing'), { force: true });
+});
