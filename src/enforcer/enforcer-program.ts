@@ -40,6 +40,7 @@ const specs = {
 
 const watchdogSpecs = {
   'run-directory': { value: 'DIR', help: 'of the enforcer that is watched' },
+  enforcer: { value: 'PID', help: 'the enforcer that starts this' },
   'log-level': { value: 'LEVEL', help: 'debug, info, warn or error' },
 } as const satisfies Record<string, FlagSpec>;
 
@@ -93,6 +94,8 @@ async function watchdog(argv: readonly string[], io: ProgramIo): Promise<number>
     clock,
     log,
     runDirectory,
+    // A child whose parent has ended has another parent.
+    enforcerLives: () => process.ppid === Number(flags.enforcer),
     signal,
     // Only when there is something to wipe: it loads the system calls and starts a thread.
     openMounts: async () => (await import('./mount/mount.ts')).openMounts({ clock, log }),

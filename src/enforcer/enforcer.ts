@@ -9,6 +9,7 @@ import { errorFields, type Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
 import { noteSigner } from '../crypto/note.ts';
 import { signalProcess } from '../linux/process.ts';
+import type { SetReceipt } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
 import type { Link } from '../wire/link.ts';
@@ -35,7 +36,7 @@ import {
   renewalRequest,
   saveCertificate,
 } from './uplink/uplink.ts';
-import { startWatchdog } from './watchdog-process.ts';
+import { WatchdogProcess } from './watchdog-process.ts';
 import { Witness } from './witness.ts';
 import { loadWitnessMemory, saveWitnessMemory } from './witness-file.ts';
 
@@ -51,6 +52,7 @@ export interface EnforcerContext {
 const syncWithinMs = 10_000;
 const lookEveryMs = 15_000;
 const attestTries = 3;
+const untoldMax = 4096;
 
 export async function runEnforcer(config: EnforcerConfig, context: EnforcerContext): Promise<void> {
   openStateDirectory(config.stateDirectory);
@@ -58,7 +60,7 @@ export async function runEnforcer(config: EnforcerConfig, context: EnforcerConte
   if (!credentials || config.joinToken !== undefined) credentials = await join(config, context);
   const file = new RememberedFile({ directory: config.runDirectory, ...context });
   const remembered = file.load();
-  await using watchdog = config.watchdog ? startWatchdog(config, context) : undefined;
+  using watchdog = config.watchdog ? new WatchdogProcess(config, context) : undefined;
   const node = new Node(config, context, credentials, { file, remembered });
   try {
     context.log.info('enforcer.started', { node: credentials.node, watchdog: watchdog?.pid });
@@ -107,6 +109,8 @@ class Node {
   readonly #running = new Map<string, Promise<WorkloadFacts | undefined>>();
   #credentials: Credentials;
   #session: Session | undefined;
+  /** Receipts that no gateway was there to hear. */
+  #untold: SetReceipt[] = [];
 
   constructor(
     config: EnforcerConfig,
@@ -127,8 +131,11 @@ class Node {
       ...context,
       mounts: this.#mounts,
       signal: (workload, name) => this.#signal(workload, name),
-      remember: (remembered) => this.#file.soon(remembered),
-      told: (receipt) => this.#session?.receipt(receipt),
+      remember: (remembered, when) => {
+        this.#file.soon(remembered);
+        if (when === 'now') this.#file.flush();
+      },
+      told: (receipt) => this.#tell(receipt),
     });
     if (state.remembered) this.#holdings.resume(state.remembered);
     this.#witness = new Witness({
@@ -178,11 +185,18 @@ class Node {
       },
     });
     this.#session = session;
+    for (const receipt of this.#untold.splice(0)) session.receipt(receipt);
     const stop = (): void => session.end('going-away');
     signal.addEventListener('abort', stop, { once: true });
     await ended.promise;
     signal.removeEventListener('abort', stop);
     this.#session = undefined;
+  }
+
+  /** A wipe in the silence is told when the gateway is back: its log must show it. */
+  #tell(receipt: SetReceipt): void {
+    if (this.#session) this.#session.receipt(receipt);
+    else if (this.#untold.push(receipt) > untoldMax) this.#untold.shift();
   }
 
   async #watchRuntime(synced: () => void): Promise<void> {

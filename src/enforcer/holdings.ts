@@ -24,7 +24,7 @@ import {
 } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
-import type { Mounts, SetFile } from './mount/mount.ts';
+import type { Mounts, PlaceResult, SetFile } from './mount/mount.ts';
 import { expired, type Holding, holdingOf, nextExpiryMs, stepFor } from './reconcile.ts';
 import { mountIdOf, type RememberedState } from './remembered.ts';
 
@@ -34,8 +34,11 @@ export interface HoldingsOptions {
   readonly mounts: Mounts;
   /** Sends a signal to the first process of the workload, if it is still the one that was attested. */
   readonly signal: (workload: WorkloadFacts, name: SignalName) => void;
-  /** Called after each change; `state` is what a successor, or the watchdog, must know. */
-  readonly remember: (state: () => RememberedState) => void;
+  /**
+   * Called with what a successor, or the watchdog, must know: `soon` after a change, or `now` when it must
+   * be known before the change is made.
+   */
+  readonly remember: (state: () => RememberedState, when: 'soon' | 'now') => void;
   /** Called with what nobody assigned: a wipe because of silence, a mount that somebody inside covered. */
   readonly told: (receipt: SetReceipt) => void;
 }
@@ -47,6 +50,8 @@ export class Holdings {
   readonly #options: HoldingsOptions;
   readonly #workloads = new Map<string, WorkloadFacts>();
   readonly #held = new Map<string, Holding>();
+  /** Sets that are about to be placed on terms that the watchdog does not know yet. */
+  readonly #expected = new Map<string, Holding>();
   /** The highest revision seen per set, kept after a withdrawal while the workload runs. */
   readonly #newest = new Map<string, number>();
   /** The tail of each workload's queue of steps. */
@@ -113,9 +118,10 @@ export class Holdings {
   async assign(set: AssignedSet): Promise<SetReceipt> {
     const startedMs = this.#options.clock.monotonicMs();
     let receipt: SetReceipt | undefined;
+    // Before this step is queued, so that what ended in the silence is wiped ahead of it.
+    this.#enforceLeases();
     await this.#inOrder(set.workloadId, async () => {
       try {
-        this.#enforceLeases();
         const { outcome, fault } = await this.#carryOut(set);
         const held = this.#held.get(setKeyText(set));
         const tookUs = Math.round((this.#options.clock.monotonicMs() - startedMs) * 1000);
@@ -194,12 +200,7 @@ export class Holdings {
         this.#forget(set);
         return { outcome: 'gone', fault: '' };
       }
-      const place = { process: workload.process, target: set.target };
-      const result = await this.#options.mounts.place(mountIdOf(set), place, {
-        revision: set.setRevision,
-        files: lend(set),
-        urgent: set.urgent,
-      });
+      const result = await this.#place(set, workload);
       this.#newest.set(setKeyText(set), set.setRevision);
       this.#held.set(setKeyText(set), holdingOf(set));
       this.#arm();
@@ -215,6 +216,27 @@ export class Holdings {
       this.#failed(set, error);
       if (isFault(error, 'mount.process-gone')) return { outcome: 'gone', fault: '' };
       return { outcome: 'failed', fault: codeOf(error) };
+    }
+  }
+
+  /** Remembers on which lease, then places: should this process die in between, the watchdog wipes in time. */
+  async #place(set: AssignedSet, workload: WorkloadFacts): Promise<PlaceResult> {
+    const key = setKeyText(set);
+    const held = this.#held.get(key);
+    const { leaseMs, keepOnLeaseLoss } = set;
+    if (held?.leaseMs !== leaseMs || held.keepOnLeaseLoss !== keepOnLeaseLoss) {
+      this.#expected.set(key, { ...holdingOf(set), files: [] });
+      this.#remember('now');
+    }
+    try {
+      const place = { process: workload.process, target: set.target };
+      return await this.#options.mounts.place(mountIdOf(set), place, {
+        revision: set.setRevision,
+        files: lend(set),
+        urgent: set.urgent,
+      });
+    } finally {
+      this.#expected.delete(key);
     }
   }
 
@@ -309,15 +331,18 @@ export class Holdings {
     this.#remember();
   }
 
-  #remember(): void {
-    this.#options.remember(() => ({
-      heardAtBootMs: this.#heardAtMs,
-      processes: [...this.#workloads.values()].map(({ id, process }) => ({
-        workloadId: id,
-        process,
-      })),
-      holdings: [...this.#held.values()],
-    }));
+  #remember(when: 'soon' | 'now' = 'soon'): void {
+    this.#options.remember(
+      () => ({
+        heardAtBootMs: this.#heardAtMs,
+        processes: [...this.#workloads.values()].map(({ id, process }) => ({
+          workloadId: id,
+          process,
+        })),
+        holdings: [...new Map([...this.#held, ...this.#expected]).values()],
+      }),
+      when,
+    );
   }
 
   #failed(key: SetKey, error: unknown): void {

@@ -37,18 +37,22 @@ const silentLeasesMax = 3;
 
 export class Session {
   readonly #options: SessionOptions;
+  /** What is said only after the welcome; undefined since then. */
+  #waiting: FromEnforcer[] | undefined = [];
   #ended = false;
+  #heardAtMs: number;
   #silenceMs = silenceMsFirst;
   #silence: Timer | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#heardAtMs = options.clock.bootMs();
     options.link.open({
       message: (bytes) => this.#message(bytes),
       closed: (reason) => this.#close(reason),
     });
     const { holdings, witness, version, bootId } = options;
-    this.#send({
+    const hello: FromEnforcer = {
       kind: 'hello',
       protocol: streamProtocol,
       version,
@@ -57,7 +61,8 @@ export class Session {
       held: holdings.held,
       checkpoint: witness.note,
       weakenings: options.weakenings(),
-    });
+    };
+    if (!this.#ended) options.link.send(encodeFromEnforcer(hello));
     this.#listen();
   }
 
@@ -88,6 +93,12 @@ export class Session {
 
   #message(bytes: Uint8Array): void {
     if (this.#ended) return;
+    // This process, or the whole machine, was stopped for long: what waited in the connection is as old,
+    // and the gateway has given it up.
+    if (this.#options.clock.bootMs() - this.#heardAtMs > this.#silenceMs) {
+      this.end('silent');
+      return;
+    }
     try {
       const message = decodeFromGateway(bytes);
       if (message) this.#received(message);
@@ -105,6 +116,7 @@ export class Session {
         this.#silenceMs = message.leaseEveryMs * silentLeasesMax;
         holdings.heard();
         this.#listen();
+        this.#sendWaiting();
         break;
       case 'lease':
         holdings.heard();
@@ -160,12 +172,21 @@ export class Session {
     this.receipt(await holdings.assign(set));
   }
 
+  /** A gateway that has not welcomed us refuses whatever is not the hello. */
   #send(message: FromEnforcer): void {
-    if (!this.#ended) this.#options.link.send(encodeFromEnforcer(message));
+    if (this.#waiting) this.#waiting.push(message);
+    else if (!this.#ended) this.#options.link.send(encodeFromEnforcer(message));
+  }
+
+  #sendWaiting(): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const message of waiting) this.#send(message);
   }
 
   /** A gateway that says nothing for three leases' time is taken for gone: try another connection. */
   #listen(): void {
+    this.#heardAtMs = this.#options.clock.bootMs();
     this.#silence?.cancel();
     this.#silence = this.#options.clock.setTimer(this.#silenceMs, () => this.end('silent'));
   }

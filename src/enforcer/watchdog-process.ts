@@ -1,27 +1,50 @@
 /** Starts the watchdog beside the enforcer, in a session of its own, so that it outlives it. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import type { Timer } from '../base/clock.ts';
 import type { EnforcerConfig } from './config.ts';
 import type { EnforcerContext } from './enforcer.ts';
 
-export interface WatchdogProcess extends AsyncDisposable {
-  readonly pid: number | undefined;
-}
+/** Before one that was killed is started again. */
+const againAfterMs = 1000;
 
 /**
  * The watchdog stays when the enforcer ends, in whatever way: that is its purpose. A newer one takes the
- * older one's place (`watchdog.ts`).
+ * older one's place (`watchdog.ts`). One that is killed is started again.
  */
-export function startWatchdog(
-  config: Pick<EnforcerConfig, 'runDirectory' | 'logLevel'>,
-  context: Pick<EnforcerContext, 'log'>,
-): WatchdogProcess {
-  const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
-  const cache = process.env['NODE_COMPILE_CACHE'];
-  const child = spawn(
-    process.execPath,
-    [coffer, 'watchdog', '--run-directory', config.runDirectory, '--log-level', config.logLevel],
-    {
+export class WatchdogProcess implements Disposable {
+  readonly #config: Pick<EnforcerConfig, 'runDirectory' | 'logLevel'>;
+  readonly #context: Pick<EnforcerContext, 'log' | 'clock'>;
+  #child: ChildProcess;
+  #again: Timer | undefined;
+  #disposed = false;
+
+  constructor(
+    config: Pick<EnforcerConfig, 'runDirectory' | 'logLevel'>,
+    context: Pick<EnforcerContext, 'log' | 'clock'>,
+  ) {
+    this.#config = config;
+    this.#context = context;
+    this.#child = this.#start();
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** It goes on watching what this enforcer leaves behind. */
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#again?.cancel();
+  }
+
+  #start(): ChildProcess {
+    const { runDirectory, logLevel } = this.#config;
+    const { log, clock } = this.#context;
+    const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
+    const cache = process.env['NODE_COMPILE_CACHE'];
+    const argv = ['watchdog', '--run-directory', runDirectory, '--enforcer', String(process.pid)];
+    const child = spawn(process.execPath, [coffer, ...argv, '--log-level', logLevel], {
       detached: true,
       stdio: ['ignore', 'ignore', 'inherit'],
       // Nothing of ours is in its environment; what it needs is in its arguments.
@@ -30,14 +53,15 @@ export function startWatchdog(
         HOME: process.env['HOME'] ?? '/',
         ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
       },
-    },
-  );
-  child.on('error', () => context.log.error('watchdog.not-started'));
-  child.unref();
-  return {
-    pid: child.pid,
-    async [Symbol.asyncDispose]() {
-      // On purpose nothing: it goes on watching what this enforcer leaves behind.
-    },
-  };
+    });
+    child.on('error', () => log.error('watchdog.not-started'));
+    child.on('exit', (status, signal) => {
+      // One that ends by itself was replaced.
+      if (status === 0 || this.#disposed) return;
+      log.warn('watchdog.ended', { reason: signal ?? `exit ${status}` });
+      this.#again = clock.setTimer(againAfterMs, () => (this.#child = this.#start()));
+    });
+    child.unref();
+    return child;
+  }
 }

@@ -12,6 +12,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
+import { isFault } from '../base/fault.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import type { FoundMount, Mounts } from './mount/mount.ts';
 import { expired, type Holding } from './reconcile.ts';
@@ -22,6 +23,7 @@ export interface WatchdogOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly runDirectory: string;
+  readonly enforcerLives: () => boolean;
   /** Opened only when there is something to wipe: it costs a thread. */
   readonly openMounts: () => Promise<Mounts>;
   readonly signal: AbortSignal;
@@ -35,73 +37,141 @@ const leaseMsUnknown = 10 * 60_000;
 
 export async function runWatchdog(options: WatchdogOptions): Promise<void> {
   const { clock, log, runDirectory, signal } = options;
-  const file = new RememberedFile({ directory: runDirectory, clock, log });
+  // Gone with its installation while we were starting: nothing was left behind.
+  if (!existsSync(runDirectory)) return;
   const pidFile = join(runDirectory, 'watchdog.pid');
+  // Started too late to be of use: another one watches what our enforcer left.
+  if (!options.enforcerLives() && isWatchdog(watchdogIn(pidFile))) return;
+  const file = new RememberedFile({ directory: runDirectory, clock, log });
   writeFileSync(pidFile, String(process.pid), { mode: 0o600 });
-  let wipedAtMs = -1;
+  /** Per workload: what has been wiped there, and in which silence. */
+  const done = new Map<string, string>();
   while (!signal.aborted) {
     await clock.sleep(lookEveryMs, signal).catch(() => {});
     // Two would do no harm, but one is enough: the newest stays.
-    if (!existsSync(pidFile) || readFileSync(pidFile, 'utf8') !== String(process.pid)) return;
+    if (watchdogIn(pidFile) !== process.pid) return;
     const state = file.load();
-    if (!state) continue;
-    const due = dueNow(state, clock.bootMs());
-    // Nothing new was heard or placed since the last wipe: it is done.
-    if (due.length === 0 || wipedAtMs === state.heardAtBootMs) continue;
-    log.warn('watchdog.wipes', { containers: due.length });
-    await wipe(options, state, due);
-    wipedAtMs = state.heardAtBootMs;
+    if (state) await wipeDue(options, state, done);
+    if (!options.enforcerLives() && !(state && mayFallDue(state, done))) {
+      log.info('watchdog.done');
+      return;
+    }
+  }
+}
+
+async function wipeDue(
+  options: WatchdogOptions,
+  state: RememberedState,
+  done: Map<string, string>,
+): Promise<void> {
+  const due = dueTargets(state, options.clock.bootMs());
+  const containers = state.processes.filter(({ workloadId }) => {
+    const what = due.get(workloadId);
+    return what !== undefined && done.get(workloadId) !== `${state.heardAtBootMs} ${what}`;
+  });
+  if (containers.length === 0) return;
+  options.log.warn('watchdog.wipes', { containers: containers.length });
+  const mounts = await options.openMounts();
+  try {
+    for (const container of containers) {
+      const { workloadId } = container;
+      const isWiped = await wipe(options, { state, container, mounts });
+      if (isWiped) done.set(workloadId, `${state.heardAtBootMs} ${due.get(workloadId)}`);
+    }
+  } finally {
+    await mounts.close();
+  }
+}
+
+/** Of the watchdog in charge; 0 where there is none. */
+function watchdogIn(pidFile: string): number {
+  try {
+    return Number(readFileSync(pidFile, 'utf8'));
+  } catch {
+    return 0;
+  }
+}
+
+/** Numbers are used again, so its arguments are looked at too. */
+function isWatchdog(pid: number): boolean {
+  try {
+    return pid > 1 && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('\0watchdog\0');
+  } catch {
+    return false;
   }
 }
 
 type Found = RememberedState['processes'][number];
 
+/** Of a workload in which no set is remembered, but may have been placed in the last moment. */
+const unknown = 'unknown';
+
 /** Containers in which something may have outlived its lease. */
 export function dueNow(state: RememberedState, nowMs: number): readonly Found[] {
-  const late = nowMs - graceMs;
-  const over = new Set(
-    expired(state.holdings, state.heardAtBootMs, late).map(({ workloadId }) => workloadId),
-  );
-  const known = new Set(state.holdings.map(({ workloadId }) => workloadId));
-  const longSilent = late - state.heardAtBootMs >= leaseMsUnknown;
-  return state.processes.filter(
-    ({ workloadId }) => over.has(workloadId) || (longSilent && !known.has(workloadId)),
-  );
+  const due = dueTargets(state, nowMs);
+  return state.processes.filter(({ workloadId }) => due.has(workloadId));
 }
 
+/** Per workload: the directories whose lease is over, as one text. */
+function dueTargets(state: RememberedState, nowMs: number): ReadonlyMap<string, string> {
+  const late = nowMs - graceMs;
+  const due = targetsByWorkload(expired(state.holdings, state.heardAtBootMs, late));
+  if (late - state.heardAtBootMs < leaseMsUnknown) return due;
+  const known = new Set(state.holdings.map(({ workloadId }) => workloadId));
+  const others = state.processes.filter(({ workloadId }) => !known.has(workloadId));
+  return new Map([...due, ...others.map(({ workloadId }) => [workloadId, unknown] as const)]);
+}
+
+/** Whether anything is left to wipe later, if nobody hears the gateway again. */
+function mayFallDue(state: RememberedState, done: ReadonlyMap<string, string>): boolean {
+  const known = new Set(state.holdings.map(({ workloadId }) => workloadId));
+  const leased = targetsByWorkload(state.holdings.filter((holding) => !holding.keepOnLeaseLoss));
+  return state.processes.some(({ workloadId }) => {
+    const owed = known.has(workloadId) ? leased.get(workloadId) : unknown;
+    return owed !== undefined && done.get(workloadId) !== `${state.heardAtBootMs} ${owed}`;
+  });
+}
+
+function targetsByWorkload(holdings: readonly Holding[]): Map<string, string> {
+  const targets = new Map<string, string>();
+  for (const { workloadId, target } of holdings) {
+    targets.set(workloadId, `${targets.get(workloadId) ?? ''} ${target}`);
+  }
+  return targets;
+}
+
+/** @returns whether nothing is left to do here; else it is tried again. */
 async function wipe(
-  options: WatchdogOptions,
-  state: RememberedState,
-  due: readonly Found[],
-): Promise<void> {
-  const { log, clock } = options;
-  const mounts = await options.openMounts();
+  { log, clock }: WatchdogOptions,
+  {
+    state,
+    container,
+    mounts,
+  }: { readonly state: RememberedState; readonly container: Found; readonly mounts: Mounts },
+): Promise<boolean> {
+  const { workloadId, process: where } = container;
   const kept = new Set(
     state.holdings
       .filter(
-        (holding: Holding) =>
-          holding.keepOnLeaseLoss ||
-          clock.bootMs() - graceMs < state.heardAtBootMs + holding.leaseMs,
+        ({ keepOnLeaseLoss, leaseMs }) =>
+          keepOnLeaseLoss || clock.bootMs() - graceMs < state.heardAtBootMs + leaseMs,
       )
       .map(mountIdOf),
   );
-  try {
-    for (const { workloadId, process: container } of due) {
-      for (const found of await findIn(mounts, container)) {
-        if (kept.has(found.id)) continue;
-        try {
-          await mounts.adopt(found.id, { process: container, target: found.target });
-          const { outcome } = await mounts.withdraw(found.id);
-          log.warn('watchdog.wiped', { workload: workloadId, target: found.target, outcome });
-        } catch (error) {
-          // Something inside may pretend to be ours: that must not save the others.
-          log.error('watchdog.failed', { workload: workloadId, ...errorFields(error) });
-        }
-      }
+  let isWiped = true;
+  for (const found of await findIn(mounts, where)) {
+    if (kept.has(found.id)) continue;
+    try {
+      await mounts.adopt(found.id, { process: where, target: found.target });
+      const { outcome } = await mounts.withdraw(found.id);
+      log.warn('watchdog.wiped', { workload: workloadId, target: found.target, outcome });
+    } catch (error) {
+      // Something inside may pretend to be ours: that must not save the others.
+      log.error('watchdog.failed', { workload: workloadId, ...errorFields(error) });
+      isWiped &&= isFault(error, 'mount.foreign') || isFault(error, 'mount.process-gone');
     }
-  } finally {
-    await mounts.close();
   }
+  return isWiped;
 }
 
 /** A container that has ended holds nothing. */

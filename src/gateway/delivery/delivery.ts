@@ -182,6 +182,14 @@ export class Delivery {
     }
   }
 
+  /** Of all sets that are due on a node; infinite where none is. */
+  shortestLeaseMs(node: string): number {
+    const leases = [...this.#options.entitlements.workloadsOn(node)].flatMap((id) =>
+      this.#options.entitlements.wantedFor(id).map(({ leaseMs }) => leaseMs),
+    );
+    return leases.reduce((least, leaseMs) => Math.min(least, leaseMs), Number.POSITIVE_INFINITY);
+  }
+
   connectedNodes(): ReadonlySet<string> {
     return new Set(this.#channels.keys());
   }

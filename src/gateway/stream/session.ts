@@ -37,7 +37,13 @@ export interface SessionOptions {
   readonly node: string;
   readonly delivery: Pick<
     Delivery,
-    'connected' | 'disconnected' | 'workloadStarted' | 'workloadStopped' | 'receipt' | 'drained'
+    | 'connected'
+    | 'disconnected'
+    | 'workloadStarted'
+    | 'workloadStopped'
+    | 'receipt'
+    | 'drained'
+    | 'shortestLeaseMs'
   >;
   readonly audit: Pick<Audit, 'observe' | 'checkpoint'>;
   readonly nodes: SessionNodes;
@@ -56,6 +62,9 @@ const queuedBytesMax = 8 * 1024 * 1024;
 const unansweredMax = 3;
 const jitter = 0.1;
 const jitterSteps = 64;
+/** Renewals in the life of the shortest lease on the node; two that are lost change nothing. */
+const leaseShare = 10;
+const leaseEveryMsMin = 500;
 
 export class Session {
   readonly #options: SessionOptions;
@@ -65,16 +74,22 @@ export class Session {
   #held = false;
   #leaseSerial = 0;
   #leaseSeen = 0;
+  #leaseEveryMs: number;
+  #leaseTimer: Timer | undefined;
   /** Size of the checkpoint that the node said it remembers. */
   #witnessed = 0;
   #timers: Timer[] = [];
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#leaseEveryMs = options.leaseEveryMs;
     const { link } = options;
     const room = (): boolean => link.isOpen && link.queuedBytes < queuedBytesMax;
     this.#channel = {
-      send: (set) => this.#send({ kind: 'assign', set }),
+      send: (set) => {
+        this.#send({ kind: 'assign', set });
+        this.#renewWithin(set.leaseMs);
+      },
       get ready() {
         return room();
       },
@@ -143,6 +158,7 @@ export class Session {
       this.#lease();
       this.#after(this.#spread(1000), () => void this.#showCheckpoint());
       delivery.connected(node, this.#channel, { workloads: hello.workloads, held: hello.held });
+      this.#renewWithin(delivery.shortestLeaseMs(node));
     } catch (error) {
       this.#options.log.warn('stream.hello-failed', { node, ...errorFields(error) });
       this.refuse(codeOf(error));
@@ -203,7 +219,16 @@ export class Session {
     this.#leaseSerial += 1;
     this.#send({ kind: 'lease', serial: this.#leaseSerial });
     this.#resumeIfDrained();
-    this.#after(this.#spread(this.#options.leaseEveryMs), () => this.#lease());
+    this.#leaseTimer = this.#after(this.#spread(this.#leaseEveryMs), () => this.#lease());
+  }
+
+  /** A grant may ask for a shorter lease than this node's renewals were paced for. */
+  #renewWithin(leaseMs: number): void {
+    const everyMs = Math.max(leaseMs / leaseShare, leaseEveryMsMin);
+    if (everyMs >= this.#leaseEveryMs) return;
+    this.#leaseEveryMs = everyMs;
+    this.#leaseTimer?.cancel();
+    this.#lease();
   }
 
   async #showCheckpoint(): Promise<void> {
@@ -243,13 +268,14 @@ export class Session {
     return delayMs * (1 - jitter + 2 * jitter * step);
   }
 
-  #after(delayMs: number, act: () => void): void {
-    if (this.#ended) return;
+  #after(delayMs: number, act: () => void): Timer | undefined {
+    if (this.#ended) return undefined;
     const timer = this.#options.clock.setTimer(delayMs, () => {
       this.#timers = this.#timers.filter((other) => other !== timer);
       act();
     });
     this.#timers.push(timer);
+    return timer;
   }
 
   #close(reason: string): void {
