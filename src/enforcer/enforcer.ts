@@ -178,6 +178,7 @@ class Node {
       witness: this.#witness,
       bootId: bootId(),
       weakenings: () => this.#weakenings(),
+      report: (receipt) => this.#tell(receipt),
       renewed: (certificate) => this.#renewed(certificate),
       ended: (reason) => {
         log.info('gateway.disconnected', { reason });
@@ -227,8 +228,10 @@ class Node {
     this.#running.set(container.id, attested);
     const workload = await attested;
     if (!workload) return;
-    await this.#holdings.started(workload, this.#remembered);
+    const taken = this.#holdings.started(workload, this.#remembered);
+    // At once: before anything is mounted there, the watchdog must know where to look.
     this.#file.flush();
+    await taken;
     this.#session?.workloadStarted(workload);
   }
 

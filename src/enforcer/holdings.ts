@@ -6,6 +6,7 @@
  *   - A receipt is given only after the kernel has done it, and says what is truly there.
  *   - When no lease has been heard for a set's lease, it is wiped before anything else is done, and
  *     nobody need be asked. Counted on the boot clock, also across restarts of this process.
+ *   - What is known to be bad goes even where what should take its place cannot be put there.
  *   - Values are wiped from this process once they are in place, whatever happened.
  * Does not promise
  *   - Anything for sets that say `keep` on lease loss.
@@ -21,11 +22,19 @@ import {
   type SetKey,
   type SetReceipt,
   setKeyText,
+  unknownTerms,
 } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
 import type { Mounts, PlaceResult, SetFile } from './mount/mount.ts';
-import { expired, type Holding, holdingOf, nextExpiryMs, stepFor } from './reconcile.ts';
+import {
+  expired,
+  type Holding,
+  holdingOf,
+  nextExpiryMs,
+  stepFor,
+  withoutNew,
+} from './reconcile.ts';
 import { mountIdOf, type RememberedState } from './remembered.ts';
 
 export interface HoldingsOptions {
@@ -39,12 +48,24 @@ export interface HoldingsOptions {
    * be known before the change is made.
    */
   readonly remember: (state: () => RememberedState, when: 'soon' | 'now') => void;
-  /** Called with what nobody assigned: a wipe because of silence, a mount that somebody inside covered. */
+  /**
+   * Called with what nobody assigned: a wipe because of silence, a mount that somebody inside covered, a
+   * set that could be adopted only later.
+   */
   readonly told: (receipt: SetReceipt) => void;
 }
 
 /** A due wipe is looked for at least this often, so that a clock that jumped ahead is noticed. */
 const lookEveryMsMax = 1000;
+/** A wipe or an adoption that failed is tried again, with growing pauses. */
+const againAfterMsFirst = 1000;
+const againAfterMsMax = 60_000;
+
+interface Adoption {
+  readonly workload: WorkloadFacts;
+  readonly remembered: RememberedState | undefined;
+  readonly attempt: number;
+}
 
 export class Holdings {
   readonly #options: HoldingsOptions;
@@ -56,6 +77,9 @@ export class Holdings {
   readonly #newest = new Map<string, number>();
   /** The tail of each workload's queue of steps. */
   readonly #tails = new Map<string, Promise<void>>();
+  /** Sets whose wipe is queued, or failed a moment ago. */
+  readonly #wiping = new Set<Holding>();
+  #closed = false;
   #heardAtMs: number;
   #timer: Timer | undefined;
 
@@ -69,13 +93,7 @@ export class Holdings {
   }
 
   get held(): readonly HeldSet[] {
-    return [...this.#held.values()].map(({ workloadId, target, setRevision, files, terms }) => ({
-      workloadId,
-      target,
-      setRevision,
-      files,
-      terms,
-    }));
+    return [...this.#held.values()].map(heldOf);
   }
 
   /** The gateway was heard: every lease starts anew. First, what ended in the silence is wiped. */
@@ -96,7 +114,9 @@ export class Holdings {
     this.#workloads.set(workload.id, workload);
     // Before anything is mounted there: the watchdog must know where to look.
     this.#remember();
-    return this.#inOrder(workload.id, () => this.#adopt(workload, remembered));
+    return this.#inOrder(workload.id, async () => {
+      await this.#adopt({ workload, remembered, attempt: 0 });
+    });
   }
 
   /** The container has ended, and its mounts with it; what our handles still reach is wiped. */
@@ -108,44 +128,44 @@ export class Holdings {
           .withdraw(mountIdOf(key))
           .catch((error: unknown) => this.#failed(key, error));
         this.#forget(key);
-        this.#newest.delete(setKeyText(key));
       }
-      this.#tails.delete(workloadId);
+      for (const key of this.#newest.keys()) {
+        if (key.startsWith(setKeyText({ workloadId, target: '' }))) this.#newest.delete(key);
+      }
+      // Also of a container in which nothing was held: nobody need watch it any more.
+      this.#remember();
     });
   }
 
   /** Carries out one assignment. Never throws: what went wrong is in the receipt. */
   async assign(set: AssignedSet): Promise<SetReceipt> {
     const startedMs = this.#options.clock.monotonicMs();
-    let receipt: SetReceipt | undefined;
-    // Before this step is queued, so that what ended in the silence is wiped ahead of it.
-    this.#enforceLeases();
-    await this.#inOrder(set.workloadId, async () => {
-      try {
-        const { outcome, fault } = await this.#carryOut(set);
-        const held = this.#held.get(setKeyText(set));
-        const tookUs = Math.round((this.#options.clock.monotonicMs() - startedMs) * 1000);
-        const { workloadId, target } = set;
-        // Of a stale set, what is newer: the gateway must go above that.
-        const newest = this.#newest.get(setKeyText(set)) ?? 0;
-        const setRevision = Math.max(set.setRevision, newest);
-        const files = held?.files ?? [];
-        const terms = held?.terms ?? '';
-        receipt = { workloadId, target, setRevision, outcome, fault, files, terms, tookUs };
-      } finally {
-        for (const file of set.files) if (file.content !== 'keep') file.content[Symbol.dispose]();
-      }
-    });
-    return (
-      receipt ?? {
-        ...set,
-        outcome: 'failed',
-        fault: 'gateway.bug',
-        files: [],
-        terms: '',
-        tookUs: 0,
-      }
-    );
+    let done: { readonly outcome: ReceiptOutcome; readonly fault: string } | undefined;
+    try {
+      // Before this one is queued, so that what ended in the silence is wiped ahead of it.
+      this.#enforceLeases();
+      await this.#inOrder(set.workloadId, async () => {
+        await this.#wipeExpiredOf(set.workloadId);
+        done = await this.#carryOut(set);
+      });
+    } catch (error) {
+      this.#failed(set, error);
+    } finally {
+      for (const file of set.files) if (file.content !== 'keep') file.content[Symbol.dispose]();
+    }
+    const { outcome, fault } = done ?? { outcome: 'failed', fault: 'gateway.bug' };
+    const held = this.#held.get(setKeyText(set));
+    return {
+      workloadId: set.workloadId,
+      target: set.target,
+      // Of a stale set, what is newer: the gateway must go above that.
+      setRevision: Math.max(set.setRevision, this.#newest.get(setKeyText(set)) ?? 0),
+      outcome,
+      fault,
+      files: held?.files ?? [],
+      terms: held?.terms ?? '',
+      tookUs: Math.round((this.#options.clock.monotonicMs() - startedMs) * 1000),
+    };
   }
 
   /** Workloads whose mount somebody inside covered, altered or removed. */
@@ -158,14 +178,8 @@ export class Holdings {
       if (state === 'in-place' || state === 'gone') continue;
       found.add(holding.workloadId);
       if (this.#held.get(setKeyText(holding)) !== holding || holding.files.length === 0) continue;
-      this.#covered(holding);
-      this.#options.told({
-        ...holding,
-        outcome: 'failed',
-        fault: 'mount.covered',
-        files: [],
-        tookUs: 0,
-      });
+      const covered = this.#covered(holding);
+      this.#options.told({ ...covered, outcome: 'failed', fault: 'mount.covered', tookUs: 0 });
     }
     return [...found];
   }
@@ -182,6 +196,7 @@ export class Holdings {
 
   /** Stops the clock and leaves what is in place to the next enforcer, and to the watchdog. */
   close(): void {
+    this.#closed = true;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#remember();
@@ -194,29 +209,37 @@ export class Holdings {
     if (step === 'absent' || !workload) return { outcome: 'gone', fault: '' };
     if (step === 'stale') return { outcome: 'stale', fault: '' };
     try {
-      if (step === 'withdraw') {
-        await this.#options.mounts.withdraw(mountIdOf(set));
-        this.#newest.set(setKeyText(set), set.setRevision);
-        this.#forget(set);
-        return { outcome: 'gone', fault: '' };
-      }
-      const result = await this.#place(set, workload);
-      this.#newest.set(setKeyText(set), set.setRevision);
-      this.#held.set(setKeyText(set), holdingOf(set));
-      this.#arm();
-      this.#remember();
-      if (result.state === 'gone') return { outcome: 'gone', fault: '' };
-      if (result.state !== 'in-place') {
-        this.#covered(holdingOf(set));
-        return { outcome: 'failed', fault: 'mount.covered' };
-      }
-      for (const name of set.signals) this.#options.signal(workload, name);
-      return { outcome: 'placed', fault: '' };
+      return await this.#change(workload, set);
     } catch (error) {
       this.#failed(set, error);
       if (isFault(error, 'mount.process-gone')) return { outcome: 'gone', fault: '' };
+      if (step === 'place' && set.urgent) await this.#letGo(workload, set);
       return { outcome: 'failed', fault: codeOf(error) };
     }
+  }
+
+  async #change(
+    workload: WorkloadFacts,
+    set: AssignedSet,
+  ): Promise<{ outcome: ReceiptOutcome; fault: string }> {
+    if (set.files.length === 0) {
+      await this.#options.mounts.withdraw(mountIdOf(set));
+      this.#newest.set(setKeyText(set), set.setRevision);
+      this.#forget(set);
+      return { outcome: 'gone', fault: '' };
+    }
+    const result = await this.#place(set, workload);
+    this.#newest.set(setKeyText(set), set.setRevision);
+    this.#held.set(setKeyText(set), holdingOf(set));
+    this.#arm();
+    this.#remember();
+    if (result.state === 'gone') return { outcome: 'gone', fault: '' };
+    if (result.state !== 'in-place') {
+      this.#covered(holdingOf(set));
+      return { outcome: 'failed', fault: 'mount.covered' };
+    }
+    for (const name of set.signals) this.#options.signal(workload, name);
+    return { outcome: 'placed', fault: '' };
   }
 
   /** Remembers on which lease, then places: should this process die in between, the watchdog wipes in time. */
@@ -240,16 +263,36 @@ export class Holdings {
     }
   }
 
-  async #adopt(workload: WorkloadFacts, remembered: RememberedState | undefined): Promise<void> {
+  /** What should take the place of something bad cannot be put there: the bad goes all the same. */
+  async #letGo(workload: WorkloadFacts, set: AssignedSet): Promise<void> {
+    const held = this.#held.get(setKeyText(set));
+    if (!held) return;
+    for (const rest of [withoutNew(set, held), { ...set, files: [] }]) {
+      try {
+        await this.#change(workload, rest);
+        return;
+      } catch (error) {
+        this.#failed(set, error);
+      }
+    }
+  }
+
+  /** Takes up every set of ours that is found; what fails is tried again until the workload ends. */
+  async #adopt(adoption: Adoption): Promise<readonly HeldSet[]> {
+    const { workload, remembered } = adoption;
     const { mounts, log } = this.#options;
+    const adopted: HeldSet[] = [];
+    let failed = false;
     try {
       for (const found of await mounts.find(workload.process)) {
         const key = { workloadId: workload.id, target: found.target };
-        if (found.id !== mountIdOf(key)) continue;
+        if (found.id !== mountIdOf(key) || this.#held.has(setKeyText(key))) continue;
         try {
-          await this.#adoptOne(workload, key, remembered);
+          const holding = await this.#adoptOne(workload, key, remembered);
+          if (holding) adopted.push(holding);
         } catch (error) {
           // Something inside may pretend to be ours: that must not hide what is.
+          failed = true;
           log.warn('set.adopt-failed', {
             workload: workload.id,
             target: found.target,
@@ -258,65 +301,111 @@ export class Holdings {
         }
       }
     } catch (error) {
+      failed = !isFault(error, 'mount.process-gone');
       log.warn('workload.adopt-failed', { workload: workload.id, ...errorFields(error) });
     }
     this.#arm();
     this.#remember();
+    if (failed) this.#adoptLater({ ...adoption, attempt: adoption.attempt + 1 });
+    return adopted;
+  }
+
+  #adoptLater(adoption: Adoption): void {
+    const { clock, told } = this.#options;
+    const { workload, attempt } = adoption;
+    const pauseMs = Math.min(againAfterMsFirst * 2 ** (attempt - 1), againAfterMsMax);
+    clock.setTimer(pauseMs, () => {
+      void this.#inOrder(workload.id, async () => {
+        if (this.#closed || !this.#workloads.has(workload.id)) return;
+        for (const held of await this.#adopt(adoption)) {
+          told({ ...held, outcome: 'placed', fault: '', tookUs: 0 });
+        }
+      });
+    });
   }
 
   async #adoptOne(
     workload: WorkloadFacts,
     key: SetKey,
     remembered: RememberedState | undefined,
-  ): Promise<void> {
+  ): Promise<HeldSet | undefined> {
     const place = { process: workload.process, target: key.target };
     const adopted = await this.#options.mounts.adopt(mountIdOf(key), place);
-    if (!adopted) return;
+    if (!adopted) return undefined;
     const known = remembered?.holdings.find((holding) => setKeyText(holding) === setKeyText(key));
-    const same = known?.setRevision === adopted.revision;
+    // Without files it was remembered before it was placed.
+    const same = known?.setRevision === adopted.revision && known.files.length > 0;
     this.#newest.set(setKeyText(key), adopted.revision);
-    this.#held.set(setKeyText(key), {
+    const holding: Holding = {
       ...key,
       setRevision: adopted.revision,
       files: same ? known.files : [],
-      terms: same ? known.terms : '',
+      terms: same ? known.terms : unknownTerms,
       // Of a set that nobody remembers: time for the gateway to send it anew, and no more.
       leaseMs: known?.leaseMs ?? limits.leaseMsMin,
       keepOnLeaseLoss: known?.keepOnLeaseLoss ?? false,
-    });
+    };
+    this.#held.set(setKeyText(key), holding);
+    return heldOf(holding);
   }
 
   /** Nobody inside sees its files: so none are said to be held, and the gateway tries again. */
-  #covered(holding: Holding): void {
-    this.#held.set(setKeyText(holding), { ...holding, files: [] });
+  #covered(holding: Holding): HeldSet {
+    const covered = { ...holding, files: [], terms: unknownTerms };
+    this.#held.set(setKeyText(holding), covered);
     this.#remember();
+    return heldOf(covered);
+  }
+
+  #expired(): readonly Holding[] {
+    return expired(this.#held.values(), this.#heardAtMs, this.#options.clock.bootMs());
   }
 
   #enforceLeases(): void {
-    const due = expired(this.#held.values(), this.#heardAtMs, this.#options.clock.bootMs());
-    for (const holding of due) void this.#inOrder(holding.workloadId, () => this.#wipe(holding));
+    for (const holding of this.#expired()) {
+      if (this.#wiping.has(holding)) continue;
+      this.#wiping.add(holding);
+      void this.#inOrder(holding.workloadId, () => this.#wipe(holding));
+    }
     this.#arm();
+  }
+
+  /** What ended while others had their turn. */
+  async #wipeExpiredOf(workloadId: string): Promise<void> {
+    for (const holding of this.#expired()) {
+      if (holding.workloadId === workloadId) await this.#wipe(holding);
+    }
   }
 
   async #wipe(holding: Holding): Promise<void> {
     // Again, because an assignment may have come between; a newer set has a lease of its own.
-    if (this.#held.get(setKeyText(holding)) !== holding) return;
+    if (this.#held.get(setKeyText(holding)) !== holding) {
+      this.#wiping.delete(holding);
+      return;
+    }
     const startedMs = this.#options.clock.monotonicMs();
     try {
       await this.#options.mounts.withdraw(mountIdOf(holding));
     } catch (error) {
       this.#failed(holding, error);
+      this.#options.clock.setTimer(againAfterMsFirst, () => {
+        this.#wiping.delete(holding);
+        if (!this.#closed) this.#enforceLeases();
+      });
       return;
     }
+    this.#wiping.delete(holding);
     this.#forget(holding);
     const tookUs = Math.round((this.#options.clock.monotonicMs() - startedMs) * 1000);
     this.#options.log.warn('lease.wiped', { workload: holding.workloadId, target: holding.target });
-    this.#options.told({ ...holding, outcome: 'wiped', fault: '', files: [], tookUs });
+    const gone = { ...heldOf(holding), files: [], terms: '' };
+    this.#options.told({ ...gone, outcome: 'wiped', fault: '', tookUs });
   }
 
   #arm(): void {
     this.#timer?.cancel();
-    const leftMs = nextExpiryMs(this.#held.values(), this.#heardAtMs, this.#options.clock.bootMs());
+    const waiting = this.#held.values().filter((holding) => !this.#wiping.has(holding));
+    const leftMs = nextExpiryMs(waiting, this.#heardAtMs, this.#options.clock.bootMs());
     if (leftMs === undefined) return;
     const delayMs = Math.min(Math.max(leftMs, 10), lookEveryMsMax);
     this.#timer = this.#options.clock.setTimer(delayMs, () => this.#enforceLeases());
@@ -356,12 +445,18 @@ export class Holdings {
   #inOrder(workloadId: string, step: () => Promise<void>): Promise<void> {
     const tail = (this.#tails.get(workloadId) ?? Promise.resolve()).then(step);
     // The queue goes on whatever one step did; its own caller sees the failure.
-    this.#tails.set(
-      workloadId,
-      tail.catch((error: unknown) => this.#options.log.error('step.failed', errorFields(error))),
-    );
+    const settled = tail
+      .catch((error: unknown) => this.#options.log.error('step.failed', errorFields(error)))
+      .then(() => {
+        if (this.#tails.get(workloadId) === settled) this.#tails.delete(workloadId);
+      });
+    this.#tails.set(workloadId, settled);
     return tail;
   }
+}
+
+function heldOf({ workloadId, target, setRevision, files, terms }: HeldSet): HeldSet {
+  return { workloadId, target, setRevision, files, terms };
 }
 
 /** The set's files with their bytes lent: `Mounts.place` copies them before it returns its promise. */

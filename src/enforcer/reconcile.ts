@@ -2,7 +2,7 @@
  * What to do about a set that the gateway assigned, or about the silence of the gateway. Pure
  * functions: given what is in place, they answer; `holdings.ts` acts.
  */
-import type { AssignedSet, HeldFile, HeldSet } from '../model/assignment.ts';
+import type { AssignedFile, AssignedSet, HeldFile, HeldSet } from '../model/assignment.ts';
 
 /** One set in place, with what is needed to let it go without asking anyone. */
 export interface Holding extends HeldSet {
@@ -39,6 +39,35 @@ export function holdingOf(set: AssignedSet): Holding {
     leaseMs: set.leaseMs,
     keepOnLeaseLoss: set.keepOnLeaseLoss,
   };
+}
+
+/**
+ * What a set comes to when nothing new may, or can, be taken in: what leaves, leaves; what would be
+ * replaced stays as it is, unless something in place is known to be bad.
+ */
+export function withoutNew(set: AssignedSet, held: HeldSet | undefined): AssignedSet {
+  const files = set.files.flatMap((file): AssignedFile[] => {
+    if (file.content === 'keep') return [file];
+    const there = held?.files.find(
+      ({ name, secretId }) => name === file.name && secretId === file.secretId,
+    );
+    if (there === undefined || set.urgent) return [];
+    return [{ ...file, version: there.version, content: 'keep' }];
+  });
+  return { ...set, files };
+}
+
+/** Whether these are the files that are held already. */
+export function isHeld(set: AssignedSet, held: HeldSet | undefined): boolean {
+  const there = held?.files ?? [];
+  return (
+    set.files.length === there.length &&
+    set.files.every(({ name, secretId, version }) =>
+      there.some(
+        (other) => other.name === name && other.secretId === secretId && other.version === version,
+      ),
+    )
+  );
 }
 
 /** Which sets must be wiped now. Both times are of the boot clock, which no one can set. */

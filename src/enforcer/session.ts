@@ -15,6 +15,7 @@ import {
 } from '../protocol/stream-messages.ts';
 import type { Link } from '../wire/link.ts';
 import type { Holdings } from './holdings.ts';
+import { isHeld, withoutNew } from './reconcile.ts';
 import type { Witness } from './witness.ts';
 
 export interface SessionOptions {
@@ -26,6 +27,11 @@ export interface SessionOptions {
   readonly version: string;
   readonly bootId: string;
   readonly weakenings: () => readonly string[];
+  /**
+   * Sends a receipt on whatever connection there is by then: the one that brought the assignment may have
+   * ended, and what the next one said at its start did not know of it yet.
+   */
+  readonly report: (receipt: SetReceipt) => void;
   /** A renewed certificate for the key that asked. */
   readonly renewed: (certificate: string) => void;
   readonly ended: (reason: string) => void;
@@ -66,8 +72,13 @@ export class Session {
     this.#listen();
   }
 
+  /** Says also what an earlier enforcer left there: the hello of this connection did not. */
   workloadStarted(workload: WorkloadFacts): void {
     this.#send({ kind: 'workload-started', workload });
+    for (const held of this.#options.holdings.held) {
+      if (held.workloadId !== workload.id) continue;
+      this.receipt({ ...held, outcome: 'placed', fault: '', tookUs: 0 });
+    }
   }
 
   workloadStopped(workloadId: string): void {
@@ -149,27 +160,25 @@ export class Session {
   }
 
   async #assign(set: AssignedSet): Promise<void> {
-    const { holdings, witness } = this.#options;
-    if (witness.alarm !== undefined && set.files.length > 0) {
-      for (const file of set.files) if (file.content !== 'keep') file.content[Symbol.dispose]();
-      const { workloadId, target, setRevision } = set;
-      const held = holdings.held.find(
-        (other) => other.workloadId === workloadId && other.target === target,
-      );
-      const there = { files: held?.files ?? [], terms: held?.terms ?? '' };
-      const fault = 'witness.alarm';
-      this.receipt({
-        workloadId,
-        target,
-        setRevision,
-        ...there,
-        outcome: 'failed',
-        fault,
-        tookUs: 0,
-      });
-      return;
-    }
-    this.receipt(await holdings.assign(set));
+    const { holdings, witness, report } = this.#options;
+    const isNew = set.files.some(({ content }) => content !== 'keep');
+    if (witness.alarm === undefined || !isNew) report(await holdings.assign(set));
+    else report(await this.#assignWithoutNew(set));
+  }
+
+  /** The log was rewritten: no new secret is taken from such a gateway, but what it withdraws goes. */
+  async #assignWithoutNew(set: AssignedSet): Promise<SetReceipt> {
+    for (const { content } of set.files) if (content !== 'keep') content[Symbol.dispose]();
+    const { holdings } = this.#options;
+    const { workloadId, target, setRevision } = set;
+    const held = holdings.held.find(
+      (other) => other.workloadId === workloadId && other.target === target,
+    );
+    const rest = withoutNew(set, held);
+    const there = isHeld(rest, held)
+      ? { workloadId, target, setRevision, files: held?.files ?? [], terms: held?.terms ?? '' }
+      : await holdings.assign(rest);
+    return { ...there, outcome: 'failed', fault: 'witness.alarm', tookUs: 0 };
   }
 
   /** A gateway that has not welcomed us refuses whatever is not the hello. */

@@ -43,8 +43,12 @@ export interface AssignedSet extends SetKey {
   readonly terms: string;
 }
 
+/** In place of terms, and without files: something is in place, and nobody knows what, or nobody sees it. */
+export const unknownTerms = 'unknown';
+
 export interface HeldSet extends SetKey {
   readonly setRevision: number;
+  /** Empty with `unknownTerms`; with other terms nothing is in place. */
   readonly files: readonly HeldFile[];
   /** The terms that the set was assigned with; tells a changed mode or lease from an unchanged set. */
   readonly terms: string;

@@ -74,6 +74,11 @@ export class SimTime {
     this.#nowMs = endMs;
   }
 
+  /** The process was stopped, or the machine slept: the boot clock has gone on and nothing has happened. */
+  jump(byMs: number): void {
+    this.#nowMs += byMs;
+  }
+
   /** Waits for a promise, letting time pass meanwhile, at most this long. */
   async until<T>(promise: Promise<T>, withinMs: number): Promise<T | 'too-late'> {
     let outcome: { readonly value: T } | { readonly error: unknown } | undefined;

@@ -150,6 +150,7 @@ export class SimNode {
       version: 'sim',
       bootId: this.name,
       weakenings: () => [],
+      report: (receipt) => this.#session?.receipt(receipt),
       renewed: () => {},
       ended: () => {
         if (this.#session !== session) return;

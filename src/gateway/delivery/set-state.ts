@@ -1,5 +1,11 @@
 /** What the gateway knows of one set in one workload: what is there, what is on its way, what failed. */
-import type { AssignedSet, HeldSet, SetKey, SetReceipt } from '../../model/assignment.ts';
+import {
+  type AssignedSet,
+  type HeldSet,
+  type SetKey,
+  type SetReceipt,
+  unknownTerms,
+} from '../../model/assignment.ts';
 import type { SecretId } from '../../model/id.ts';
 import type { SelectableFacts } from '../policy/policy.ts';
 import type { DueSet } from './difference.ts';
@@ -65,7 +71,8 @@ export class SetState {
     const tookMs = this.#sent && this.#sinceMs !== undefined ? nowMs - this.#sinceMs : undefined;
     const { workloadId, target, setRevision, files, terms, outcome } = receipt;
     if (this.#sent && setRevision >= this.#sent.setRevision) this.#sent = undefined;
-    const empty = outcome === 'gone' || outcome === 'wiped' || files.length === 0;
+    const nothing = files.length === 0 && terms !== unknownTerms;
+    const empty = outcome === 'gone' || outcome === 'wiped' || nothing;
     this.#held = empty ? undefined : { workloadId, target, setRevision, files, terms };
     this.#sinceMs = nowMs;
     if (outcome !== 'failed') {

@@ -1,0 +1,206 @@
+/**
+ * Goal: what the gateway hears is what is so, whatever became of the connection that asked; a gateway that
+ * is silent is left, and one whose log was rewritten gets nothing new in, but what it withdraws goes.
+ * Method: real sessions, witness and holdings; the gateway's end of the link is the test's.
+ */
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { test } from 'node:test';
+import { silentLog } from '../base/log.ts';
+import { formatVerifier, noteSigner } from '../crypto/note.ts';
+import type { SetReceipt } from '../model/assignment.ts';
+import {
+  decodeFromEnforcer,
+  encodeFromGateway,
+  type FromEnforcer,
+  type FromGateway,
+} from '../protocol/stream-messages.ts';
+import { EnforcerRig } from '../testing/enforcer-rig.ts';
+import { SimConnection } from '../testing/sim-network.ts';
+import { Session } from './session.ts';
+import { Witness } from './witness.ts';
+
+const verifier = formatVerifier(
+  noteSigner('note', 'log', generateKeyPairSync('ed25519').privateKey),
+);
+const leaseEveryMs = 1000;
+
+class SessionRig extends EnforcerRig {
+  readonly heard: FromEnforcer[] = [];
+  readonly ended: string[] = [];
+  readonly witness: Witness;
+  session!: Session;
+  #connection!: SimConnection;
+
+  constructor() {
+    super();
+    this.witness = new Witness({
+      clock: this.clock,
+      signer: noteSigner('cosignature', 'node/1', generateKeyPairSync('ed25519').privateKey),
+      remembered: undefined,
+      remember: () => {},
+    });
+  }
+
+  async connect(): Promise<void> {
+    this.#connection = new SimConnection(this.time, this.random);
+    this.#connection.gatewayEnd.open({
+      message: (bytes) => {
+        const message = decodeFromEnforcer(bytes);
+        if (message) this.heard.push(message);
+      },
+      closed: () => {},
+    });
+    const session = new Session({
+      clock: this.clock,
+      log: silentLog,
+      link: this.#connection.enforcerEnd,
+      holdings: this.holdings,
+      witness: this.witness,
+      version: 'test',
+      bootId: 'boot',
+      weakenings: () => [],
+      report: (receipt) => this.session.receipt(receipt),
+      renewed: () => {},
+      ended: (reason) => void this.ended.push(reason),
+    });
+    this.session = session;
+    this.say({
+      kind: 'welcome',
+      protocol: 1,
+      leaseMs: 10_000,
+      leaseEveryMs,
+      checkpointVerifier: verifier,
+    });
+    await this.time.pass(100);
+  }
+
+  say(message: FromGateway): void {
+    this.#connection.gatewayEnd.send(encodeFromGateway(message));
+  }
+
+  cut(): void {
+    this.#connection.cut('cut');
+  }
+
+  get receipts(): readonly SetReceipt[] {
+    return this.heard.flatMap((message) => (message.kind === 'receipt' ? [message.receipt] : []));
+  }
+}
+
+test('Session says hello with all that runs and is held, and answers leases', async () => {
+  const rig = new SessionRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  await rig.connect();
+  const [hello] = rig.heard;
+  ok(hello?.kind === 'hello');
+  deepEqual(
+    [hello.workloads.map(({ id }) => id), hello.held, hello.checkpoint],
+    [[app.id], rig.holdings.held, ''],
+  );
+  rig.say({ kind: 'lease', serial: 7 });
+  await rig.time.pass(100);
+  deepEqual(rig.heard.at(-1), { kind: 'lease-seen', serial: 7 });
+});
+
+test('Session leaves a gateway that is silent for three leases, and not before', async () => {
+  const rig = new SessionRig();
+  await rig.connect();
+  rig.say({ kind: 'lease', serial: 1 });
+  await rig.time.pass(2 * leaseEveryMs);
+  deepEqual(rig.ended, []);
+  await rig.time.pass(leaseEveryMs + 100);
+  deepEqual(rig.ended, ['silent']);
+});
+
+test('a receipt goes out on the connection there is, not on the one that asked', async () => {
+  const rig = new SessionRig();
+  const app = await rig.container();
+  await rig.connect();
+  let proceed = (): void => {};
+  const { assign } = rig.holdings;
+  rig.holdings.assign = async (set) => {
+    await new Promise<void>((resolve) => (proceed = resolve));
+    return assign.call(rig.holdings, set);
+  };
+  rig.say({ kind: 'assign', set: rig.set(app, [rig.file('db', 1, 'one')]) });
+  await rig.time.pass(100);
+  rig.cut();
+  rig.heard.length = 0;
+  await rig.connect();
+  // The new hello knew nothing of what was on its way.
+  ok(rig.heard[0]?.kind === 'hello' && rig.heard[0].held.length === 0);
+  proceed();
+  await rig.time.pass(100);
+  deepEqual(
+    rig.receipts.map(({ outcome, files }) => [outcome, files.length]),
+    [['placed', 1]],
+  );
+});
+
+test('what an earlier enforcer left in a container that is found late is said with it', async () => {
+  const rig = new SessionRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  const { remembered } = rig;
+  await rig.restart();
+  await rig.connect();
+  ok(rig.heard[0]?.kind === 'hello' && rig.heard[0].workloads.length === 0);
+  await rig.holdings.started(app, remembered);
+  rig.session.workloadStarted(app);
+  await rig.time.pass(100);
+  equal(rig.heard.at(-2)?.kind, 'workload-started');
+  deepEqual(
+    rig.receipts.map(({ outcome, files }) => [outcome, files.length]),
+    [['placed', 1]],
+  );
+});
+
+test('after an alarm nothing new comes in, and what is withdrawn goes', async () => {
+  const rig = new SessionRig();
+  const app = await rig.container();
+  await rig.connect();
+  const files = [rig.file('db', 1, 'one'), rig.file('key', 1, 'k'), rig.file('leaked', 1, 'l')];
+  rig.say({ kind: 'assign', set: rig.set(app, files) });
+  await rig.time.pass(100);
+  rig.say({ kind: 'checkpoint', note: 'not signed', consistency: [] });
+  await rig.time.pass(100);
+  equal(rig.witness.alarm, 'unsigned');
+  // A rotation of one, a new one, and one that leaves: only the last happens.
+  const next = [rig.file('db', 2, 'two'), rig.file('key', 1), rig.file('new', 1, 'n')];
+  rig.say({ kind: 'assign', set: rig.set(app, next) });
+  await rig.time.pass(100);
+  deepEqual(rig.read(app), { db: 'one', key: 'k' });
+  const receipt = rig.receipts.at(-1);
+  deepEqual([receipt?.outcome, receipt?.fault], ['failed', 'witness.alarm']);
+  deepEqual(
+    receipt?.files.map(({ name, version }) => `${name}@${version}`),
+    ['db@1', 'key@1'],
+  );
+  // Nothing to withdraw: nothing is touched.
+  rig.changes.length = 0;
+  rig.say({ kind: 'assign', set: rig.set(app, [rig.file('db', 2, 'two'), rig.file('key', 1)]) });
+  await rig.time.pass(100);
+  deepEqual(rig.changes, []);
+  // Sets without anything new, and without anything, are carried out.
+  rig.say({ kind: 'assign', set: rig.set(app, [rig.file('key', 1)]) });
+  await rig.time.pass(100);
+  deepEqual(rig.read(app), { key: 'k' });
+  rig.say({ kind: 'assign', set: rig.set(app, []) });
+  await rig.time.pass(100);
+  deepEqual(rig.read(app), {});
+});
+
+test('a gateway with another log key is left, and serves nothing', async () => {
+  const rig = new SessionRig();
+  await rig.connect();
+  rig.cut();
+  rig.ended.length = 0;
+  const meet = rig.witness.meet.bind(rig.witness);
+  rig.witness.meet = () =>
+    meet(formatVerifier(noteSigner('note', 'log', generateKeyPairSync('ed25519').privateKey)));
+  await rig.connect();
+  deepEqual(rig.ended, ['malformed']);
+  equal(rig.witness.alarm, 'other-key');
+});
