@@ -7,7 +7,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { parseArgs, styleText } from 'node:util';
+import { type ParseArgsConfig, parseArgs, styleText } from 'node:util';
 import { systemClock as clock } from '../../src/base/clock.ts';
 import type { GroupMatch } from '../../src/model/group.ts';
 import { parseName, parseSecretName } from '../../src/model/name.ts';
@@ -23,7 +23,7 @@ const usage = `usage: npm run demo [-- --json] [-- --keep] [-- --namespaces] [--
   --verbose      show what the programs log
 `;
 
-const { values: flags } = parseArgs({
+const { values: flags } = readFlags({
   options: {
     json: { type: 'boolean' },
     keep: { type: 'boolean' },
@@ -32,6 +32,16 @@ const { values: flags } = parseArgs({
     help: { type: 'boolean', short: 'h' },
   },
 });
+
+function readFlags<const Config extends ParseArgsConfig>(config: Config) {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    process.exit(2);
+  }
+}
+
 if (flags.help) {
   process.stdout.write(usage);
   process.exit(0);
