@@ -164,7 +164,7 @@ export const faults = {
     status: 499,
     exit: 130,
     retry: 'later',
-    hint: 'It was interrupted; what had been sent may have taken effect. Look before you repeat.',
+    hint: 'If something had been sent, it may have taken effect: look before you repeat.',
   },
   'cli.no-home': {
     status: 400,

@@ -55,7 +55,10 @@ const tail: CommandSpec = {
     const input = checkInput('audit.list', filterOf(given));
     await session.explain('audit.tail', input);
     const client = await session.client();
+    session.isFollowing = true;
     const { kind } = await session.format();
+    // Nothing is known yet of what will come: room for times, actions, and names as they usually are.
+    session.columnWidths.push(8, 24, 12, 18, 32);
     if (kind === 'table' || kind === 'wide')
       session.print(tableOf(session, entryView, [], { headers: true }));
     for await (const { output } of client.watch('audit.tail', input, { signal: session.signal })) {

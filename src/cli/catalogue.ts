@@ -10,6 +10,8 @@ export interface CatalogueEntry {
   readonly summary: string;
   /** Undefined for what another program does (`main.ts`). */
   readonly load: (() => Promise<CommandModule>) | undefined;
+  /** Verbs of this noun that another program does, with what each is. */
+  readonly elsewhere?: readonly (readonly [verb: string, summary: string])[];
 }
 
 const policy = (): Promise<CommandModule> => import('./policy-commands.ts');
@@ -69,7 +71,13 @@ export const catalogue: readonly CatalogueEntry[] = [
     'Acknowledge that this store is older than somebody remembers',
     system,
   ),
-  entry('Gateway', 'backup', 'Make, verify and restore backups', system),
+  {
+    ...entry('Gateway', 'backup', 'Make, verify and restore backups', system),
+    elsewhere: [
+      ['verify <file>', 'Check a backup, without a gateway'],
+      ['restore <file>', 'Put a backup where there is no store yet'],
+    ],
+  },
   entry('Programs', 'init', 'Set up a new gateway on this machine'),
   entry('Programs', 'gateway', 'Run the gateway'),
   entry('Programs', 'enforcer', 'Run the node agent'),

@@ -213,6 +213,28 @@ test('NAME=value is refused, with the command to use, and not repeated', async (
   }
 });
 
+test('a word too many and an unknown option are refused without showing what they held', async () => {
+  using world = new CliWorld();
+  for (const words of [
+    [canary],
+    [`--value=${canary}`],
+    [`--value=${canary}\n=`],
+    ['more', canary],
+  ]) {
+    const { code, transcript } = await world.run(['secret', 'put', 'payments/db', ...words]);
+    equal(code, 2);
+    match(transcript, /too many arguments for 'put'|unknown option '--value'/);
+    equal(transcript.includes(canary), false);
+  }
+});
+
+test('a noun without a verb shows its verbs, also those that another program does', async () => {
+  using world = new CliWorld();
+  const { code, stdout } = await world.run(['backup']);
+  equal(code, 0);
+  match(stdout, /create <file>[^]*verify <file>[^]*restore <file>/);
+});
+
 test('the exit code of every fault is one that the help explains', () => {
   for (const [code, spec] of Object.entries<FaultSpec>(faults)) {
     ok(Object.hasOwn(exitCodes, spec.exit), `${code} exits with ${spec.exit}`);

@@ -105,6 +105,7 @@ async function runCommand(
   } catch (error) {
     if (error instanceof Printed) return 0;
     place.where = await session.whereIfUsed().catch(() => undefined);
+    if (io.signal.aborted && session.isFollowing) return 130;
     if (timeout.signal.aborted) throw new Fault('cli.timeout', { seconds: flags.timeout });
     if (io.signal.aborted) throw new Fault('cli.interrupted');
     throw error;

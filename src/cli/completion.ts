@@ -29,12 +29,15 @@ async function candidatesFor(
   current: string,
   io: ProgramIo,
 ): Promise<readonly string[]> {
-  const noun = before.find((word) => !word.startsWith('-'));
+  const [noun] = positionals(before, globalOptions);
   if (noun === undefined) {
+    const open = openOption(before, globalOptions);
+    if (open) return await valuesOf(open, io);
     if (current.startsWith('-')) return optionLines(globalOptions);
     return catalogue.map((entry) => `${entry.noun}\t${entry.summary}`);
   }
-  const module = await catalogueEntry(noun)?.load?.();
+  const entry = catalogueEntry(noun);
+  const module = await entry?.load?.();
   const specs = (module?.commands ?? []).filter(({ name }) => name.split(' ')[0] === noun);
   const verb = before[before.indexOf(noun) + 1];
   const spec = specs.find(
@@ -43,7 +46,13 @@ async function candidatesFor(
       name === `${noun} ${verb}` ||
       (verb !== undefined && aliases?.includes(verb)),
   );
-  if (!spec) return specs.map(({ name, summary }) => `${name.split(' ')[1]}\t${summary}`);
+  if (!spec) {
+    const elsewhere = entry?.elsewhere?.map(([name, summary]) => [name.split(' ')[0], summary]);
+    return [
+      ...specs.map(({ name, summary }) => [name.split(' ')[1], summary]),
+      ...(elsewhere ?? []),
+    ].map((line) => line.join('\t'));
+  }
   return await candidatesOf(spec, { before, current, io });
 }
 
@@ -56,15 +65,22 @@ async function candidatesOf(
   }: { readonly before: readonly string[]; readonly current: string; readonly io: ProgramIo },
 ): Promise<readonly string[]> {
   const options = [...optionsOf(spec), ...globalOptions];
-  const open = options.find(
-    (option) => takesValue(option) && namesOf(option).includes(before.at(-1) ?? ''),
-  );
+  const open = openOption(before, options);
   if (open) return await valuesOf(open, io);
   if (current.startsWith('-')) return optionLines(options);
   const typed = positionals(before, options).length - spec.name.split(' ').length;
   const words = spec.words ?? [];
   const word = words[typed] ?? words.findLast(({ many }) => many === true);
   return word?.kind === undefined ? [] : await namesFor(word.kind, current, io);
+}
+
+/** The option whose value comes next. */
+function openOption(
+  before: readonly string[],
+  options: readonly OptionSpec[],
+): OptionSpec | undefined {
+  const last = before.at(-1) ?? '';
+  return options.find((option) => takesValue(option) && namesOf(option).includes(last));
 }
 
 function positionals(before: readonly string[], options: readonly OptionSpec[]): readonly string[] {

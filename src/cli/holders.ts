@@ -1,10 +1,14 @@
-/** How many containers hold a secret: said before it is taken away from them. */
+/** How many containers hold a secret, or one version of it: said before it is taken away from them. */
 import { isFault } from '../base/fault.ts';
 import type { SecretName } from '../model/name.ts';
 import type { Session } from './session.ts';
 
 /** @returns a sentence; also when it cannot be known. */
-export async function holdersOf(session: Session, secret: SecretName): Promise<string> {
+export async function holdersOf(
+  session: Session,
+  secret: SecretName,
+  version?: number,
+): Promise<string> {
   const containers = new Set<string>();
   const nodes = new Set<string>();
   let cursor: string | undefined;
@@ -13,7 +17,7 @@ export async function holdersOf(session: Session, secret: SecretName): Promise<s
       const more = cursor === undefined ? {} : { cursor };
       const { output } = await session.call('holding.list', { secret, limit: 500, ...more });
       for (const holding of output.items) {
-        if (holding.version === 0) continue;
+        if (holding.version === 0 || (version ?? holding.version) !== holding.version) continue;
         containers.add(holding.workloadId);
         nodes.add(holding.node);
       }

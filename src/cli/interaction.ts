@@ -71,7 +71,7 @@ async function collect(session: Session, typed: Buffer): Promise<number> {
       case keys.end:
         return length;
       case keys.interrupt:
-        throw new Fault('cli.interrupted');
+        throw new Fault('cli.interrupted', { sent: 'nothing' });
       case keys.backspace:
       case keys.delete:
         length = withoutLast(typed, length);

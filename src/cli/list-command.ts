@@ -145,6 +145,7 @@ async function showChanges<Name extends ListOperation>(
   watched: NonNullable<ListCommand<Name>['watched']>,
   changes: AsyncIterable<Change>,
 ): Promise<void> {
+  session.isFollowing = true;
   for await (const { kind, name, change } of changes) {
     if (kind !== watched.kind) continue;
     try {

@@ -51,11 +51,14 @@ const revoke = operationCommand({
   confirm: async (session, { name }, given) => {
     const node = await findNode(session, name);
     const held = node
-      ? `${count(node.workloads, 'container')} there lose what they hold`
+      ? `${count(node.workloads, 'container')} there lose what they hold, at the latest when the lease ends`
       : 'It is not listed';
     await confirmByName(session, {
       name,
-      what: [`The node ${name} is revoked: its stream closes and it never comes back.`, `${held}.`],
+      what: [
+        `The node ${name} will be revoked: its stream closes at once and it never comes back.`,
+        `${held}.`,
+      ],
       yes: given.flag('yes'),
     });
   },
@@ -128,6 +131,7 @@ async function watchHoldings(
     new Map(items.map((item) => [keyOf(item), item]));
   const intervalMs = (given.number('interval') ?? 1) * 1000;
   let known = mapOf(start.items);
+  session.isFollowing = true;
   for (;;) {
     await session.io.clock.sleep(intervalMs, session.signal);
     const now = mapOf(await start.read());

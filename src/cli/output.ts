@@ -94,6 +94,7 @@ export function tableOf<Item>(
     nowMs: session.io.clock.wallMs(),
     wide: session.isWide,
     headers: options.headers,
+    widths: session.columnWidths,
   });
 }
 

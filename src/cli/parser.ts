@@ -3,10 +3,12 @@
  * command was meant with what.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { catalogueEntry } from './catalogue.ts';
 import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './command-spec.ts';
 import { Given } from './given.ts';
 import { formatNames } from './output.ts';
 import type { GlobalOptions } from './settings.ts';
+import { formatRows } from './table.ts';
 
 export interface Invocation {
   readonly spec: CommandSpec;
@@ -69,11 +71,26 @@ export async function parseCommand(
     if (error.code === 'commander.helpDisplayed' || error.code === 'commander.help') {
       return { kind: 'help', text };
     }
-    throw usage(error.message.replace(/^error: /, '').replace(/\n\(Did(.*)\)$/, '; did$1'));
+    throw usage(problemOf(error));
   }
   if (!invocation) return { kind: 'help', text: text || program.helpInformation() };
   checkPins(invocation.flags.pin);
   return { kind: 'run', invocation };
+}
+
+/**
+ * Commander's sentence, without what was typed where no word belongs: `secret put NAME VALUE` must
+ * not show the value on the screen again, nor `--value=VALUE`.
+ */
+function problemOf({ code, message }: CommanderError): string {
+  const sentence = message.replace(/^error: /, '').replace(/\n\(Did(.*)\)$/, '; did$1');
+  if (code === 'commander.excessArguments') {
+    const isPut = sentence.startsWith("too many arguments for 'put'");
+    const ask = isPut ? '; a value is typed or piped in: an argument can be read by others' : '';
+    return sentence.replace(/: [^]*$/, '') + ask;
+  }
+  if (code === 'commander.unknownOption') return sentence.replace(/=[^]*?'(?=;|$)/, "'");
+  return sentence;
 }
 
 /** A bare `--dry-run` must not take the next word for its value. */
@@ -97,16 +114,26 @@ export function optionsOf(spec: CommandSpec): readonly OptionSpec[] {
 }
 
 function makeCommand(name: string, write: (text: string) => void): Command {
-  return new Command(name)
-    .exitOverride()
-    .configureOutput({ writeOut: write, writeErr: () => undefined, outputError: () => undefined })
-    .configureHelp({ showGlobalOptions: true, helpWidth: 100 })
-    .helpCommand(false)
-    .helpOption('-h, --help', 'help about this command');
+  return (
+    new Command(name)
+      .exitOverride()
+      // A noun without a verb shows its help, which commander writes as if it were an error.
+      .configureOutput({ writeOut: write, writeErr: write, outputError: () => undefined })
+      .configureHelp({ showGlobalOptions: true, helpWidth: 100 })
+      .helpCommand(false)
+      .helpOption('-h, --help', 'help about this command')
+  );
 }
 
 function makeNoun(program: Command, noun: string): Command {
-  return program.command(noun).summary(`${noun} commands`);
+  const { summary = '', elsewhere = [] } = catalogueEntry(noun) ?? {};
+  const rows = elsewhere.map(([verb, about]) => [`  ${verb}`, about]);
+  return program
+    .command(noun)
+    .description(summary)
+    .usage('<verb> [words] [options]')
+    .helpCommand('help [verb]', 'help about a verb')
+    .addHelpText('after', rows.length === 0 ? '' : `\nOn this machine alone:\n${formatRows(rows)}`);
 }
 
 function addCommand(parent: Command, spec: CommandSpec, onRun: (given: Given) => void): void {

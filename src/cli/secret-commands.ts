@@ -72,9 +72,9 @@ async function confirmLoss(
   session: Session,
   name: SecretName,
   given: Given,
-  what: string,
+  { what, version }: { readonly what: string; readonly version?: number | undefined },
 ): Promise<void> {
-  const lines = [what, await holdersOf(session, name)];
+  const lines = [what, await holdersOf(session, name, version)];
   await confirmByName(session, { name, what: lines, yes: given.flag('yes') });
 }
 
@@ -308,12 +308,10 @@ export const commands: readonly CommandSpec[] = [
     confirm: async (session, input, given) => {
       const version =
         input.version === undefined ? 'Every stored version' : `Version ${input.version}`;
-      await confirmLoss(
-        session,
-        input.name,
-        given,
-        `${version} of ${input.name} is withdrawn from every container and never delivered again.`,
-      );
+      await confirmLoss(session, input.name, given, {
+        what: `${version} of ${input.name} will be withdrawn from every container and never delivered again.`,
+        version: input.version,
+      });
     },
   }),
   operationCommand({
@@ -323,12 +321,10 @@ export const commands: readonly CommandSpec[] = [
     examples: ['coffer secret destroy payments/db-password --version 2'],
     show: showStage('destroyed'),
     confirm: async (session, input, given) => {
-      await confirmLoss(
-        session,
-        input.name,
-        given,
-        `Version ${input.version} of ${input.name} is destroyed: its key and ciphertext. This cannot be undone.`,
-      );
+      await confirmLoss(session, input.name, given, {
+        what: `Version ${input.version} of ${input.name} will be destroyed: its key and ciphertext. This cannot be undone.`,
+        version: input.version,
+      });
     },
   }),
   operationCommand({
@@ -339,12 +335,9 @@ export const commands: readonly CommandSpec[] = [
     show: showStage('deleted'),
     revisionOf: revisionOfSecret,
     confirm: async (session, input, given) => {
-      await confirmLoss(
-        session,
-        input.name,
-        given,
-        `${input.name} is withdrawn from every container and hidden. \`coffer secret restore\` brings it back.`,
-      );
+      await confirmLoss(session, input.name, given, {
+        what: `${input.name} will be withdrawn from every container and hidden. \`coffer secret restore\` brings it back.`,
+      });
     },
   }),
   stageCommand('secret.restore', 'restored', {

@@ -38,6 +38,10 @@ export class Session {
   readonly command: string;
   readonly signal: AbortSignal;
   readonly keys: KeyInput;
+  /** It only shows what happens from now on: to be interrupted is how it ends. */
+  isFollowing = false;
+  /** Of the table that this command shows, so that rows which come later stand below their titles. */
+  readonly columnWidths: number[] = [];
   #settings: Promise<Settings> | undefined;
   #client: Promise<Client> | undefined;
   #format: Format | undefined;

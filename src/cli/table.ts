@@ -12,6 +12,8 @@ export interface TableOptions {
   readonly nowMs: number;
   readonly wide: boolean;
   readonly headers: boolean;
+  /** At least so wide; widened by what is shown, for the rows that follow. */
+  readonly widths?: number[];
 }
 
 export function formatTable<Item>(
@@ -22,12 +24,11 @@ export function formatTable<Item>(
   const shown = columns.filter((column) => options.wide || column.wide !== true);
   const rows = items.map((item) => shown.map((column) => cellOf(column.of(item, options.nowMs))));
   if (options.headers) rows.unshift(shown.map((column) => column.title));
-  return formatRows(rows);
+  return formatRows(rows, options.widths);
 }
 
 /** @returns whole lines. */
-export function formatRows(rows: readonly (readonly string[])[]): string {
-  const widths: number[] = [];
+export function formatRows(rows: readonly (readonly string[])[], widths: number[] = []): string {
   for (const row of rows) {
     row.forEach((cell, at) => {
       widths[at] = Math.max(widths[at] ?? 0, widthOf(cell));
