@@ -32,6 +32,7 @@ import type { SecretChanges, SecretsReader, SecretValues } from '../secrets/secr
 import { assignEntries, claimRefusedEntry, receiptEntry } from './delivery-entries.ts';
 import {
   type Difference,
+  type DueFile,
   type DueSet,
   difference,
   dueSet,
@@ -102,7 +103,8 @@ export class Delivery {
       if (!running.has(id)) this.#remove(id);
     }
     for (const workload of report.workloads) this.#admit(node, workload);
-    for (const id of running) {
+    // Of its own only: what it says of another node's workload changes nothing there.
+    for (const id of this.#options.entitlements.workloadsOn(node)) {
       for (const state of this.#sets.get(id)?.values() ?? []) state.reconnected(undefined);
     }
     for (const held of report.held) {
@@ -344,6 +346,8 @@ export class Delivery {
       });
       const pauseMs = state.failed(codeOf(error));
       this.#options.clock.setTimer(pauseMs, () => this.#mark([workload.id]));
+      const rest = this.#withoutSent(item);
+      if (rest) await this.#send(rest, revision, opened);
       return;
     }
     // Looked up again: the node may have gone while the commit was under way.
@@ -381,8 +385,26 @@ export class Delivery {
     };
   }
 
-  #replacesUnsound(item: Due): boolean {
-    return (item.state.held?.files ?? []).some((file) => !this.#isSound(file));
+  /**
+   * What is left to do where new values cannot be sent: what should leave, leaves all the same, and what
+   * they should have replaced stays unless it is bad. Undefined where nothing should leave.
+   */
+  #withoutSent(item: Due): Due | undefined {
+    const { change, due, state } = item;
+    const earlier = change.sent.flatMap((file): DueFile[] => {
+      const there = state.held?.files.find(({ name }) => name === file.name);
+      return there?.secretId === file.secretId ? [{ ...file, version: there.version }] : [];
+    });
+    const sound = earlier.filter((file) => this.#isSound(file));
+    if (change.withdrawn.length === 0 && sound.length === earlier.length) return undefined;
+    const files = [...change.kept, ...sound];
+    return { ...item, due: { ...due, files }, change: { ...change, sent: [], kept: files } };
+  }
+
+  #replacesUnsound({ state: { held } }: Due): boolean {
+    // Of what nobody remembers, anything may be bad.
+    if (held?.files.length === 0) return true;
+    return (held?.files ?? []).some((file) => !this.#isSound(file));
   }
 
   /** Whether this version may still be read for the moment that a swap takes. */

@@ -71,7 +71,10 @@ export class Session {
   readonly #channel: NodeChannel;
   #introduced = false;
   #ended = false;
+  /** Delivery found the channel full. */
   #held = false;
+  /** A checkpoint was shown and not answered. */
+  #isShowing = false;
   #leaseSerial = 0;
   #leaseSeen = 0;
   #leaseEveryMs: number;
@@ -85,13 +88,19 @@ export class Session {
     this.#leaseEveryMs = options.leaseEveryMs;
     const { link } = options;
     const room = (): boolean => link.isOpen && link.queuedBytes < queuedBytesMax;
+    const waits = (): boolean => {
+      this.#held = true;
+      return false;
+    };
     this.#channel = {
       send: (set) => {
         this.#send({ kind: 'assign', set });
-        this.#renewWithin(set.leaseMs);
+        // A withdrawal has no lease.
+        if (set.files.length > 0) this.#renewWithin(set.leaseMs);
       },
       get ready() {
-        return room();
+        // Whoever finds it full is told when it is not: see `#resumeIfDrained`.
+        return room() || waits();
       },
     };
     link.open({
@@ -181,6 +190,7 @@ export class Session {
         this.#leaseSeen = Math.max(this.#leaseSeen, message.serial);
         break;
       case 'checkpoint-seen':
+        this.#isShowing = false;
         if (message.refused === '') {
           this.#witnessed = message.size;
           nodes.witnessed(node, message.size, message.cosignature);
@@ -233,10 +243,17 @@ export class Session {
 
   async #showCheckpoint(): Promise<void> {
     if (this.#ended) return;
+    // A proof starts from what the node said it remembers: while it has not answered, that is not known.
+    if (!this.#isShowing) await this.#showOne();
+    this.#after(this.#spread(this.#options.checkpointEveryMs), () => void this.#showCheckpoint());
+  }
+
+  async #showOne(): Promise<void> {
     try {
       const { note, consistency } = await this.#options.audit.checkpoint(this.#witnessed, {
         recent: true,
       });
+      this.#isShowing = true;
       this.#send({ kind: 'checkpoint', note, consistency });
     } catch (error) {
       this.#options.log.warn('witness.not-shown', {
@@ -244,15 +261,13 @@ export class Session {
         ...errorFields(error),
       });
     }
-    this.#after(this.#spread(this.#options.checkpointEveryMs), () => void this.#showCheckpoint());
   }
 
   /** Delivery skips a channel that is full; it must hear when there is room again. */
   #resumeIfDrained(): void {
-    if (!this.#introduced) return;
-    const full = !this.#channel.ready;
-    if (this.#held && !full) this.#options.delivery.drained(this.#options.node);
-    this.#held = full;
+    if (!this.#introduced || !this.#held || !this.#channel.ready) return;
+    this.#held = false;
+    this.#options.delivery.drained(this.#options.node);
   }
 
   #send(message: FromGateway): void {
