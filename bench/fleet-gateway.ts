@@ -1,9 +1,11 @@
 /**
  * The gateway that fleets connect to, in a process of its own under the flags of the product, so that
- * its memory and processor time are its own. Joins the nodes past the API, whose limits on strangers
- * are made to be in the way of five thousand at once. Started by `fleet.ts`.
+ * its memory and processor time are its own. Started by `fleet.ts`, twice: once to make a store with so
+ * many joined nodes (past the API, whose limits on strangers are made to be in the way of five thousand
+ * at once), and once to be measured, as a gateway that was restarted.
  *
- * usage: fleet-gateway.ts <directory> <nodes> <workloads on each>
+ * usage: fleet-gateway.ts <directory> join <nodes>
+ *        fleet-gateway.ts <directory> serve
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -22,7 +24,7 @@ import { gatewayPrincipal } from '../src/model/principal.ts';
 import { type FromFleetGateway, sharedMs, type ToFleetGateway } from './fleet-messages.ts';
 
 const joinsTogether = 64;
-const [directory = '', nodes = '1', workloadsEach = '1'] = process.argv.slice(2);
+const [directory = '', mode, count] = process.argv.slice(2);
 
 const log = createLog({ clock, level: 'error', write: (line) => void process.stderr.write(line) });
 const config = gatewayConfig({
@@ -32,14 +34,25 @@ const config = gatewayConfig({
   'key-file': join(directory, 'key'),
 });
 const context = { clock, random, log };
-const made = await initialise(config, { kind: 'keyfile' }, context);
-const gateway = await startGateway(config, context);
-countReceipts(gateway);
-const fleetFile = join(directory, 'fleet.json');
-writeFileSync(fleetFile, JSON.stringify(await joinAll(gateway, Number(nodes))), { mode: 0o600 });
 process.on('disconnect', () => process.exit(0));
-const { pin, ownerToken } = made;
-say({ kind: 'ready', apiPort: gateway.apiPort, pin, ownerToken, fleetFile });
+if (mode === 'join') await makeStore(Number(count));
+else await serve();
+
+async function makeStore(nodes: number): Promise<void> {
+  const { pin, ownerToken } = await initialise(config, { kind: 'keyfile' }, context);
+  const gateway = await startGateway(config, context);
+  const fleet = await joinAll(gateway.core, nodes);
+  writeFileSync(join(directory, 'fleet.json'), JSON.stringify(fleet), { mode: 0o600 });
+  await gateway[Symbol.asyncDispose]();
+  say({ kind: 'joined', pin, ownerToken });
+  process.exit(0);
+}
+
+async function serve(): Promise<void> {
+  const gateway = await startGateway(config, context);
+  countReceipts(gateway);
+  say({ kind: 'ready', apiPort: gateway.apiPort, nodePort: gateway.nodePort });
+}
 
 function say(message: FromFleetGateway): void {
   process.send?.(message);
@@ -65,18 +78,16 @@ function countReceipts({ core: { delivery } }: Gateway): void {
   });
 }
 
-async function joinAll({ core, nodePort }: Gateway, count: number): Promise<object> {
+async function joinAll(core: Gateway['core'], nodes: number): Promise<object> {
   const joined: { name: string; certificate: string; key: string }[] = [];
-  for (let at = 0; at < count; at += joinsTogether) {
+  for (let at = 0; at < nodes; at += joinsTogether) {
     const indices = Array.from(
-      { length: Math.min(joinsTogether, count - at) },
+      { length: Math.min(joinsTogether, nodes - at) },
       (_, index) => at + index,
     );
     joined.push(...(await Promise.all(indices.map((index) => joinOne(core, index)))));
   }
   return {
-    address: `127.0.0.1:${nodePort}`,
-    workloadsEach: Number(workloadsEach),
     authority: core.identity.authorityForGateway().certificate.toString(),
     nodes: joined,
   };

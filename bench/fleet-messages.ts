@@ -1,11 +1,15 @@
 /** What the benches' main program and the gateway that it measures say to each other. */
 
+export interface FleetJoined {
+  readonly kind: 'joined';
+  readonly pin: string;
+  readonly ownerToken: string;
+}
+
 export interface FleetGatewayReady {
   readonly kind: 'ready';
   readonly apiPort: number;
-  readonly pin: string;
-  readonly ownerToken: string;
-  readonly fleetFile: string;
+  readonly nodePort: number;
 }
 
 /** Counts from the gateway's start: every receipt that has reached delivery. */
@@ -16,7 +20,7 @@ export interface FleetGatewayReached {
   readonly atMs: number;
 }
 
-export type FromFleetGateway = FleetGatewayReady | FleetGatewayReached;
+export type FromFleetGateway = FleetJoined | FleetGatewayReady | FleetGatewayReached;
 
 export interface ToFleetGateway {
   readonly kind: 'until';

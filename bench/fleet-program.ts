@@ -1,6 +1,8 @@
 /**
  * Simulated enforcers: as many real mutual-TLS streams as asked for, each with workloads that exist only
- * in what it says. Acknowledges every set at once. Started by `fleet.ts` with a file of identities.
+ * in what it says. Acknowledges every set at once. Started by `fleet.ts`.
+ *
+ * usage: fleet-program.ts <file of identities> <address> <workloads on each>
  */
 import { readFileSync } from 'node:fs';
 import { WebSocket } from 'ws';
@@ -16,9 +18,7 @@ import { webSocketLink } from '../src/wire/web-socket-link.ts';
 import { fakeWorkload } from './fleet-workload.ts';
 
 interface FleetFile {
-  readonly address: string;
   readonly authority: string;
-  readonly workloadsEach: number;
   readonly nodes: readonly {
     readonly name: string;
     readonly certificate: string;
@@ -26,13 +26,14 @@ interface FleetFile {
   }[];
 }
 
-const file = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as FleetFile;
+const [path = '', address = '', workloadsEach = '1'] = process.argv.slice(2);
+const file = JSON.parse(readFileSync(path, 'utf8')) as FleetFile;
 /** Handshakes at once: more only queue, on two cores. */
 const together = 64;
 let received = 0;
 
 function connect(node: FleetFile['nodes'][number]): Promise<void> {
-  const workloads = Array.from({ length: file.workloadsEach }, (_, index) =>
+  const workloads = Array.from({ length: Number(workloadsEach) }, (_, index) =>
     fakeWorkload(node.name, index),
   );
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -42,7 +43,7 @@ function connect(node: FleetFile['nodes'][number]): Promise<void> {
     ca: file.authority,
     checkServerIdentity: () => undefined,
   };
-  const socket = new WebSocket(`wss://${file.address}/v1/stream`, {
+  const socket = new WebSocket(`wss://${address}/v1/stream`, {
     ...(tls as object),
     perMessageDeflate: false,
   });

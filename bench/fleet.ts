@@ -15,6 +15,7 @@ import { parseName, parseSecretName } from '../src/model/name.ts';
 import { SecretValue } from '../src/model/secret-value.ts';
 import {
   type FleetGatewayReady,
+  type FleetJoined,
   type FromFleetGateway,
   sharedMs,
   type ToFleetGateway,
@@ -52,16 +53,32 @@ export async function startFleet(options: {
     rmSync(directory, { recursive: true, force: true });
   };
   try {
-    const { flags, environment } = nodeFor('gateway');
     const { nodes, workloadsEach } = options;
-    const gateway = start('fleet-gateway.ts', [directory, `${nodes}`, `${workloadsEach}`], {
+    const { pin, ownerToken } = (await answer(
+      start('fleet-gateway.ts', [directory, 'join', `${nodes}`]),
+      'joined',
+    )) as FleetJoined;
+    const { flags, environment } = nodeFor('gateway');
+    const gateway = start('fleet-gateway.ts', [directory, 'serve'], {
       execArgv: [...flags],
       env: { ...process.env, ...environment },
     });
-    const ready = (await answer(gateway, 'ready')) as FleetGatewayReady;
-    const client = clientOf(ready);
+    const ports = (await answer(gateway, 'ready')) as FleetGatewayReady;
+    const address = `https://127.0.0.1:${ports.apiPort}`;
+    const client = new Client({
+      address,
+      trust: { pins: [pin] },
+      token: ownerToken,
+      clock,
+      random,
+    });
     await grant(client);
-    await answer(start('fleet-program.ts', [ready.fleetFile]), 'connected');
+    const fleet = [
+      join(directory, 'fleet.json'),
+      `127.0.0.1:${ports.nodePort}`,
+      `${workloadsEach}`,
+    ];
+    await answer(start('fleet-program.ts', fleet), 'connected');
     return {
       client,
       gatewayPid: gateway.pid ?? 0,
@@ -97,11 +114,6 @@ async function answer(child: ChildProcess, what: string): Promise<FromFleetGatew
   done.abort();
   if (typeof first === 'string') throw new Error(`no word of ${what}: ${first}`);
   return first[0] as FromFleetGateway;
-}
-
-function clientOf({ apiPort, pin, ownerToken: token }: FleetGatewayReady): Client {
-  const address = `https://127.0.0.1:${apiPort}`;
-  return new Client({ address, trust: { pins: [pin] }, token, clock, random });
 }
 
 async function grant(client: Client): Promise<void> {

@@ -13,7 +13,23 @@ const enforcer = {
   environment: { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '2' },
 };
 
-const programs = new Map(Object.entries({ enforcer, watchdog: enforcer }));
+/**
+ * Five thousand streams in 500 MB. A young generation of 4 MiB instead of 16 and an old one that is
+ * collected when it has grown by half: 85 MB less, for a quarter of the deliveries per second that the
+ * processor could make. TLS keeps a read buffer of 64 KiB per stream, of which a few pages are used:
+ * mapped each for itself, instead of cut from pieces that were used before, they cost those pages only.
+ */
+const gateway = {
+  flags: ['--max-semi-space-size=4', '--heap-growing-percent=50'],
+  environment: {
+    MALLOC_ARENA_MAX: '1',
+    MALLOC_TOP_PAD_: '0',
+    MALLOC_TRIM_THRESHOLD_: '32768',
+    MALLOC_MMAP_THRESHOLD_: '65536',
+  },
+};
+
+const programs = new Map(Object.entries({ enforcer, watchdog: enforcer, gateway }));
 const nothing = { flags: [], environment: {} };
 
 /** For the program that is named first on the command line. */

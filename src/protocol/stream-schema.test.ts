@@ -26,7 +26,7 @@ function differences(
 ): string[] {
   const found: string[] = [];
   const declared = new Map(descriptor.fields.map((field) => [field.number, field]));
-  for (const [number, [name, spec]] of table.fields) {
+  for (const [number, { name, spec }] of table.fields) {
     const field = declared.get(number);
     declared.delete(number);
     if (field?.localName !== name) {
@@ -56,7 +56,7 @@ function differences(
 
 /** Random values for a table: what `decode` returns for them is themselves. */
 function anyOf<T extends object>(table: Message<T>): fc.Arbitrary<T> {
-  const members = [...table.fields.values()].map(([name, spec]) => {
+  const members = [...table.fields.values()].map(({ name, spec }) => {
     const one = anyField(spec);
     if (spec.repeated) return [name, fc.array(one, { maxLength: 3 })] as const;
     const present = typeof spec.kind === 'object' || spec.optional === true;

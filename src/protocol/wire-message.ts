@@ -22,8 +22,15 @@ interface FieldSpec {
   readonly optional?: true;
 }
 
+interface Field {
+  readonly name: string;
+  readonly spec: FieldSpec;
+}
+
 export interface Message<T extends object> {
-  readonly fields: ReadonlyMap<number, readonly [string, FieldSpec]>;
+  readonly fields: ReadonlyMap<number, Field>;
+  /** The same, in the order in which they are written. */
+  readonly written: readonly Field[];
   /** What a message is before anything was read. */
   readonly empty: () => T;
 }
@@ -62,7 +69,7 @@ export type MessageOf<S extends Specs> = {
 
 export function message<const S extends Specs>(specs: S): Message<MessageOf<S>> {
   const fields = new Map(
-    Object.entries(specs).map(([name, spec]) => [spec.number, [name, spec] as const]),
+    Object.entries(specs).map(([name, spec]) => [spec.number, { name, spec }]),
   );
   const defaults = Object.entries(specs).filter(([, spec]) => !hasPresence(spec));
   const plain = Object.fromEntries(defaults.map(([name, spec]) => [name, defaultOf(spec)]));
@@ -70,6 +77,7 @@ export function message<const S extends Specs>(specs: S): Message<MessageOf<S>> 
   const filled = defaults.filter(([, spec]) => spec.repeated || spec.kind === 'map');
   return {
     fields,
+    written: [...fields.values()],
     empty: () => {
       const value = { ...plain };
       for (const [name, spec] of filled) value[name] = defaultOf(spec);
@@ -113,7 +121,8 @@ function defaultOf(spec: FieldSpec): unknown {
 }
 
 function write(writer: BinaryWriter, type: Message<object>, value: object): void {
-  for (const [number, [name, spec]] of type.fields) {
+  for (const { name, spec } of type.written) {
+    const { number } = spec;
     const given = (value as Readonly<Record<string, unknown>>)[name];
     if (given === undefined) continue;
     if (spec.repeated) {
@@ -189,11 +198,11 @@ function read<T extends object>(
   while (reader.pos < end) {
     const [number, wireType] = reader.tag();
     const field = type.fields.get(number);
-    if (!field || wireType !== wireTypeOf(field[1])) {
+    if (!field || wireType !== wireTypeOf(field.spec)) {
       reader.skip(wireType, number);
       continue;
     }
-    const [name, spec] = field;
+    const { name, spec } = field;
     if (spec.kind === 'map') {
       const [key, item] = readEntry(reader, depth);
       Object.defineProperty(value[name], key, {

@@ -2,7 +2,7 @@
  * A link over one WebSocket: one binary frame per message, no compression (a compressed secret tells
  * its content by its length), frames bounded before they are read.
  */
-import type { WebSocket } from 'ws';
+import type { RawData, WebSocket } from 'ws';
 import { assert } from '../base/assert.ts';
 import { wipe } from '../base/bytes.ts';
 import type { Link, LinkHandlers } from './link.ts';
@@ -12,56 +12,76 @@ const policyViolation = 1008;
 
 /** Takes over a socket that is open or about to be. */
 export function webSocketLink(socket: WebSocket): Link {
-  let handlers: LinkHandlers | undefined;
-  let ended: string | undefined;
-  const end = (reason: string): void => {
-    if (ended !== undefined) return;
-    ended = reason;
-    handlers?.closed(reason);
-  };
+  return new WebSocketLink(socket);
+}
 
-  socket.binaryType = 'nodebuffer';
-  // An `error` is always followed by `close`; without a listener it would end the process.
-  socket.on('error', () => {});
-  socket.on('close', (code) => end(code === normalClosure ? 'closed' : `cut-${code}`));
-  socket.on('message', (data, isBinary) => {
+/** A gateway has thousands of them, so that what each of them would bind for itself is kept small. */
+class WebSocketLink implements Link {
+  readonly #socket: WebSocket;
+  #handlers: LinkHandlers | undefined;
+  #ended: string | undefined;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.binaryType = 'nodebuffer';
+    // An `error` is always followed by `close`; without a listener it would end the process.
+    socket.on('error', ignore);
+    socket.on('close', (code) => this.#end(code === normalClosure ? 'closed' : `cut-${code}`));
+    socket.on('message', (data, isBinary) => this.#message(data, isBinary));
+  }
+
+  open(handlers: LinkHandlers): void {
+    assert(this.#handlers === undefined, 'a link is opened once');
+    this.#handlers = handlers;
+    if (this.#ended !== undefined) handlers.closed(this.#ended);
+  }
+
+  send(bytes: Uint8Array): void {
+    const socket = this.#socket;
+    if (socket.readyState !== socket.OPEN) {
+      wipe(bytes);
+      return;
+    }
+    socket.send(bytes, { binary: true, compress: false }, () => wipe(bytes));
+  }
+
+  get queuedBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  get isOpen(): boolean {
+    return this.#ended === undefined && this.#socket.readyState === this.#socket.OPEN;
+  }
+
+  close(reason: string): void {
+    const socket = this.#socket;
+    if (socket.readyState === socket.OPEN) socket.close(normalClosure, reason.slice(0, 100));
+    else socket.terminate();
+    // The peer may never answer; what it would still send is of no interest.
+    this.#end(reason);
+    socket.terminate();
+  }
+
+  #message(data: RawData, isBinary: boolean): void {
     if (!isBinary || !Buffer.isBuffer(data)) {
-      socket.close(policyViolation);
+      this.#socket.close(policyViolation);
       return;
     }
     try {
-      handlers?.message(data);
+      this.#handlers?.message(data);
     } finally {
       // ws hands over a buffer of its own per message, which may have carried values.
       wipe(data);
     }
-  });
+  }
 
-  return {
-    open(given) {
-      assert(handlers === undefined, 'a link is opened once');
-      handlers = given;
-      if (ended !== undefined) given.closed(ended);
-    },
-    send(bytes) {
-      if (socket.readyState !== socket.OPEN) {
-        wipe(bytes);
-        return;
-      }
-      socket.send(bytes, { binary: true, compress: false }, () => wipe(bytes));
-    },
-    get queuedBytes() {
-      return socket.bufferedAmount;
-    },
-    get isOpen() {
-      return ended === undefined && socket.readyState === socket.OPEN;
-    },
-    close(reason) {
-      if (socket.readyState === socket.OPEN) socket.close(normalClosure, reason.slice(0, 100));
-      else socket.terminate();
-      // The peer may never answer; what it would still send is of no interest.
-      end(reason);
-      socket.terminate();
-    },
-  };
+  #end(reason: string): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = reason;
+    this.#handlers?.closed(reason);
+  }
+}
+
+function ignore(): void {
+  // On purpose nothing.
 }

@@ -38,7 +38,7 @@ export function encodeEntry(entry: AuditEntry, sequence: number, timeMs: number)
   at = writeText(entry.rule, at);
   at = writeText(entry.requestId, at);
   const names = Object.keys(entry.detail);
-  if (names.length > 1) names.sort();
+  if (!isAscending(names)) names.sort();
   assert(names.length <= detailsMax, 'an entry has few details');
   for (const name of names) {
     at = writeText(name, at);
@@ -69,6 +69,13 @@ export function decodeEntry(bytes: Uint8Array): RecordedEntry | undefined {
     requestId,
     detail,
   };
+}
+
+function isAscending(names: readonly string[]): boolean {
+  for (let index = 1; index < names.length; index += 1) {
+    if ((names[index - 1] ?? '') > (names[index] ?? '')) return false;
+  }
+  return true;
 }
 
 function writeCount(value: number, at: number): void {

@@ -15,19 +15,24 @@ export function assignEntries(
   change: Difference,
   nameOf: (secretId: SecretId) => string,
 ): readonly [AuditEntry, ...AuditEntry[]] {
-  const about = {
-    workload: workload.id,
-    container: workload.name,
-    node: workload.node,
-    target: due.target,
-  };
+  const { id, name: container, node } = workload;
+  const { target } = due;
+  // Details in the order in which they are encoded: there is nothing to sort then.
+  const detailOf = ({ name: file, version }: HeldFile) => ({
+    container,
+    file,
+    node,
+    target,
+    version: String(version),
+    workload: id,
+  });
   const sent = change.sent.map(
     (file): AuditEntry => ({
       ...base,
       action: 'delivery.assign',
       resource: `secrets/${file.wanted.secret}`,
       rule: `group ${file.wanted.group}`,
-      detail: { ...about, version: String(file.version), file: file.name },
+      detail: detailOf(file),
     }),
   );
   const withdrawn = change.withdrawn.map(
@@ -36,7 +41,7 @@ export function assignEntries(
       action: 'delivery.withdraw',
       resource: `secrets/${nameOf(file.secretId)}`,
       rule: '',
-      detail: { ...about, version: String(file.version), file: file.name },
+      detail: detailOf(file),
     }),
   );
   const [first, ...rest] = [...sent, ...withdrawn];
@@ -45,7 +50,7 @@ export function assignEntries(
     action: 'delivery.terms',
     resource: `workloads/${workload.id}`,
     rule: '',
-    detail: about,
+    detail: { container, node, target, workload: id },
   };
   return first ? [first, ...rest] : [terms];
 }
@@ -63,12 +68,12 @@ export function receiptEntry(
     outcome: receipt.outcome === 'failed' ? receipt.fault : 'ok',
     rule: '',
     detail: {
-      node,
       container: workload?.name ?? '',
-      target: receipt.target,
-      set: String(receipt.setRevision),
-      receipt: receipt.outcome,
       holds: receipt.files.map(holdsText).join(' ').slice(0, 400),
+      node,
+      receipt: receipt.outcome,
+      set: String(receipt.setRevision),
+      target: receipt.target,
     },
   };
 }

@@ -70,7 +70,7 @@ export interface DeliveryOptions {
 }
 
 /** Workloads decided together: their entries share one commit, so this bounds what waits for an fsync. */
-const togetherMax = 128;
+const togetherMax = 256;
 const againAfterMs = 1000;
 
 interface Due {
@@ -354,7 +354,7 @@ export class Delivery {
     const channel = this.#channels.get(workload.node);
     if (!channel) return;
     const set = this.#assigned(item, state.nextRevision(revision), opened);
-    state.sending(set, due, this.#options.clock.wallMs());
+    state.sending(set.setRevision, due, this.#options.clock.wallMs());
     channel.send(set);
   }
 

@@ -75,19 +75,17 @@ export function difference(due: DueSet, held: HeldSet | undefined): Difference |
 
 /** The common answer, without making anything: a receipt says what was sent, in the order it was sent. */
 function isInPlace(due: DueSet, held: HeldSet): boolean {
-  const { files } = held;
+  return held.files.length > 0 && due.terms === held.terms && sameFiles(due.files, held.files);
+}
+
+export function sameFiles(ours: readonly HeldFile[], theirs: readonly HeldFile[]): boolean {
+  if (ours === theirs) return true;
+  return ours.length === theirs.length && ours.every((file, index) => isSame(file, theirs[index]));
+}
+
+function isSame(file: HeldFile, other: HeldFile | undefined): boolean {
   return (
-    files.length > 0 &&
-    files.length === due.files.length &&
-    due.terms === (held.terms ?? '') &&
-    due.files.every((file, index) => {
-      const there = files[index];
-      return (
-        there?.name === file.name &&
-        there.secretId === file.secretId &&
-        there.version === file.version
-      );
-    })
+    file.name === other?.name && file.secretId === other.secretId && file.version === other.version
   );
 }
 

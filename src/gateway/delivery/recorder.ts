@@ -9,7 +9,7 @@ import { gatewayPrincipal } from '../../model/principal.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
 
 const waitingMax = 20_000;
-const togetherMax = 256;
+const togetherMax = 512;
 const againAfterMs = 1000;
 
 export class Recorder {

@@ -1,6 +1,6 @@
 /** What the gateway knows of one set in one workload: what is there, what is on its way, what failed. */
 import {
-  type AssignedSet,
+  type HeldFile,
   type HeldSet,
   type SetKey,
   type SetReceipt,
@@ -8,7 +8,7 @@ import {
 } from '../../model/assignment.ts';
 import type { SecretId } from '../../model/id.ts';
 import type { SelectableFacts } from '../policy/policy.ts';
-import type { DueSet } from './difference.ts';
+import { type DueSet, sameFiles } from './difference.ts';
 
 /** One file that is in place or should be. */
 export interface HoldingStatus {
@@ -29,10 +29,17 @@ export interface HoldingStatus {
 const pauseMsFirst = 1000;
 const pauseMsMax = 300_000;
 
+/** What is on its way, without its values. The files are shared by all who were sent the same set. */
+interface Sent {
+  readonly setRevision: number;
+  readonly files: readonly HeldFile[];
+  readonly terms: string;
+}
+
 export class SetState {
   readonly #key: SetKey;
   #held: HeldSet | undefined;
-  #sent: AssignedSet | undefined;
+  #sent: Sent | undefined;
   #fault = '';
   #failures = 0;
   #sinceMs: number | undefined;
@@ -60,26 +67,33 @@ export class SetState {
     this.#sent = undefined;
   }
 
-  sending(set: AssignedSet, _due: DueSet, nowMs: number): void {
-    // Not the set itself: its values are about to be wiped.
-    this.#sent = { ...set, files: [] };
+  sending(setRevision: number, due: DueSet, nowMs: number): void {
+    this.#sent = { setRevision, files: due.files, terms: due.terms };
     this.#sinceMs = nowMs;
   }
 
   /** @returns Milliseconds since the set was sent; undefined if none was on its way. */
   received(receipt: SetReceipt, nowMs: number): number | undefined {
     const tookMs = this.#sent && this.#sinceMs !== undefined ? nowMs - this.#sinceMs : undefined;
-    const { workloadId, target, setRevision, files, terms, outcome } = receipt;
-    if (this.#sent && setRevision >= this.#sent.setRevision) this.#sent = undefined;
-    const nothing = files.length === 0 && terms !== unknownTerms;
+    const { setRevision, outcome } = receipt;
+    const nothing = receipt.files.length === 0 && receipt.terms !== unknownTerms;
     const empty = outcome === 'gone' || outcome === 'wiped' || nothing;
-    this.#held = empty ? undefined : { workloadId, target, setRevision, files, terms };
+    this.#held = empty ? undefined : this.#heldAfter(receipt);
+    if (this.#sent && setRevision >= this.#sent.setRevision) this.#sent = undefined;
     this.#sinceMs = nowMs;
     if (outcome !== 'failed') {
       this.#fault = '';
       this.#failures = 0;
     }
     return tookMs;
+  }
+
+  /** What the receipt says; in our own words where they are the same, so that its text is not kept. */
+  #heldAfter({ setRevision, files, terms }: SetReceipt): HeldSet {
+    const sent = this.#sent;
+    const asSent = sent !== undefined && sent.terms === terms && sameFiles(sent.files, files);
+    const said = asSent ? sent : { files, terms };
+    return { ...this.#key, setRevision, files: said.files, terms: said.terms };
   }
 
   /** @returns how long to wait before the next try, in milliseconds. */

@@ -48,6 +48,8 @@ interface Entry {
 const packedMembers = 4;
 /** Labels that repeat are shared; past this many different ones sharing costs more than it saves. */
 const sharedLabelsMax = 65_536;
+/** Secrets that delivery asks about again and again while it delivers them. */
+const unpackedMax = 64;
 
 export class SecretIndex implements Projection {
   readonly kind = 'secret';
@@ -58,6 +60,8 @@ export class SecretIndex implements Projection {
   readonly #authors: string[] = [];
   readonly #authorIndex = new Map<string, number>();
   readonly #sharedLabels = new Map<string, Readonly<Record<string, string>>>();
+  /** By entry: a secret that changes has a new one. */
+  readonly #unpacked = new Map<Entry, IndexedSecret>();
   /** Kept from the first `takeChanged` on, so that loading a million secrets collects nothing. */
   #changed: Set<SecretName> | undefined;
 
@@ -72,6 +76,7 @@ export class SecretIndex implements Projection {
     this.#authors.length = 0;
     this.#authorIndex.clear();
     this.#sharedLabels.clear();
+    this.#unpacked.clear();
   }
 
   apply(record: {
@@ -141,6 +146,15 @@ export class SecretIndex implements Projection {
   }
 
   #read(entry: Entry): IndexedSecret {
+    const known = this.#unpacked.get(entry);
+    if (known !== undefined) return known;
+    const unpacked = this.#unpack(entry);
+    if (this.#unpacked.size >= unpackedMax) this.#unpacked.clear();
+    this.#unpacked.set(entry, unpacked);
+    return unpacked;
+  }
+
+  #unpack(entry: Entry): IndexedSecret {
     const versions: SecretVersion[] = [];
     for (let at = 0; at < entry.versions.length; at += packedMembers) {
       const [number = 0, createdAtMs = 0, author = 0, state = 0] = entry.versions.slice(
