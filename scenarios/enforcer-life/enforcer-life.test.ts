@@ -14,7 +14,7 @@
  */
 import { suite, test } from 'node:test';
 import { Story } from '../../src/testing/story.ts';
-import { BlackHole } from './black-hole.ts';
+import { NetworkPath } from '../../src/testing/network-path.ts';
 import { changedInItsAbsence, enforcerKilled, gatewayKilled, startStorm } from './kills.ts';
 import {
   enforcerDies,
@@ -44,13 +44,13 @@ suite('the life of an enforcer', { concurrency: 3 }, () => {
   });
 
   test('silence', async (t) => {
-    await using hole = await BlackHole.open();
-    const gatewayArguments = [...hole.gatewayArguments, ...lease];
+    await using path = await NetworkPath.open();
+    const gatewayArguments = [...path.gatewayArguments, ...lease];
     await using story = await Story.open(t, { images: ['busybox'], gatewayArguments });
     if (!story) return;
     const silenced = await startLeased(story);
     await t.test('4. short pauses', () => shortPause(silenced));
-    await t.test('5. packets are dropped', () => packetsDropped(silenced, hole));
+    await t.test('5. packets are dropped', () => packetsDropped(silenced, path));
     await t.test('6. the gateway hangs', () => gatewayHangs(silenced));
     await t.test('7. the enforcer was stopped', () => enforcerStopped(silenced));
   });

@@ -5,7 +5,7 @@ import { systemClock as clock } from '../../src/base/clock.ts';
 import { parseSecretName } from '../../src/model/name.ts';
 import { readInside, type Story, times, until } from '../../src/testing/story.ts';
 import { Storm } from './storm.ts';
-import { constant, rising, Watcher } from './watcher.ts';
+import { constant, rising, FileWatcher } from '../../src/testing/file-watcher.ts';
 
 const counter = '/run/secrets/counter';
 const fixed = '/run/secrets/fixed';
@@ -34,8 +34,8 @@ export async function startStorm(story: Story): Promise<Stormed> {
 
 /** G30: killed at any point, it converges: one mount each, the last value, and nothing was missing. */
 export async function enforcerKilled({ story, storm, pids }: Stormed): Promise<void> {
-  await using counting = new Watcher(pids, counter, rising);
-  await using fixing = new Watcher(pids, fixed, constant('never changes'));
+  await using counting = new FileWatcher(pids, counter, rising);
+  await using fixing = new FileWatcher(pids, fixed, constant('never changes'));
   const { installation } = story;
   for (let round = 1; round <= times(15, 1000); round += 1) {
     storm.blow();
@@ -88,8 +88,8 @@ export async function changedInItsAbsence({ story, storm, pids }: Stormed): Prom
 
 /** G28: an outage shorter than the lease is invisible to workloads. */
 export async function gatewayKilled({ story, storm, pids }: Stormed): Promise<void> {
-  await using counting = new Watcher(pids, counter, rising);
-  await using fixing = new Watcher(pids, fixed, constant('never changes'));
+  await using counting = new FileWatcher(pids, counter, rising);
+  await using fixing = new FileWatcher(pids, fixed, constant('never changes'));
   const { installation } = story;
   for (let round = 1; round <= times(6, 100); round += 1) {
     storm.blow();

@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock as clock } from '../../src/base/clock.ts';
 import { readInside, type Story, until } from '../../src/testing/story.ts';
-import type { BlackHole } from './black-hole.ts';
-import { constant, Watcher } from './watcher.ts';
+import type { NetworkPath } from '../../src/testing/network-path.ts';
+import { constant, FileWatcher } from '../../src/testing/file-watcher.ts';
 
 export const leaseMs = 5000;
 /** A lease is renewed every half second, give or take a tenth: the last one may be this old at the cut. */
@@ -43,7 +43,7 @@ export async function shortLease(story: Story): Promise<void> {
   const container = await story.container({ name: 'short', labels: { app: 'short' } });
   const pid = await container.pid();
   await until('it is delivered', () => readInside(pid, '/run/secrets/lease') === 'short');
-  await using watcher = new Watcher([pid], '/run/secrets/lease', constant('short'));
+  await using watcher = new FileWatcher([pid], '/run/secrets/lease', constant('short'));
   await clock.sleep(leaseMs * 1.5);
   // Also of an enforcer that came back to what it held already.
   await story.installation.enforcer?.stop('SIGKILL');
@@ -53,9 +53,9 @@ export async function shortLease(story: Story): Promise<void> {
 }
 
 /** G26: the network swallows everything. */
-export async function packetsDropped(silenced: Silenced, hole: BlackHole): Promise<void> {
-  await wipedInTime(silenced, leaseMs + 5000, () => hole.cut());
-  hole.heal();
+export async function packetsDropped(silenced: Silenced, path: NetworkPath): Promise<void> {
+  await wipedInTime(silenced, leaseMs + 5000, () => path.cut());
+  path.heal();
   await isThere(silenced, 'value 1');
 }
 
@@ -71,7 +71,7 @@ export async function gatewayHangs(silenced: Silenced): Promise<void> {
 
 /** Control: a pause shorter than the lease changes nothing. */
 export async function shortPause({ story, pid }: Silenced): Promise<void> {
-  await using watcher = new Watcher([pid], wipedPath, constant('value 1'));
+  await using watcher = new FileWatcher([pid], wipedPath, constant('value 1'));
   for (const program of [story.installation.gateway, story.installation.enforcer]) {
     program?.child.kill('SIGSTOP');
     await clock.sleep(leaseMs / 2);

@@ -3,14 +3,15 @@
  *
  * Promises
  *   - Nothing is sent before the peer has shown a certificate of the authority that this node joined,
- *     naming the gateway of its trust domain. An impostor learns nothing but that somebody called.
+ *     naming the gateway of its trust domain. An impostor learns this node's certificate, which is no
+ *     secret, and nothing else.
  *   - It tries again for ever, with growing pauses and jitter, until it is told to stop.
  */
 import { X509Certificate } from 'node:crypto';
 import type { ConnectionOptions, PeerCertificate } from 'node:tls';
 import { WebSocket } from 'ws';
 import type { Clock } from '../../base/clock.ts';
-import { Fault } from '../../base/fault.ts';
+import { Fault, isFault } from '../../base/fault.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import { limits } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
@@ -76,7 +77,8 @@ export async function keepConnected(
       // A connection that held for a while was a good one: the next pause is short again.
       if (clock.monotonicMs() - startedMs > pauseMsMax) failures = 0;
     } catch (error) {
-      log.warn('gateway.unreachable', errorFields(error));
+      if (isFault(error, 'gateway.impostor')) log.error('gateway.impostor', errorFields(error));
+      else log.warn('gateway.unreachable', errorFields(error));
     }
     const ceilingMs = Math.min(pauseMsFirst * 2 ** failures, pauseMsMax);
     failures = Math.min(failures + 1, 16);
@@ -127,7 +129,7 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
     socket.terminate();
     const { code } = error as NodeJS.ErrnoException;
     const untrusted =
-      impostor ?? (/CERT|SIGNATURE|ISSUER|SELF_SIGNED/.test(code ?? '') ? code : undefined);
+      impostor ?? (/CERT|SIGNATURE|ISSUER|SELF_SIGNED|PURPOSE/.test(code ?? '') ? code : undefined);
     if (untrusted !== undefined)
       throw new Fault('gateway.impostor', { reason: untrusted }, { cause: error });
     const address = credentials.streamAddress;

@@ -2,10 +2,10 @@
  * Looks at one file in several containers, over and over, and keeps every look that shows what must
  * not be: a file that is missing, or a content that the rule does not allow after the one before.
  */
-import { systemClock } from '../../src/base/clock.ts';
-import { readInside } from '../../src/testing/story.ts';
+import { systemClock } from '../base/clock.ts';
+import { readInside } from './story.ts';
 
-export class Watcher implements AsyncDisposable {
+export class FileWatcher implements AsyncDisposable {
   readonly breaches: string[] = [];
   looks = 0;
   readonly #stop = new AbortController();

@@ -1,26 +1,28 @@
 /**
- * A network between node and gateway that can be cut without a word: connections stay open, nothing
- * passes, new ones are taken and never answered. What a firewall that drops packets looks like.
+ * The network between node and gateway, in a test's hands. Cut, it drops packets as a firewall does:
+ * connections stay open, nothing passes, new ones are taken and never answered. Led elsewhere, whoever
+ * dials the gateway reaches an impostor.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-export class BlackHole implements AsyncDisposable {
+export class NetworkPath implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #targetPort: number;
   #isCut = false;
+  #elsewhere: number | undefined;
 
   private constructor(targetPort: number) {
     this.#targetPort = targetPort;
     this.#server = createServer((socket) => this.#connected(socket));
   }
 
-  static async open(): Promise<BlackHole> {
-    const hole = new BlackHole(await freePort());
-    hole.#server.listen(0, '127.0.0.1');
-    await once(hole.#server, 'listening');
-    return hole;
+  static async open(): Promise<NetworkPath> {
+    const path = new NetworkPath(await freePort());
+    path.#server.listen(0, '127.0.0.1');
+    await once(path.#server, 'listening');
+    return path;
   }
 
   /** For the gateway: where it listens, and where it says that nodes reach it. */
@@ -43,6 +45,12 @@ export class BlackHole implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** From now on, and after what is connected has been torn down. `undefined`: to the gateway again. */
+  leadTo(port: number | undefined): void {
+    this.#elsewhere = port;
+    this.heal();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     this.#server.close();
@@ -52,7 +60,7 @@ export class BlackHole implements AsyncDisposable {
   #connected(near: Socket): void {
     this.#keep(near);
     if (this.#isCut) return;
-    const far = connect(this.#targetPort, '127.0.0.1');
+    const far = connect(this.#elsewhere ?? this.#targetPort, '127.0.0.1');
     this.#keep(far);
     near.pipe(far);
     far.pipe(near);
