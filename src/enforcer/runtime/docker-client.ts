@@ -206,8 +206,11 @@ export class DockerClient {
 
 function asFault(error: unknown): Fault {
   if (error instanceof Fault) return error;
-  const reason = (error as { code?: unknown }).code;
-  const detail = typeof reason === 'string' ? { reason } : {};
+  const { code: reason, address: socket } = error as { code?: unknown; address?: unknown };
+  const detail = {
+    ...(typeof socket === 'string' ? { socket } : {}),
+    ...(typeof reason === 'string' ? { reason } : {}),
+  };
   return new Fault('runtime.unreachable', detail, { cause: error });
 }
 

@@ -78,6 +78,7 @@ export async function keepConnected(
       if (clock.monotonicMs() - startedMs > pauseMsMax) failures = 0;
     } catch (error) {
       if (isFault(error, 'gateway.impostor')) log.error('gateway.impostor', errorFields(error));
+      else if (isFault(error, 'node.refused')) log.error('gateway.refused', { code: error.code });
       else log.warn('gateway.unreachable', errorFields(error));
     }
     const ceilingMs = Math.min(pauseMsFirst * 2 ** failures, pauseMsMax);
@@ -88,7 +89,7 @@ export async function keepConnected(
   }
 }
 
-/** @throws Fault `gateway.unreachable`, `gateway.impostor` */
+/** @throws Fault `gateway.unreachable`, `gateway.impostor`, `node.refused` */
 export async function connect(options: UplinkOptions, signal: AbortSignal): Promise<Link> {
   const credentials = options.credentials();
   const { authority, trustDomain } = credentials;
@@ -123,10 +124,15 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
     await new Promise<void>((resolve, reject) => {
       socket.once('open', resolve);
       socket.once('error', reject);
+      socket.once('unexpected-response', (_request, { statusCode }) => {
+        const refused = statusCode === 403;
+        reject(refused ? new Fault('node.refused') : new Error(`answered ${statusCode}`));
+      });
     });
   } catch (error) {
     socket.on('error', () => {});
     socket.terminate();
+    if (isFault(error, 'node.refused')) throw error;
     const { code } = error as NodeJS.ErrnoException;
     const untrusted =
       impostor ?? (/CERT|SIGNATURE|ISSUER|SELF_SIGNED|PURPOSE/.test(code ?? '') ? code : undefined);
