@@ -117,7 +117,8 @@ function readyFinding({ status, body }: Probe): Finding {
   const check = 'ready';
   if (status === 200) return { check, result: 'pass', found: 'the gateway is ready' };
   const failing = isPlainObject(body) && Array.isArray(body['failing']) ? body['failing'] : [];
-  const found = failing.length === 0 ? `answers ${status}` : `not ready: ${failing.join(', ')}`;
+  const found =
+    failing.length === 0 ? `answers ${status}` : `not ready; what fails: ${failing.join(', ')}`;
   const fix = 'See the log of the gateway; `coffer status` says more.';
   return { check, result: 'fail', found, fix };
 }

@@ -25,6 +25,10 @@ export function formatProblem(error: unknown, place: ProblemPlace): string {
   const { paint } = place;
   const subject = place.command === '' ? 'coffer' : `coffer ${place.command}`;
   const lines = [`${paint('red', 'error')}: ${subject}: ${visible(sentenceOf(fault))}`];
+  if (isInFile(fault)) {
+    const { file, line, column, problem } = fault.detail;
+    lines.push(`  at       ${visible(`${String(file)}:${line}:${column} ${String(problem)}`)}`);
+  }
   for (const { pointer, detail } of fault.errors.slice(0, 20)) {
     lines.push(`  at       ${visible(pointer === '' ? '/' : pointer)}: ${visible(detail)}`);
   }
@@ -39,10 +43,16 @@ export function formatProblem(error: unknown, place: ProblemPlace): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** Then it is said in a line that editors can follow. */
+function isInFile({ detail }: Fault): boolean {
+  return detail['line'] !== undefined && detail['column'] !== undefined;
+}
+
 /** The code, then the facts that are not said in lines of their own. */
 function sentenceOf(fault: Fault): string {
   if (fault.code === 'cli.usage') return String(fault.detail['problem']);
   const said = new Set(['requestId', 'action', fault.errors.length > 0 ? 'at' : '']);
+  if (isInFile(fault)) for (const fact of ['file', 'line', 'column', 'problem']) said.add(fact);
   if (fault.errors.length > 0) said.add('problem');
   const facts = Object.entries(fault.detail)
     .filter(([key, value]) => value !== undefined && !said.has(key))

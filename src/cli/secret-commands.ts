@@ -142,10 +142,14 @@ const generate: CommandSpec = {
   ],
   words: [nameWord],
   options: [
-    { flags: '--length <n>', about: 'how many characters', whole: { min: 8, max: 4096 } },
+    {
+      flags: '--length <n>',
+      about: 'how many characters; 32 when left out',
+      whole: { min: 8, max: 4096 },
+    },
     {
       flags: '--charset <charset>',
-      about: 'which characters',
+      about: 'which characters; alphanumeric when left out',
       choices: ['alphanumeric', 'printable', 'hex', 'base64url', 'digits', 'bytes'],
     },
     { flags: '--exclude <characters>', about: 'characters that must not occur' },

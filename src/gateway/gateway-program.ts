@@ -19,8 +19,8 @@ const initSpecs = {
     value: 'KIND',
     help: 'shares, passphrase or keyfile (shares); keyfile is for development only',
   },
-  shares: { value: 'N', help: 'how many shares the root key is split into (5)' },
-  threshold: { value: 'K', help: 'how many of them open it (3)' },
+  shares: { value: 'N', help: 'how many shares there are (5)' },
+  threshold: { value: 'K', help: 'how many of them open the store (3)' },
   'passphrase-file': { value: 'FILE', help: 'of the passphrase seal; - for standard input' },
   json: { value: '', help: 'print one JSON object instead of text' },
 } as const satisfies Record<string, FlagSpec>;
@@ -45,6 +45,19 @@ Examples:
 
 Flags (each also as COFFER_NAME in the environment):
 ${describeFlags(initSpecs)}
+`;
+
+const backupUsage = `Checks a backup, or puts it where there is no store yet. Neither needs the unseal material: that
+the records are what was written, and not only that the file is sound, shows when a gateway is
+unsealed from it.
+
+Examples:
+  coffer backup verify backup-2026-03-01.coffer
+  coffer backup restore backup-2026-03-01.coffer --data /var/lib/coffer/gateway
+
+Usage:
+  coffer backup verify FILE
+  coffer backup restore FILE [the flags of \`coffer gateway\`]
 `;
 
 /** `argv` begins with the command's words. */
@@ -109,7 +122,7 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
 Next:
   coffer gateway --data ${config.dataDirectory}${config.keyFile ? ` --key-file ${config.keyFile}` : ''}
   coffer context add local --server ${server} --pin ${made.pin}    # asks for the token
-`,
+${request.kind === 'keyfile' ? '' : `  coffer unseal    # ${request.kind === 'shares' ? `${request.threshold} times, another share each time` : 'asks for the passphrase'}\n`}`,
   );
   return 0;
 }
@@ -149,6 +162,10 @@ async function readLine(file: string, io: ProgramIo): Promise<Buffer> {
 
 async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): Promise<number> {
   const [file, ...rest] = argv;
+  if (argv.includes('--help') || argv.includes('-h')) {
+    io.stdout.write(backupUsage);
+    return 0;
+  }
   if (file === undefined || file.startsWith('-')) throw wrong('FILE', 'is needed: the backup');
   const { openPhysical } = await import('./physical/physical.ts');
   const verify = async (path: string): Promise<number> => {
@@ -162,7 +179,7 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
   };
   const revision = await verify(file);
   if (verb === 'verify') {
-    io.stdout.write(`${file} is whole, at revision ${revision}\n`);
+    io.stdout.write(`${file} reads well, at revision ${revision}\n`);
     return 0;
   }
   const config = gatewayConfig(readFlags(gatewayFlags, rest, io.env));

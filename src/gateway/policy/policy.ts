@@ -341,7 +341,9 @@ function findWorkload(index: EntitlementIndex, idOrName: string): SelectableFact
   const named: SelectableFacts[] = [];
   for (const { facts } of index.workloads()) if (facts.name === idOrName) named.push(facts);
   const [only] = named;
-  if (only === undefined) throw new Fault('resource.unknown', { resource: 'workloads' });
+  if (only === undefined) {
+    throw new Fault('resource.unknown', { resource: `workloads/${idOrName.slice(0, 128)}` });
+  }
   if (named.length > 1) {
     const problem = `${named.length} running workloads have this name: give an id`;
     throw new Fault('request.invalid', { what: 'workload', at: '/workload', problem });
