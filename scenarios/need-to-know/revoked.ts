@@ -43,7 +43,7 @@ export async function revokedNode(story: Story): Promise<void> {
   await story.client.call('node.revoke', { name: parseName('leaver') });
   await until('its stream is closed', () => !node.isConnected, 2000);
   deepEqual(node.refusals, ['node.refused']);
-  await rejects(node.connect(), (error) => isFault(error, 'gateway.unreachable'));
+  await rejects(node.connect(), (error) => isFault(error, 'node.refused'));
   let resumed = 0;
   for (let index = 0; index < sessionsKept; index += 1) {
     const session = kept[index];

@@ -47,9 +47,9 @@ Flags (each also as COFFER_NAME in the environment):
 ${describeFlags(initSpecs)}
 `;
 
-const backupUsage = `Checks a backup, or puts it where there is no store yet. Neither needs the unseal material: that
-the records are what was written, and not only that the file is sound, shows when a gateway is
-unsealed from it.
+const backupUsage = `Checks a backup, or puts it where there is no store yet. Neither needs the
+unseal material: that the records are what was written, and not only that the file is sound, shows
+when a gateway is unsealed from it.
 
 Examples:
   coffer backup verify backup-2026-03-01.coffer
@@ -122,9 +122,15 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
 Next:
   coffer gateway --data ${config.dataDirectory}${config.keyFile ? ` --key-file ${config.keyFile}` : ''}
   coffer context add local --server ${server} --pin ${made.pin}    # asks for the token
-${request.kind === 'keyfile' ? '' : `  coffer unseal    # ${request.kind === 'shares' ? `${request.threshold} times, another share each time` : 'asks for the passphrase'}\n`}`,
+${unsealLine(request)}`,
   );
   return 0;
+}
+
+function unsealLine(request: SealRequest): string {
+  if (request.kind === 'keyfile') return '';
+  if (request.kind === 'passphrase') return '  coffer unseal    # asks for the passphrase\n';
+  return `  coffer unseal    # ${request.threshold} times, another share each time\n`;
 }
 
 async function sealRequest(
