@@ -4,8 +4,8 @@
  * process used, which includes receiving the receipts and recording them.
  */
 import { startFleet } from './fleet.ts';
-import { sharedMs } from './fleet-messages.ts';
 import { cpuMsOf, Report } from './report.ts';
+import { sharedMs } from './shared-clock.ts';
 
 const nodes = 20;
 const workloadsEach = 250;

@@ -6,8 +6,8 @@
  */
 import { parseArgs } from 'node:util';
 import { startFleet } from './fleet.ts';
-import { sharedMs } from './fleet-messages.ts';
 import { memoryOf, Report } from './report.ts';
+import { sharedMs } from './shared-clock.ts';
 
 const { values } = parseArgs({ options: { nodes: { type: 'string' } }, strict: false });
 const nodes = Number(values['nodes'] ?? 5000);

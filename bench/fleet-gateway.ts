@@ -21,7 +21,8 @@ import type { IdentityPlan } from '../src/gateway/identity/identity.ts';
 import { initialise } from '../src/gateway/init.ts';
 import { parseName } from '../src/model/name.ts';
 import { gatewayPrincipal } from '../src/model/principal.ts';
-import { type FromFleetGateway, sharedMs, type ToFleetGateway } from './fleet-messages.ts';
+import type { FromFleetGateway, ToFleetGateway } from './fleet-messages.ts';
+import { sharedMs } from './shared-clock.ts';
 
 const joinsTogether = 64;
 const [directory = '', mode, count] = process.argv.slice(2);

@@ -26,8 +26,3 @@ export interface ToFleetGateway {
   readonly kind: 'until';
   readonly receipts: number;
 }
-
-/** CLOCK_MONOTONIC in milliseconds: comparable between processes of one machine. */
-export function sharedMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}

@@ -13,13 +13,13 @@ import { systemRandom as random } from '../src/base/random.ts';
 import { Client } from '../src/client/client.ts';
 import { parseName, parseSecretName } from '../src/model/name.ts';
 import { SecretValue } from '../src/model/secret-value.ts';
-import {
-  type FleetGatewayReady,
-  type FleetJoined,
-  type FromFleetGateway,
-  sharedMs,
-  type ToFleetGateway,
+import type {
+  FleetGatewayReady,
+  FleetJoined,
+  FromFleetGateway,
+  ToFleetGateway,
 } from './fleet-messages.ts';
+import { sharedMs } from './shared-clock.ts';
 
 export interface Fleet extends AsyncDisposable {
   readonly client: Client;

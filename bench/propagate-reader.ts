@@ -1,0 +1,76 @@
+/**
+ * Reads a file inside containers, from a process of its own: through /proc/PID/root, that is through
+ * each container's own mount. It sleeps until inotify says that something happened in a container's
+ * directory, then reads the file; a slow poll is there in case an unmount says nothing. The time it notes is
+ * that after reading, so it is never too early.
+ */
+import { type FSWatcher, readFileSync, watch } from 'node:fs';
+import { sharedMs } from './shared-clock.ts';
+import type { FromReader, ToReader } from './propagate-messages.ts';
+
+interface Watched {
+  readonly pid: number;
+  watcher: FSWatcher | undefined;
+  seenMs: number | undefined;
+}
+
+const pollEveryMs = 5;
+let file = '';
+let content: string | undefined;
+let waiting = 0;
+let watched: readonly Watched[] = [];
+
+process.on('message', (message: ToReader) => {
+  if (message.kind === 'watch') startWatching(message);
+  else expect(message.content);
+});
+process.on('disconnect', () => process.exit(0));
+setInterval(() => {
+  if (waiting === 0) return;
+  for (const container of watched) look(container);
+}, pollEveryMs);
+
+function say(message: FromReader): void {
+  process.send?.(message);
+}
+
+function startWatching(message: Extract<ToReader, { kind: 'watch' }>): void {
+  for (const { watcher } of watched) watcher?.close();
+  ({ file } = message);
+  waiting = 0;
+  watched = message.pids.map((pid): Watched => {
+    const container: Watched = { pid, watcher: undefined, seenMs: undefined };
+    const watcher = watch(`/proc/${pid}/root/run/secrets`, () => look(container));
+    watcher.on('error', () => {});
+    container.watcher = watcher;
+    return container;
+  });
+  say({ kind: 'watching' });
+}
+
+function expect(wanted: string | undefined): void {
+  content = wanted;
+  waiting = watched.length;
+  for (const container of watched) {
+    container.seenMs = undefined;
+    look(container);
+  }
+}
+
+function look(container: Watched): void {
+  if (waiting === 0 || container.seenMs !== undefined) return;
+  if (contentIn(container.pid) !== content) return;
+  container.seenMs = sharedMs();
+  waiting -= 1;
+  if (waiting === 0) say({ kind: 'seen', atMs: watched.map(({ seenMs }) => seenMs ?? 0) });
+}
+
+function contentIn(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/root/run/secrets/${file}`, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
