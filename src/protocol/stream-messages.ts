@@ -38,6 +38,9 @@ import { decode, encode } from './wire-message.ts';
 export const streamProtocol = 1;
 
 const weakeningsMax = 32;
+/** A checkpoint with cosignatures, a certificate request, a certificate. */
+const noteCharsMax = 64 * 1024;
+const pemCharsMax = 16 * 1024;
 
 export type FromEnforcer =
   | {
@@ -251,7 +254,10 @@ function readFromEnforcer(wire: WireFromEnforcer): FromEnforcer | undefined {
     };
   }
   if (wire.renewRequest) {
-    return { kind: 'renew', certificateRequest: wire.renewRequest.certificateRequest };
+    return {
+      kind: 'renew',
+      certificateRequest: within(wire.renewRequest.certificateRequest, pemCharsMax),
+    };
   }
   if (wire.hello) return helloFromWire(wire.hello);
   return undefined;
@@ -268,7 +274,7 @@ function helloFromWire(hello: NonNullable<WireFromEnforcer['hello']>): FromEnfor
     bootId: short(hello.bootId),
     workloads: hello.workloads.map(workloadFromWire),
     held: hello.held.map(heldFromWire),
-    checkpoint: hello.checkpoint,
+    checkpoint: within(hello.checkpoint, noteCharsMax),
     weakenings: hello.weakenings.map(short),
   };
 }
@@ -285,24 +291,35 @@ function readFromGateway(wire: WireFromGateway): FromGateway | undefined {
 
 function assignedFromWire(wire: WireSetAssigned): AssignedSet {
   bounded(wire.files.length, limits.setFilesMax);
+  const files: AssignedFile[] = [];
+  try {
+    for (const file of wire.files) files.push(assignedFileFromWire(file));
+    return {
+      workloadId: short(wire.workloadId),
+      target: short(wire.target),
+      setRevision: wire.setRevision,
+      files,
+      signals: (wire.onChange?.signals ?? []).filter((name): name is SignalName =>
+        (signals as readonly string[]).includes(name),
+      ),
+      keepOnLeaseLoss: wire.keepOnLeaseLoss,
+      leaseMs: wire.leaseMs,
+      urgent: wire.urgent,
+      terms: short(wire.terms),
+    };
+  } catch (error) {
+    for (const { content } of files) if (content !== 'keep') content[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function assignedFileFromWire(file: WireFile): AssignedFile {
   return {
-    workloadId: short(wire.workloadId),
-    target: short(wire.target),
-    setRevision: wire.setRevision,
-    files: wire.files.map((file) => ({
-      ...heldFileFromWire(file),
-      mode: file.mode,
-      ...(file.uid === undefined ? {} : { uid: file.uid }),
-      ...(file.gid === undefined ? {} : { gid: file.gid }),
-      content: contentFromWire(file),
-    })),
-    signals: (wire.onChange?.signals ?? []).filter((name): name is SignalName =>
-      (signals as readonly string[]).includes(name),
-    ),
-    keepOnLeaseLoss: wire.keepOnLeaseLoss,
-    leaseMs: wire.leaseMs,
-    urgent: wire.urgent,
-    terms: short(wire.terms),
+    ...heldFileFromWire(file),
+    mode: file.mode,
+    ...(file.uid === undefined ? {} : { uid: file.uid }),
+    ...(file.gid === undefined ? {} : { gid: file.gid }),
+    content: contentFromWire(file),
   };
 }
 
@@ -363,7 +380,12 @@ function bounded(count: number, max: number): void {
   if (count > max) throw malformed('too many');
 }
 
+/** Codes, ids and places. */
 function short(text: string): string {
-  if (text.length > 512) throw malformed('text too long');
+  return within(text, 512);
+}
+
+function within(text: string, charsMax: number): string {
+  if (text.length > charsMax) throw malformed('text too long');
   return text;
 }

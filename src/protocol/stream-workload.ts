@@ -72,7 +72,7 @@ export function workloadFromWire(wire: WireWorkload): WorkloadFacts {
       id: bounded(wire.imageId),
       digests: wire.imageDigests.map(bounded),
     },
-    labels: wire.labels,
+    labels: labelsOf(wire.labels),
     ...(kubernetes
       ? {
           kubernetes: {
@@ -109,6 +109,15 @@ export function workloadFromWire(wire: WireWorkload): WorkloadFacts {
       ]),
     ) as unknown as WorkloadProof,
   };
+}
+
+/** A label that is too long is left out by an honest node; a selector could not name it. */
+function labelsOf(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  for (const [name, value] of Object.entries(labels)) {
+    const longest = Math.max(name.length, value.length);
+    if (longest > limits.containerLabelCharsMax) throw malformed();
+  }
+  return labels;
 }
 
 function bounded(text: string): string {

@@ -31,6 +31,8 @@ export interface Message<T extends object> {
   readonly fields: ReadonlyMap<number, Field>;
   /** The same, in the order in which they are written. */
   readonly written: readonly Field[];
+  /** Whether it has a `bytes` field, itself or further down. */
+  readonly hasBytes: boolean;
   /** What a message is before anything was read. */
   readonly empty: () => T;
 }
@@ -75,8 +77,12 @@ export function message<const S extends Specs>(specs: S): Message<MessageOf<S>> 
   const plain = Object.fromEntries(defaults.map(([name, spec]) => [name, defaultOf(spec)]));
   // What is filled while reading is made anew each time; the rest is copied at once.
   const filled = defaults.filter(([, spec]) => spec.repeated || spec.kind === 'map');
+  const hasBytes = Object.values(specs).some(
+    ({ kind }) => kind === 'bytes' || (typeof kind === 'object' && kind.hasBytes),
+  );
   return {
     fields,
+    hasBytes,
     written: [...fields.values()],
     empty: () => {
       const value = { ...plain };
@@ -86,10 +92,24 @@ export function message<const S extends Specs>(specs: S): Message<MessageOf<S>> 
   };
 }
 
+/**
+ * Of `bytes` fields the result is the only copy: the library's writer grows by leaving its old buffers
+ * behind, so what may be a secret never passes through it.
+ */
 export function encode<T extends object>(type: Message<T>, value: T): Uint8Array {
   const writer = new BinaryWriter();
-  write(writer, type, value);
-  return writer.finish();
+  if (!type.hasBytes) {
+    write(writer, type, value);
+    return writer.finish();
+  }
+  const parts: Uint8Array[] = [];
+  const whole = new Uint8Array(writeParts(writer, type, value, parts));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** @throws RangeError, TypeError or Error for what is no such message. The caller makes it a fault. */
@@ -122,17 +142,64 @@ function defaultOf(spec: FieldSpec): unknown {
 
 function write(writer: BinaryWriter, type: Message<object>, value: object): void {
   for (const { name, spec } of type.written) {
-    const { number } = spec;
+    const given = (value as Readonly<Record<string, unknown>>)[name];
+    if (given !== undefined) writeItems(writer, spec, given);
+  }
+}
+
+function writeItems(writer: BinaryWriter, spec: FieldSpec, given: unknown): void {
+  const { number } = spec;
+  if (spec.repeated) {
+    for (const item of given as readonly unknown[]) writeField(writer, number, spec, item);
+  } else if (spec.kind === 'map') {
+    writeMap(writer, number, given as Readonly<Record<string, string>>);
+  } else if (hasPresence(spec) || !isDefault(given)) {
+    writeField(writer, number, spec, given);
+  }
+}
+
+/** As `write`, in pieces: `bytes` fields are pieces of their own, and not copied. @returns their length */
+function writeParts(
+  writer: BinaryWriter,
+  type: Message<object>,
+  value: object,
+  parts: Uint8Array[],
+): number {
+  const from = parts.length;
+  for (const { name, spec } of type.written) {
     const given = (value as Readonly<Record<string, unknown>>)[name];
     if (given === undefined) continue;
-    if (spec.repeated) {
-      for (const item of given as readonly unknown[]) writeField(writer, number, spec, item);
-    } else if (spec.kind === 'map') {
-      writeMap(writer, number, given as Readonly<Record<string, string>>);
-    } else if (hasPresence(spec) || !isDefault(given)) {
-      writeField(writer, number, spec, given);
+    if (spec.kind !== 'bytes' && !(typeof spec.kind === 'object' && spec.kind.hasBytes)) {
+      writeItems(writer, spec, given);
+    } else if (spec.repeated || hasPresence(spec) || !isDefault(given)) {
+      for (const item of spec.repeated ? (given as readonly unknown[]) : [given]) {
+        writePart(writer, spec, item, parts);
+      }
     }
   }
+  parts.push(writer.finish());
+  return lengthOf(parts, from);
+}
+
+function writePart(
+  writer: BinaryWriter,
+  { number, kind }: FieldSpec,
+  item: unknown,
+  parts: Uint8Array[],
+): void {
+  // What was written so far; the writer starts anew.
+  parts.push(writer.finish());
+  const inner: Uint8Array[] = [];
+  if (typeof kind === 'object') writeParts(writer, kind, item as object, inner);
+  else inner.push(item as Uint8Array);
+  writer.tag(number, WireType.LengthDelimited).uint32(lengthOf(inner, 0));
+  parts.push(writer.finish(), ...inner);
+}
+
+function lengthOf(parts: readonly Uint8Array[], from: number): number {
+  let length = 0;
+  for (let index = from; index < parts.length; index += 1) length += parts[index]?.length ?? 0;
+  return length;
 }
 
 function isDefault(value: unknown): boolean {
