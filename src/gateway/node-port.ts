@@ -27,6 +27,7 @@ export interface NodePortOptions {
 const leaseShare = 20;
 const leaseEveryMsMin = 500;
 const leaseEveryMsMax = 30_000;
+const feedAgainAfterMs = 1000;
 const checkpointEveryMs = 60_000;
 const housekeepingEveryMs = 1000;
 
@@ -37,6 +38,9 @@ export class NodePort {
   #stop: AbortController | undefined;
   #certificateEndsAtMs = 0;
   #running: Promise<unknown> = Promise.resolve();
+  #opening: Promise<void> | undefined;
+  /** Destroyed values are in the storage still. */
+  #mustPurge = false;
 
   constructor(options: NodePortOptions) {
     this.#options = options;
@@ -67,7 +71,15 @@ export class NodePort {
   }
 
   /** @throws Fault `gateway.address-in-use` */
-  async open(): Promise<void> {
+  open(): Promise<void> {
+    // Several shares may arrive at once: one of them opens.
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<void> {
     if (this.#stream) return;
     const { config, core, clock, random, log } = this.#options;
     const stop = new AbortController();
@@ -111,6 +123,7 @@ export class NodePort {
   }
 
   async close(): Promise<void> {
+    await this.#opening?.catch(() => {});
     this.#stop?.abort();
     const stream = this.#stream;
     this.#stream = undefined;
@@ -118,19 +131,29 @@ export class NodePort {
     await this.#running;
   }
 
-  /** Every commit wakes delivery; a revoked node's stream ends; destroyed values leave the storage. */
+  /**
+   * Every commit wakes delivery; a revoked node's stream ends; destroyed values leave the storage. It
+   * goes on whatever goes wrong with one step: without it nothing would be delivered or withdrawn.
+   */
   async #follow(signal: AbortSignal): Promise<void> {
-    const { core, log } = this.#options;
+    const { core, clock, log } = this.#options;
     const feed = core.barrier.feed();
+    let again = false;
     try {
       while (!signal.aborted) {
-        const { lost, changes } = await feed.next(signal);
-        core.delivery.changed();
-        if (lost || changes.some(({ kind }) => kind === 'node')) this.#endRevoked();
-        if (lost || changes.some(isDestroyed)) await core.barrier.purge();
+        try {
+          const { lost, changes } = again ? { lost: true, changes: [] } : await feed.next(signal);
+          again = false;
+          if (lost || changes.some(({ kind }) => kind === 'node')) this.#endRevoked();
+          core.delivery.changed();
+          this.#mustPurge ||= lost || changes.some(isDestroyed);
+        } catch (error) {
+          if (signal.aborted) return;
+          again = true;
+          log.error('feed.failed', errorFields(error));
+          await clock.sleep(feedAgainAfterMs, signal).catch(() => {});
+        }
       }
-    } catch (error) {
-      if (!signal.aborted) log.error('feed.ended', errorFields(error));
     } finally {
       feed.close();
     }
@@ -138,7 +161,8 @@ export class NodePort {
 
   #endRevoked(): void {
     const { core } = this.#options;
-    for (const name of core.delivery.connectedNodes()) {
+    // Streams, not what delivery knows: a node that has not said hello yet is one of them.
+    for (const name of this.#stream?.nodes ?? []) {
       if (core.identity.nodes.find(parseName(name))?.node.state === 'live') continue;
       this.#stream?.closeNode(name, 'node.refused');
       core.delivery.forgetNode(name);
@@ -146,10 +170,21 @@ export class NodePort {
     }
   }
 
+  async #purge(): Promise<void> {
+    this.#mustPurge = false;
+    try {
+      await this.#options.core.barrier.purge();
+    } catch (error) {
+      this.#mustPurge = true;
+      throw error;
+    }
+  }
+
   async #keepHouse(signal: AbortSignal, renewCertificate: () => void): Promise<void> {
     const { core, clock, log } = this.#options;
     while (!signal.aborted) {
       try {
+        if (this.#mustPurge) await this.#purge();
         // Nothing to do nearly always; after a rotation of the root key, everything.
         await core.audit.rewrap(signal);
         renewCertificate();

@@ -148,7 +148,7 @@ export class LineRig {
           this.#revision = Math.max(this.#revision + 1, receipt.revision);
           return { ...receipt, revision: this.#revision };
         },
-      } as ConstructorParameters<typeof Delivery>[0]['audit'],
+      },
       entitlements: requests.policy,
       secrets: requests.secrets.reader,
       changes: requests.secrets.changes,
@@ -186,7 +186,7 @@ export class LineRig {
       leaseEveryMs,
       checkpointEveryMs,
       ended: () => {},
-    } as ConstructorParameters<typeof Session>[0]);
+    });
     this.sessions.set(node, session);
     return connection.enforcerEnd;
   }

@@ -114,6 +114,7 @@ export class SimGateway {
       nodes: presence,
       renew: () => Promise.reject(new Error('not simulated')),
       leaseMs: this.#options.leaseMs,
+      isLive: () => true,
       leaseEveryMs,
       checkpointEveryMs,
       ended: () => {

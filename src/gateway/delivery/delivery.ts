@@ -24,6 +24,7 @@ import {
   type SetReceipt,
 } from '../../model/assignment.ts';
 import type { SecretId } from '../../model/id.ts';
+import { deliverableVersion } from '../../model/secret.ts';
 import type { SecretValue } from '../../model/secret-value.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
@@ -60,7 +61,7 @@ export interface NodeReport {
 export interface DeliveryOptions {
   readonly clock: Clock;
   readonly log: Log;
-  readonly audit: Pick<Audit, 'commit'>;
+  readonly audit: Pick<Audit, 'commit' | 'state'>;
   readonly entitlements: Entitlements;
   readonly secrets: Pick<SecretsReader, 'find' | 'byId'>;
   readonly changes: SecretChanges;
@@ -71,6 +72,8 @@ export interface DeliveryOptions {
 
 /** Workloads decided together: their entries share one commit, so this bounds what waits for an fsync. */
 const togetherMax = 256;
+/** Directories of one workload of which something is remembered: what policy wants, and some that were. */
+const targetsMax = 64;
 const againAfterMs = 1000;
 
 interface Due {
@@ -89,6 +92,8 @@ export class Delivery {
   readonly #dirty = new Set<WorkloadId>();
   #running = false;
   #closed = false;
+  /** Nothing was sent for a while, because the store may be an older one that was put back. */
+  #suspended = false;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
@@ -142,15 +147,11 @@ export class Delivery {
     if (!workload && this.#options.entitlements.workload(receipt.workloadId as WorkloadId)) return;
     this.#recorder.record(receiptEntry(node, workload, receipt));
     if (!workload) return;
-    const state = this.#state(workload.id, receipt.target);
+    const state = this.#stateFor(node, receipt.workloadId, receipt.target);
+    if (!state) return;
     const tookMs = state.received(receipt, this.#options.clock.wallMs());
     if (tookMs !== undefined) this.#options.acknowledged?.(receipt.outcome, tookMs / 1000);
-    if (receipt.outcome === 'failed') {
-      const pauseMs = state.failed(receipt.fault);
-      this.#options.clock.setTimer(pauseMs, () => this.#mark([workload.id]));
-    } else {
-      this.#mark([workload.id]);
-    }
+    this.#again(workload.id, state);
   }
 
   /** The channel of this node has room again. */
@@ -160,6 +161,10 @@ export class Delivery {
 
   /** Something was committed: look at whom it concerns. */
   changed(): void {
+    if (this.#suspended && this.#options.audit.state !== 'rollback-suspected') {
+      this.#suspended = false;
+      this.#mark(this.#sets.keys());
+    }
     for (const name of this.#options.changes.takeChanged()) {
       this.#mark(this.#options.entitlements.affectedBySecret(name));
     }
@@ -199,11 +204,17 @@ export class Delivery {
   close(): void {
     this.#closed = true;
     this.#dirty.clear();
+    for (const states of this.#sets.values()) for (const state of states.values()) state.close();
   }
 
   #admit(node: string, workload: WorkloadFacts): void {
     try {
-      this.#options.entitlements.setWorkload({ ...workload, node });
+      const { entitlements } = this.#options;
+      const isNew = entitlements.workload(workload.id)?.node !== node;
+      if (isNew && entitlements.workloadsOn(node).size >= limits.workloadsPerNodeMax) {
+        throw new Fault('limit.exceeded', { workloads: limits.workloadsPerNodeMax });
+      }
+      entitlements.setWorkload({ ...workload, node });
       if (!this.#sets.has(workload.id)) this.#sets.set(workload.id, new Map());
     } catch (error) {
       if (!isFault(error)) throw error;
@@ -213,6 +224,7 @@ export class Delivery {
 
   #remove(id: WorkloadId): void {
     this.#options.entitlements.removeWorkload(id);
+    for (const state of this.#sets.get(id)?.values() ?? []) state.close();
     this.#sets.delete(id);
     this.#dirty.delete(id);
   }
@@ -228,7 +240,20 @@ export class Delivery {
 
   #stateFor(node: string, workloadId: string, target: string): SetState | undefined {
     const workload = this.#owned(node, workloadId);
-    return workload && this.#state(workload.id, target);
+    if (!workload) return undefined;
+    const known = this.#sets.get(workload.id);
+    // What a node says it holds somewhere is withdrawn there; of ever more places it is not believed.
+    if (known && known.size >= targetsMax && !known.has(target)) return undefined;
+    return this.#state(workload.id, target);
+  }
+
+  /** Looks at a workload again: now, or after a pause if what was sent there did not come to be. */
+  #again(id: WorkloadId, state: SetState): void {
+    if (state.pauseMs === 0) {
+      this.#mark([id]);
+      return;
+    }
+    state.retry(this.#options.clock, () => this.#mark([id]));
   }
 
   #state(id: WorkloadId, target: string): SetState {
@@ -277,10 +302,16 @@ export class Delivery {
     const channel = workload && this.#channels.get(workload.node);
     // Without a channel nothing is lost: the node's next report marks all its workloads.
     if (!workload || !channel?.ready) return [];
+    // An older store may have been put back to undo a revocation: until somebody accepts that, what is
+    // in place stays as it is.
+    if (this.#options.audit.state === 'rollback-suspected') {
+      this.#suspended = true;
+      return [];
+    }
     return this.#dueSets(id, shared).flatMap((due): Due[] => {
       const state = this.#state(id, due.target);
       // One set at a time per place; its receipt marks the workload again.
-      if (state.inFlight) return [];
+      if (state.inFlight || state.isPausing(due)) return [];
       const change = difference(due, state.held);
       return change ? [{ workload, state, due, change }] : [];
     });
@@ -309,10 +340,21 @@ export class Delivery {
   }
 
   async #deliver(due: readonly Due[]): Promise<void> {
-    if (due.length === 0) return;
-    const entries = due.flatMap((item) =>
-      assignEntries(item.workload, item.due, item.change, (id) => this.#nameOf(id)),
-    );
+    const entries: AuditEntry[] = [];
+    let count = 0;
+    for (const item of due) {
+      const own = assignEntries(item.workload, item.due, item.change, (id) => this.#nameOf(id));
+      // One commit has a bound; what does not fit has the next one.
+      if (entries.length + own.length > limits.commitGroupEntriesMax) break;
+      entries.push(...own);
+      count += 1;
+    }
+    if (count < due.length)
+      for (const { workload } of due.slice(count)) this.#dirty.add(workload.id);
+    if (count > 0) await this.#commitAndSend(due.slice(0, count), entries);
+  }
+
+  async #commitAndSend(due: readonly Due[], entries: readonly AuditEntry[]): Promise<void> {
     const [first, ...rest] = entries;
     assert(first !== undefined, 'every change has an entry');
     const { revision } = await this.#options.audit.commit({
@@ -330,6 +372,10 @@ export class Delivery {
 
   async #send(item: Due, revision: number, opened: Map<string, SecretValue>): Promise<void> {
     const { workload, state, due, change } = item;
+    if (!this.#isStillDue(item)) {
+      this.#mark([workload.id]);
+      return;
+    }
     try {
       for (const { secretId, version } of change.sent) {
         const key = `${secretId}.${version}`;
@@ -344,18 +390,39 @@ export class Delivery {
         workload: workload.id,
         ...errorFields(error),
       });
-      const pauseMs = state.failed(codeOf(error));
-      this.#options.clock.setTimer(pauseMs, () => this.#mark([workload.id]));
+      state.failed(codeOf(error), due);
+      this.#again(workload.id, state);
       const rest = this.#withoutSent(item);
       if (rest) await this.#send(rest, revision, opened);
       return;
     }
-    // Looked up again: the node may have gone while the commit was under way.
+    // Looked up again: the node may have gone while values were opened.
     const channel = this.#channels.get(workload.node);
-    if (!channel) return;
+    if (!channel || this.#options.entitlements.workload(workload.id)?.node !== workload.node)
+      return;
     const set = this.#assigned(item, state.nextRevision(revision), opened);
     state.sending(set.setRevision, due, this.#options.clock.wallMs());
     channel.send(set);
+  }
+
+  /**
+   * Whether what was decided before the commit is due after it: a right that was withdrawn, a version that
+   * was revoked, or a node that was revoked meanwhile must not be served once more.
+   */
+  #isStillDue({ workload, state, due, change }: Due): boolean {
+    const { entitlements } = this.#options;
+    const now = entitlements.workload(workload.id);
+    if (now?.node !== workload.node || state.inFlight) return false;
+    if (this.#sets.get(workload.id)?.get(due.target) !== state) return false;
+    const wanted = entitlements.wantedFor(workload.id).find(({ target }) => target === due.target);
+    // The very same object nearly always: what is wanted is remembered per combination of grants.
+    const same = wanted === due.wanted || JSON.stringify(wanted) === JSON.stringify(due.wanted);
+    return same && change.sent.every((file) => this.#isDeliverable(file));
+  }
+
+  #isDeliverable(file: DueFile): boolean {
+    const secret = this.#options.secrets.find(file.wanted.secret)?.secret;
+    return secret?.id === file.secretId && deliverableVersion(secret) === file.version;
   }
 
   #assigned(item: Due, setRevision: number, opened: ReadonlyMap<string, SecretValue>): AssignedSet {

@@ -1,4 +1,5 @@
 /** What the gateway knows of one set in one workload: what is there, what is on its way, what failed. */
+import type { Clock, Timer } from '../../base/clock.ts';
 import {
   type HeldFile,
   type HeldSet,
@@ -41,7 +42,13 @@ export class SetState {
   #held: HeldSet | undefined;
   #sent: Sent | undefined;
   #fault = '';
+  /** Tries in a row that came to nothing. */
   #failures = 0;
+  #retry: Timer | undefined;
+  /** What was last sent, or could not be. */
+  #tried: DueSet | undefined;
+  /** The highest revision that was sent here or seen here. */
+  #newest = 0;
   #sinceMs: number | undefined;
 
   constructor(key: SetKey) {
@@ -56,19 +63,49 @@ export class SetState {
     return this.#sent !== undefined;
   }
 
+  /** Whether this very thing was tried in vain a moment ago. Anything else need not wait for that. */
+  isPausing(due: DueSet): boolean {
+    return this.#retry !== undefined && this.#tried !== undefined && sameDue(this.#tried, due);
+  }
+
+  /** How long to wait before the next try, in milliseconds: 0 unless the last ones came to nothing. */
+  get pauseMs(): number {
+    if (this.#failures === 0) return 0;
+    return Math.min(pauseMsFirst * 2 ** (this.#failures - 1), pauseMsMax);
+  }
+
+  /** Calls `act` after the pause; one at a time. */
+  retry(clock: Clock, act: () => void): void {
+    this.#retry?.cancel();
+    this.#retry = clock.setTimer(this.pauseMs, () => {
+      this.#retry = undefined;
+      act();
+    });
+  }
+
+  close(): void {
+    this.#retry?.cancel();
+    this.#retry = undefined;
+  }
+
   /** Above everything this place has seen, also after an older store was restored. */
   nextRevision(revision: number): number {
-    return Math.max(revision, (this.#held?.setRevision ?? 0) + 1);
+    return Math.max(revision, this.#newest + 1);
   }
 
   /** What was on its way may be lost: what the node says now is what counts. */
   reconnected(held: HeldSet | undefined): void {
     this.#held = held;
+    this.#newest = Math.max(this.#newest, held?.setRevision ?? 0);
     this.#sent = undefined;
+    this.#failures = 0;
+    this.close();
   }
 
   sending(setRevision: number, due: DueSet, nowMs: number): void {
     this.#sent = { setRevision, files: due.files, terms: due.terms };
+    this.#tried = due;
+    this.#newest = Math.max(this.#newest, setRevision);
     this.#sinceMs = nowMs;
   }
 
@@ -76,15 +113,25 @@ export class SetState {
   received(receipt: SetReceipt, nowMs: number): number | undefined {
     const tookMs = this.#sent && this.#sinceMs !== undefined ? nowMs - this.#sinceMs : undefined;
     const { setRevision, outcome } = receipt;
+    const answers = this.#sent !== undefined && setRevision >= this.#sent.setRevision;
+    // Also of a stale receipt without files: what comes next must be above what was withdrawn there.
+    this.#newest = Math.max(this.#newest, setRevision);
     const nothing = receipt.files.length === 0 && receipt.terms !== unknownTerms;
     const empty = outcome === 'gone' || outcome === 'wiped' || nothing;
     this.#held = empty ? undefined : this.#heldAfter(receipt);
-    if (this.#sent && setRevision >= this.#sent.setRevision) this.#sent = undefined;
+    if (answers) this.#sent = undefined;
     this.#sinceMs = nowMs;
-    if (outcome !== 'failed') {
-      this.#fault = '';
-      this.#failures = 0;
+    if (outcome === 'failed') {
+      this.failed(receipt.fault);
+      return tookMs;
     }
+    this.#fault = '';
+    const hadFiles = (this.#tried?.files.length ?? 0) > 0;
+    // `gone` for a set with files is a container that ends, and soon says so. Without a pause a node that
+    // never says so would be served, and recorded, as fast as it answers.
+    const missed = answers && (outcome === 'stale' || (outcome === 'gone' && hadFiles));
+    if (missed) this.#failures += 1;
+    else if (outcome === 'placed' || !hadFiles) this.#failures = 0;
     return tookMs;
   }
 
@@ -96,13 +143,12 @@ export class SetState {
     return { ...this.#key, setRevision, files: said.files, terms: said.terms };
   }
 
-  /** @returns how long to wait before the next try, in milliseconds. */
-  failed(fault: string): number {
+  /** @param due - What could not even be sent. */
+  failed(fault: string, due = this.#tried): void {
     this.#fault = fault;
+    this.#tried = due;
     this.#sent = undefined;
-    const pauseMs = Math.min(pauseMsFirst * 2 ** this.#failures, pauseMsMax);
     this.#failures += 1;
-    return pauseMs;
   }
 
   *statuses(
@@ -164,4 +210,8 @@ export class SetState {
   get key(): SetKey {
     return this.#key;
   }
+}
+
+function sameDue(left: DueSet, right: DueSet): boolean {
+  return left.terms === right.terms && sameFiles(left.files, right.files);
 }

@@ -3,7 +3,7 @@
  * shows checkpoints to the node as a witness, and ends the connection on silence or nonsense.
  */
 import type { Clock, Timer } from '../../base/clock.ts';
-import { codeOf, isFault } from '../../base/fault.ts';
+import { codeOf, Fault, isFault } from '../../base/fault.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { parseCheckpoint } from '../../crypto/checkpoint.ts';
@@ -49,7 +49,10 @@ export interface SessionOptions {
   readonly nodes: SessionNodes;
   /** The same key, the same name, a later end. @throws Fault when the request is for anything else. */
   readonly renew: (certificateRequest: string) => Promise<string>;
+  /** Whether this node may still have anything: it may be revoked before it says hello. */
+  readonly isLive: () => boolean;
   readonly leaseMs: number;
+  /** The longest time between two renewals; the node is told this one. */
   readonly leaseEveryMs: number;
   readonly checkpointEveryMs: number;
   /** Called once, when the link is gone. */
@@ -58,34 +61,39 @@ export interface SessionOptions {
 
 const helloWithinMs = 10_000;
 const queuedBytesMax = 8 * 1024 * 1024;
-/** Leases that may go unanswered before the node counts as gone. */
+/** Renewals, at their longest distance, that may go unanswered before the node counts as gone. */
 const unansweredMax = 3;
+/** A grant may have a shorter lease than the gateway's own: that one too is renewed this often in its life. */
+const renewalsPerLease = 10;
+const leaseEveryMsMin = 500;
 const jitter = 0.1;
 const jitterSteps = 64;
-/** Renewals in the life of the shortest lease on the node; two that are lost change nothing. */
-const leaseShare = 10;
-const leaseEveryMsMin = 500;
 
 export class Session {
   readonly #options: SessionOptions;
   readonly #channel: NodeChannel;
+  /** A hello was received. There is one per connection. */
+  #greeted = false;
   #introduced = false;
   #ended = false;
   /** Delivery found the channel full. */
   #held = false;
   /** A checkpoint was shown and not answered. */
   #isShowing = false;
+  #renewing = false;
+  #leaseEveryMs = 0;
+  #nextLease: Timer | undefined;
   #leaseSerial = 0;
   #leaseSeen = 0;
-  #leaseEveryMs: number;
-  #leaseTimer: Timer | undefined;
+  #answeredAtMs = 0;
   /** Size of the checkpoint that the node said it remembers. */
   #witnessed = 0;
-  #timers: Timer[] = [];
+  /** Size of the newest checkpoint that it was shown here. */
+  #shown = 0;
+  readonly #timers = new Set<Timer>();
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#leaseEveryMs = options.leaseEveryMs;
     const { link } = options;
     const room = (): boolean => link.isOpen && link.queuedBytes < queuedBytesMax;
     const waits = (): boolean => {
@@ -128,8 +136,10 @@ export class Session {
     try {
       const message = decodeFromEnforcer(bytes);
       if (!message) return;
-      if (message.kind === 'hello') void this.#hello(message);
-      else if (this.#introduced) this.#received(message);
+      if (message.kind === 'hello' && !this.#greeted) {
+        this.#greeted = true;
+        void this.#hello(message);
+      } else if (message.kind !== 'hello' && this.#introduced) this.#received(message);
       else this.refuse('stream.malformed');
     } catch (error) {
       this.#options.log.warn('stream.refused', { node: this.#options.node, ...errorFields(error) });
@@ -155,7 +165,9 @@ export class Session {
       }
       const { verifierKey } = await audit.checkpoint(0, { recent: true });
       if (this.#ended) return;
+      if (!this.#options.isLive()) throw new Fault('node.refused', { reason: 'revoked' });
       this.#introduced = true;
+      this.#answeredAtMs = this.#options.clock.monotonicMs();
       nodes.seen(node, { version: hello.version, weakenings: hello.weakenings });
       const welcome = {
         protocol: streamProtocol,
@@ -187,13 +199,16 @@ export class Session {
         delivery.receipt(node, message.receipt);
         break;
       case 'lease-seen':
-        this.#leaseSeen = Math.max(this.#leaseSeen, message.serial);
+        // Only of what was sent: a node cannot answer in advance.
+        this.#leaseSeen = Math.max(this.#leaseSeen, Math.min(message.serial, this.#leaseSerial));
+        this.#answeredAtMs = this.#options.clock.monotonicMs();
         break;
       case 'checkpoint-seen':
         this.#isShowing = false;
         if (message.refused === '') {
-          this.#witnessed = message.size;
-          nodes.witnessed(node, message.size, message.cosignature);
+          // A node can remember nothing larger than what it was shown.
+          this.#witnessed = Math.min(message.size, this.#shown);
+          nodes.witnessed(node, this.#witnessed, message.cosignature);
         } else {
           log.error('witness.refused', { node, verdict: message.refused, size: message.size });
         }
@@ -211,33 +226,48 @@ export class Session {
 
   async #renew(certificateRequest: string): Promise<void> {
     const { renew, node, log } = this.#options;
+    // Each renewal is a commit: a node that asks faster than it is answered asks once.
+    if (this.#renewing) return;
+    this.#renewing = true;
     try {
       const certificate = await renew(certificateRequest);
       this.#send({ kind: 'renewed', certificate });
     } catch (error) {
       log.warn('node.renew-refused', { node, ...errorFields(error) });
       this.#send({ kind: 'refused', code: codeOf(error) });
+    } finally {
+      this.#renewing = false;
     }
   }
 
   #lease(): void {
     if (this.#ended) return;
-    if (this.#leaseSerial - this.#leaseSeen >= unansweredMax) {
+    const { clock, leaseEveryMs, delivery, node } = this.#options;
+    const silentMs = clock.monotonicMs() - this.#answeredAtMs;
+    const unanswered = this.#leaseSerial - this.#leaseSeen;
+    if (unanswered >= unansweredMax && silentMs >= leaseEveryMs * unansweredMax * (1 - jitter)) {
       this.end('silent');
       return;
     }
     this.#leaseSerial += 1;
     this.#send({ kind: 'lease', serial: this.#leaseSerial });
     this.#resumeIfDrained();
-    this.#leaseTimer = this.#after(this.#spread(this.#leaseEveryMs), () => this.#lease());
+    this.#leaseEveryMs = this.#everyMsFor(delivery.shortestLeaseMs(node));
+    this.#nextLease = this.#after(this.#spread(this.#leaseEveryMs), () => this.#lease());
   }
 
-  /** A grant may ask for a shorter lease than this node's renewals were paced for. */
+  #everyMsFor(leaseMs: number): number {
+    const { leaseEveryMs } = this.#options;
+    return Math.min(leaseEveryMs, Math.max(leaseMs / renewalsPerLease, leaseEveryMsMin));
+  }
+
+  /** A set with a short lease is on its way: the next renewal may be too late for it. */
   #renewWithin(leaseMs: number): void {
-    const everyMs = Math.max(leaseMs / leaseShare, leaseEveryMsMin);
-    if (everyMs >= this.#leaseEveryMs) return;
-    this.#leaseEveryMs = everyMs;
-    this.#leaseTimer?.cancel();
+    if (this.#everyMsFor(leaseMs) >= this.#leaseEveryMs) return;
+    if (this.#nextLease) {
+      this.#nextLease.cancel();
+      this.#timers.delete(this.#nextLease);
+    }
     this.#lease();
   }
 
@@ -250,10 +280,11 @@ export class Session {
 
   async #showOne(): Promise<void> {
     try {
-      const { note, consistency } = await this.#options.audit.checkpoint(this.#witnessed, {
+      const { note, size, consistency } = await this.#options.audit.checkpoint(this.#witnessed, {
         recent: true,
       });
       this.#isShowing = true;
+      this.#shown = Math.max(this.#shown, size);
       this.#send({ kind: 'checkpoint', note, consistency });
     } catch (error) {
       this.#options.log.warn('witness.not-shown', {
@@ -286,10 +317,10 @@ export class Session {
   #after(delayMs: number, act: () => void): Timer | undefined {
     if (this.#ended) return undefined;
     const timer = this.#options.clock.setTimer(delayMs, () => {
-      this.#timers = this.#timers.filter((other) => other !== timer);
+      this.#timers.delete(timer);
       act();
     });
-    this.#timers.push(timer);
+    this.#timers.add(timer);
     return timer;
   }
 

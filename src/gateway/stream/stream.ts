@@ -10,6 +10,7 @@
 import { constants, X509Certificate } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type SecureContextOptions, TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
@@ -31,7 +32,7 @@ export interface StreamCertificate {
 }
 
 export interface StreamServerOptions
-  extends Omit<SessionOptions, 'link' | 'node' | 'ended' | 'renew'> {
+  extends Omit<SessionOptions, 'link' | 'node' | 'ended' | 'renew' | 'isLive'> {
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
@@ -50,6 +51,8 @@ export class StreamServer {
   readonly #server: Server;
   readonly #webSockets: WebSocketServer;
   readonly #sessions = new Map<string, Session>();
+  readonly #sockets = new Set<Socket>();
+  #closed = false;
 
   private constructor(options: StreamServerOptions) {
     this.#options = options;
@@ -68,7 +71,11 @@ export class StreamServer {
       requestTimeout: upgradeWithinMs,
       maxHeaderSize: limits.httpHeaderBytesMax,
     });
-    this.#server.on('tlsClientError', () => {});
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
+    this.#server.on('tlsClientError', (_error, socket) => socket.destroy());
     this.#server.on('clientError', (_error, socket) => socket.destroy());
     this.#server.on('request', (_request, response) => response.writeHead(426).end());
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
@@ -83,6 +90,8 @@ export class StreamServer {
       });
       stream.#server.listen(options.port, options.host, resolve);
     });
+    // From here on, what cannot be accepted (no descriptor left) is no reason to end.
+    stream.#server.on('error', (error) => options.log.error('stream.listener', errorFields(error)));
     return stream;
   }
 
@@ -100,27 +109,45 @@ export class StreamServer {
     this.#server.setSecureContext(secureContext(tls));
   }
 
+  /** Everything that is connected, also what was refused or has not said who it is. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** Nodes with a stream, whether they have said hello or not. */
+  get nodes(): readonly string[] {
+    return [...this.#sessions.keys()];
+  }
+
   /** Ends a node's stream; its next connection is refused if it was revoked. */
   closeNode(node: string, reason: string): void {
     this.#sessions.get(node)?.refuse(reason);
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     for (const session of [...this.#sessions.values()]) session.end('going-away');
-    this.#server.closeAllConnections();
-    await new Promise<void>((resolve) => {
+    const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
+    // Also those that are no HTTP yet, or no longer: nobody outside decides when a gateway seals.
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => {});
     let node: string;
+    let certificate: X509Certificate;
     try {
+      if (this.#closed) throw new Fault('node.refused', { reason: 'closed' });
       if (request.url !== streamPath) throw new Fault('node.refused', { reason: 'path' });
-      node = this.#options.liveNode(certificateOf(socket));
+      certificate = certificateOf(socket);
+      node = this.#options.liveNode(certificate);
     } catch (error) {
       this.#options.log.warn('stream.refused', errorFields(error));
+      // The peer may never close its half: ours ends both, or each refusal would keep a descriptor.
+      socket.once('finish', () => socket.destroy());
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
@@ -131,6 +158,7 @@ export class StreamServer {
         link: webSocketLink(webSocket),
         node,
         renew: (certificateRequest) => this.#options.renew(node, certificateRequest),
+        isLive: () => this.#isLive(certificate),
         ended: (reason) => {
           this.#options.log.info('node.disconnected', { node, reason });
           if (this.#sessions.get(node) === session) this.#sessions.delete(node);
@@ -139,6 +167,15 @@ export class StreamServer {
       this.#sessions.set(node, session);
       this.#options.log.info('node.connected', { node });
     });
+  }
+
+  #isLive(certificate: X509Certificate): boolean {
+    try {
+      this.#options.liveNode(certificate);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
 

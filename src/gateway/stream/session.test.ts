@@ -1,0 +1,193 @@
+/**
+ * Goal: what one node can do to the gateway over its stream (T8, T13), and that leases are renewed in
+ * time whatever a grant says (G26). Method: a real session over a link in memory.
+ */
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { silentLog } from '../../base/log.ts';
+import { systemClock } from '../../base/clock.ts';
+import { systemRandom } from '../../base/random.ts';
+import { makeId } from '../../model/id.ts';
+import {
+  decodeFromGateway,
+  encodeFromEnforcer,
+  type FromEnforcer,
+  type FromGateway,
+  streamProtocol,
+} from '../../protocol/stream-messages.ts';
+import { workload } from '../../testing/delivery-rig.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
+import type { Link, LinkHandlers } from '../../wire/link.ts';
+import type { NodeChannel } from '../delivery/delivery.ts';
+import { Session, type SessionOptions } from './session.ts';
+
+const hello: FromEnforcer = {
+  kind: 'hello',
+  protocol: streamProtocol,
+  version: 'test',
+  bootId: 'boot',
+  workloads: [workload(1, '')],
+  held: [],
+  checkpoint: '',
+  weakenings: [],
+};
+
+class Rig {
+  readonly clock = new ManualClock();
+  readonly sent: FromGateway[] = [];
+  readonly connected: NodeChannel[] = [];
+  readonly ends: string[] = [];
+  readonly session: Session;
+  shortestLeaseMs = Infinity;
+  renewals = 0;
+  timers = 0;
+  #handlers: LinkHandlers | undefined;
+
+  constructor(change: Partial<SessionOptions> = {}) {
+    const link: Link = {
+      open: (handlers) => (this.#handlers = handlers),
+      send: (bytes) => {
+        const message = decodeFromGateway(bytes);
+        if (message) this.sent.push(message);
+      },
+      queuedBytes: 0,
+      isOpen: true,
+      close: () => {},
+    };
+    const { clock } = this;
+    const setTimer = clock.setTimer.bind(clock);
+    clock.setTimer = (delayMs, act) => {
+      this.timers += 1;
+      const timer = setTimer(delayMs, () => {
+        this.timers -= 1;
+        act();
+      });
+      return { cancel: () => ((this.timers -= 1), timer.cancel()) };
+    };
+    this.session = new Session({
+      clock,
+      random: systemRandom,
+      log: silentLog,
+      link,
+      node: 'node-1',
+      delivery: {
+        connected: (_node, channel) => void this.connected.push(channel),
+        disconnected: () => {},
+        workloadStarted: () => {},
+        workloadStopped: () => {},
+        receipt: () => {},
+        drained: () => {},
+        shortestLeaseMs: () => this.shortestLeaseMs,
+      },
+      audit: {
+        observe: async () => 'consistent',
+        checkpoint: async () => ({ note: 'n', size: 7, verifierKey: 'v', consistency: [] }),
+      },
+      nodes: { seen: () => {}, witnessed: (_node, size) => void this.witnessed.push(size) },
+      renew: async () => {
+        this.renewals += 1;
+        await clock.sleep(10);
+        return 'certificate';
+      },
+      isLive: () => true,
+      leaseMs: 600_000,
+      leaseEveryMs: 30_000,
+      checkpointEveryMs: 60_000,
+      ended: (reason) => this.ends.push(reason),
+      ...change,
+    });
+  }
+
+  readonly witnessed: number[] = [];
+
+  async say(...messages: readonly FromEnforcer[]): Promise<void> {
+    for (const message of messages) this.#handlers?.message(encodeFromEnforcer(message));
+    for (let turn = 0; turn < 5; turn += 1) await this.clock.nextTurn();
+  }
+
+  count(kind: FromGateway['kind']): number {
+    return this.sent.filter((message) => message.kind === kind).length;
+  }
+}
+
+test('one hello per connection: more of them start nothing', async () => {
+  const rig = new Rig();
+  await rig.say(...Array.from({ length: 100 }, () => hello));
+  ok(rig.connected.length <= 1);
+  deepEqual(rig.ends, ['stream.malformed']);
+  const late = new Rig();
+  await late.say(hello);
+  const { timers } = late;
+  await late.say(hello);
+  equal(late.connected.length, 1);
+  deepEqual(late.ends, ['stream.malformed']);
+  ok(late.timers < timers, 'and no timer is left of it');
+  equal(late.timers, 0);
+});
+
+test('a node that was revoked after it connected and before its hello gets nothing', async () => {
+  const rig = new Rig({ isLive: () => false });
+  await rig.say(hello);
+  deepEqual(rig.connected, []);
+  deepEqual(rig.ends, ['node.refused']);
+  equal(rig.count('welcome'), 0);
+});
+
+test('a grant with a short lease is renewed in time, also one that comes later', async () => {
+  const rig = new Rig();
+  await rig.say(hello);
+  equal(rig.count('lease'), 1);
+  rig.clock.advance(5000);
+  equal(rig.count('lease'), 1, 'the gateway’s own lease is long');
+  rig.shortestLeaseMs = 5000;
+  rig.connected[0]?.send({
+    ...{ workloadId: 'w', target: '/run/secrets', setRevision: 1, terms: '', urgent: false },
+    ...{ signals: [], keepOnLeaseLoss: false, leaseMs: 5000 },
+    files: [
+      {
+        name: 'x',
+        secretId: makeId('secret', { clock: systemClock, random: systemRandom }),
+        version: 1,
+        mode: 1,
+        content: 'keep',
+      },
+    ],
+  });
+  equal(rig.count('lease'), 2, 'at once');
+  for (let step = 0; step < 50; step += 1) {
+    rig.clock.advance(100);
+    const serial = rig.count('lease');
+    await rig.say({ kind: 'lease-seen', serial });
+  }
+  ok(rig.count('lease') >= 5, 'at least every 1.1 s of 5');
+  deepEqual(rig.ends, []);
+});
+
+test('a node that answers no lease is given up; one cannot answer in advance', async () => {
+  const rig = new Rig();
+  await rig.say(hello);
+  await rig.say({ kind: 'lease-seen', serial: Number.MAX_SAFE_INTEGER });
+  for (let step = 0; step < 8; step += 1) rig.clock.advance(33_000);
+  deepEqual(rig.ends, ['silent']);
+});
+
+test('a node cannot claim to have witnessed more than it was shown', async () => {
+  const rig = new Rig();
+  await rig.say(hello);
+  rig.clock.advance(1200);
+  await rig.say();
+  equal(rig.count('checkpoint'), 1);
+  await rig.say({ kind: 'checkpoint-seen', size: 1e12, cosignature: '', refused: '' });
+  deepEqual(rig.witnessed, [7]);
+});
+
+test('requests to renew are carried out one at a time', async () => {
+  const rig = new Rig();
+  const renew: FromEnforcer = { kind: 'renew', certificateRequest: 'csr' };
+  await rig.say(hello);
+  await rig.say(...Array.from({ length: 100 }, () => renew));
+  equal(rig.renewals, 1);
+  rig.clock.advance(10);
+  await rig.say();
+  equal(rig.count('renewed'), 1);
+});

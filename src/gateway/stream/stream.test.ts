@@ -1,0 +1,172 @@
+/**
+ * Goal: the node port lets nobody in who is not live, remembers no TLS session (G21), keeps no
+ * connection of those it refuses, and closes when it is told to, whoever holds the line (T13).
+ */
+import { equal, ok, rejects } from 'node:assert/strict';
+import { createPublicKey } from 'node:crypto';
+import { once } from 'node:events';
+import { connect as connectPlain } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { systemClock } from '../../base/clock.ts';
+import { Fault } from '../../base/fault.ts';
+import { silentLog } from '../../base/log.ts';
+import { systemRandom } from '../../base/random.ts';
+import {
+  type Authority,
+  generateCertificateKey,
+  issueGatewayCertificate,
+  issueNodeCertificate,
+  makeAuthority,
+} from '../../crypto/x509.ts';
+import { StreamServer } from './stream.ts';
+
+const about = {
+  trustDomain: 'test',
+  nowMs: systemClock.wallMs(),
+  lifetimeMs: 3_600_000,
+  random: systemRandom,
+};
+
+function authority(): Authority {
+  return makeAuthority({ ...about, commonName: 'test' });
+}
+
+function pem(key: ReturnType<typeof generateCertificateKey>): string {
+  return key.export({ type: 'pkcs8', format: 'pem' });
+}
+
+async function start(t: TestContext, isLive: () => boolean) {
+  const ours = authority();
+  const gatewayKey = generateCertificateKey();
+  const certificate = issueGatewayCertificate(ours, {
+    ...about,
+    publicKey: createPublicKey(gatewayKey),
+    dnsNames: ['localhost'],
+    ipAddresses: ['127.0.0.1'],
+  });
+  const nothing = (): void => {};
+  const server = await StreamServer.listen({
+    host: '127.0.0.1',
+    port: 0,
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+    tls: {
+      certificate: certificate.toString(),
+      privateKey: pem(gatewayKey),
+      authority: ours.certificate.toString(),
+    },
+    delivery: {
+      connected: nothing,
+      disconnected: nothing,
+      workloadStarted: nothing,
+      workloadStopped: nothing,
+      receipt: nothing,
+      drained: nothing,
+      shortestLeaseMs: () => Infinity,
+    },
+    audit: {
+      observe: async () => 'consistent',
+      checkpoint: async () => ({ note: '', size: 0, verifierKey: '', consistency: [] }),
+    },
+    nodes: { seen: nothing, witnessed: nothing },
+    leaseMs: 1000,
+    leaseEveryMs: 1000,
+    checkpointEveryMs: 1000,
+    liveNode: () => {
+      if (!isLive()) throw new Fault('node.refused', { reason: 'revoked' });
+      return 'node-1';
+    },
+    renew: async () => '',
+  });
+  t.after(() => server.close());
+  return { server, ours };
+}
+
+function credentials(by: Authority): ConnectionOptions {
+  const key = generateCertificateKey();
+  const certificate = issueNodeCertificate(by, {
+    ...about,
+    nodeName: 'node-1',
+    publicKey: createPublicKey(key),
+  });
+  return { key: pem(key), cert: certificate.toString(), rejectUnauthorized: false };
+}
+
+/** Of the socket below, which `tls.connect` passes it on to. */
+const halfOpen: object = { allowHalfOpen: true };
+
+const upgrade = `GET /v1/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r
+Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`;
+
+/** The first bytes that the gateway answers; empty when it closes without any. */
+async function ask(port: number, options: ConnectionOptions): Promise<[string, TLSSocket]> {
+  const socket = connect({ ...options, port, host: '127.0.0.1', ...halfOpen });
+  socket.on('error', () => {});
+  socket.write(upgrade);
+  const first = await Promise.race([
+    once(socket, 'data').then(([data]) => String(data)),
+    once(socket, 'end').then(() => ''),
+    once(socket, 'close').then(() => ''),
+  ]).catch(() => '');
+  return [first, socket];
+}
+
+test('live nodes are let in, revoked ones and other authorities are not', {
+  timeout: 5000,
+}, async (t) => {
+  let live = true;
+  const { server, ours } = await start(t, () => live);
+  const [answer, socket] = await ask(server.port, credentials(ours));
+  ok(answer.startsWith('HTTP/1.1 101'));
+  equal(server.connected, 1);
+  socket.destroy();
+  const [stranger] = await ask(server.port, credentials(authority()));
+  equal(stranger, '');
+  const [nobody] = await ask(server.port, { rejectUnauthorized: false });
+  equal(nobody, '');
+  live = false;
+  const [revoked, held] = await ask(server.port, credentials(ours));
+  ok(revoked.startsWith('HTTP/1.1 403'));
+  // The peer keeps its half open: that must not keep ours.
+  while (server.connections > 0) await systemClock.sleep(5);
+  held.destroy();
+});
+
+test('no session is resumed, whatever the peer keeps (G21)', async (t) => {
+  const { server, ours } = await start(t, () => true);
+  const mine = credentials(ours);
+  let session: Buffer | undefined;
+  const [, first] = await ask(server.port, mine);
+  first.on('session', (given: Buffer) => (session = given));
+  session ??= first.getSession();
+  first.destroy();
+  const [, second] = await ask(server.port, { ...mine, ...(session ? { session } : {}) });
+  equal(second.isSessionReused(), false);
+  second.destroy();
+});
+
+test('it closes at once, whoever holds a line open', { timeout: 5000 }, async (t) => {
+  let live = true;
+  const { server, ours } = await start(t, () => live);
+  const mute = connectPlain({ port: server.port, host: '127.0.0.1' });
+  mute.on('error', () => {});
+  await once(mute, 'connect');
+  const [, held] = await ask(server.port, credentials(ours));
+  live = false;
+  const [, refused] = await ask(server.port, credentials(ours));
+  const idle = connect({
+    port: server.port,
+    host: '127.0.0.1',
+    ...credentials(ours),
+  } as ConnectionOptions);
+  idle.on('error', () => {});
+  await once(idle, 'secureConnect');
+  await server.close();
+  equal(server.connected, 0);
+  for (const socket of [mute, held, refused, idle]) socket.destroy();
+  await rejects(
+    once(connectPlain({ port: server.port, host: '127.0.0.1' }), 'connect') as Promise<unknown>,
+  );
+});
