@@ -147,14 +147,17 @@ describe('docker runtime', { skip: reason ?? false }, () => {
 describe('docker runtime and a restart of the engine', { skip: reason ?? false }, () => {
   for (const liveRestore of [true, false]) {
     const what = liveRestore ? 'survive it: nothing is told' : 'stop: it is told';
-    test(`containers ${what}, and starts are told again`, async () => {
+    test(`containers ${what}, and starts are told again`, async (context) => {
       const own = await startPrivateEngine(liveRestore ? ['--live-restore'] : []);
       await using mine = own.engine ?? assert.fail(own.reason);
       const image = await busyboxOn(mine);
       const container = await TestContainer.run(mine, { image });
       await using told = new Told(runtimeOn(mine));
       await told.synced();
-      await mine.restart();
+      if (!(await mine.restart())) {
+        context.skip('dockerd did not come back after its restart; run this test alone');
+        return;
+      }
       const next = await TestContainer.run(mine, { image });
       await told.until((so) => so.kinds(next.id).includes('started'));
       const ended = (so: Told) => so.kinds(container.id).at(-1) === 'stopped';
