@@ -18,7 +18,7 @@ export function formsFound(text: string, secret: Uint8Array): readonly string[] 
     .map(([name]) => name);
 }
 
-function formsOf(secret: Buffer): readonly (readonly [name: string, form: string])[] {
+export function formsOf(secret: Buffer): readonly (readonly [name: string, form: string])[] {
   const raw = secret.toString('latin1');
   const hex = secret.toString('hex');
   const offsets = [0, 1, 2].map((offset) => {
