@@ -242,11 +242,17 @@ async function clear(runDirectory: string): Promise<void> {
   rmSync(join(runDirectory, 'engine.json'), { force: true });
 }
 
+const restartPatienceMs = 8000;
+
 /** @returns False if dockerd did not come back: then nothing can be said about what survives that. */
 async function restart(runDirectory: string): Promise<boolean> {
   const before = stateOf(runDirectory);
   if (before === undefined) throw new Error('the engine is gone');
   process.kill(before.dockerd.pid, 'SIGTERM');
+  const ended = async (): Promise<boolean> =>
+    startTicksOf(before.dockerd.pid) !== before.dockerd.startTicks;
+  // With open event streams and live-restore it sometimes waits for ever.
+  if (!(await until(restartPatienceMs, ended))) process.kill(before.dockerd.pid, 'SIGKILL');
   return await until(startMsMax, async () => {
     const now = await answering(runDirectory);
     return now !== undefined && now.dockerd.pid !== before.dockerd.pid;
