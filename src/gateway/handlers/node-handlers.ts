@@ -143,7 +143,14 @@ function workloadViewOf({ policy }: Tools, facts: SelectableFacts): WorkloadView
     imageDigests: facts.image.digests.slice(0, 64).map(cut),
     labels: Object.fromEntries(labels) as WorkloadView['labels'],
     groups: policy.groupsOf(facts.id).slice(0, 1000),
+    ...startOf(facts),
   };
+}
+
+/** A node may say any number: one that is no time is not shown. */
+function startOf({ startedAtMs = 0 }: SelectableFacts): Pick<WorkloadView, 'startedAt'> {
+  const isTime = startedAtMs > 0 && startedAtMs < Date.UTC(10_000, 0);
+  return isTime ? { startedAt: timestampOf(startedAtMs) } : {};
 }
 
 function placeOfHolding(status: HoldingStatus): string {

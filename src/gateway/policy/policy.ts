@@ -38,7 +38,9 @@ export { matches } from './selector.ts';
 export type SelectableFacts = Pick<
   WorkloadFacts,
   'id' | 'runtime' | 'name' | 'node' | 'image' | 'labels' | 'kubernetes'
->;
+> &
+  /** To be shown; nothing selects on it. */
+  Partial<Pick<WorkloadFacts, 'startedAtMs'>>;
 
 /** One file that a workload should hold, if its secret has a version to deliver. */
 export interface WantedFile {
