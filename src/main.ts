@@ -2,9 +2,10 @@
  * The one entry: picks the program by its first argument and imports only that one, so that a short
  * command does not pay for the gateway, nor an enforcer for the CLI.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { systemClock } from './base/clock.ts';
+import { errorFields } from './base/log.ts';
 import type { ProgramIo, ProgramOutput, RunProgram } from './base/program.ts';
 import { systemRandom } from './base/random.ts';
 
@@ -20,6 +21,20 @@ const programFiles = {
 
 const gatewayCommands: readonly string[] = ['gateway', 'init', 'backup verify', 'backup restore'];
 const enforcerCommands: readonly string[] = ['enforcer', 'watchdog'];
+
+// A bug ends the program: its supervisor starts it anew, and leases bridge that. It says where, and not
+// what: the text of an error may hold what somebody sent.
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (error: unknown) => {
+    const line = JSON.stringify({
+      level: 'error',
+      event: 'program.crashed',
+      ...errorFields(error),
+    });
+    writeSync(2, `${line}\n`);
+    process.exit(1);
+  });
+}
 
 const argv = process.argv.slice(2);
 const io = systemIo();

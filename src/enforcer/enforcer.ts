@@ -152,11 +152,19 @@ class Node {
     const watching = this.#watchRuntime(() => synced.resolve());
     // Say everything at once rather than nothing now: a hello without containers would withdraw nothing,
     // but would have to be followed by all of them.
-    await Promise.race([synced.promise, clock.sleep(syncWithinMs, signal).catch(() => {})]);
+    await Promise.race([
+      watching,
+      synced.promise,
+      clock.sleep(syncWithinMs, signal).catch(() => {}),
+    ]);
     const looking = this.#lookAround();
     const options = { ...this.#context, credentials: () => this.#credentials };
-    await keepConnected(options, signal, (link) => this.#use(link));
-    await Promise.all([watching, looking]);
+    // Together, so that none of them ends unnoticed: who watches nothing would hold things for ever.
+    await Promise.all([
+      watching,
+      looking,
+      keepConnected(options, signal, (link) => this.#use(link)),
+    ]);
   }
 
   async close(): Promise<void> {
@@ -201,11 +209,19 @@ class Node {
   }
 
   async #watchRuntime(synced: () => void): Promise<void> {
-    const first: Promise<unknown>[] = [];
+    /** Until everything that runs already is known. */
+    let first: Promise<unknown>[] | undefined = [];
     for await (const event of this.#runtime.watch(this.#context.signal)) {
-      if (event.kind === 'synced') void Promise.allSettled(first.splice(0)).then(synced);
-      else first.push(this.#happened(event));
-      if (first.length > 10_000) first.length = 0;
+      if (event.kind === 'synced') {
+        void Promise.allSettled(first ?? []).then(synced);
+        first = undefined;
+        continue;
+      }
+      // What goes wrong with one container must not end what all others depend on.
+      const happened = this.#happened(event).catch((error: unknown) =>
+        this.#context.log.error('workload.failed', errorFields(error)),
+      );
+      first?.push(happened);
     }
     synced();
   }
@@ -236,8 +252,10 @@ class Node {
   }
 
   async #stopped(containerId: string): Promise<void> {
-    const workload = await this.#running.get(containerId);
+    const attested = this.#running.get(containerId);
+    // At once: the same container may start again before we know what it was.
     this.#running.delete(containerId);
+    const workload = await attested;
     if (!workload) return;
     await this.#holdings.stopped(workload.id);
     this.#session?.workloadStopped(workload.id);
