@@ -2,8 +2,8 @@
  * The gateway's own certificates. The node port's lives in memory and is made anew at each unseal and
  * each day; the API's lies on disk, because the API must answer while the gateway is sealed.
  */
-import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ import {
   generateCertificateKey,
   issueGatewayCertificate,
   issueServerCertificate,
+  makeAuthority,
 } from '../crypto/x509.ts';
 import { type Address, type GatewayConfig, textOf } from './config.ts';
 import type { StreamCertificate } from './stream/stream.ts';
@@ -59,26 +60,76 @@ export function nodePortCertificate(
   };
 }
 
-/** Makes the API's certificate and stores it, key in mode 0600. */
+/**
+ * Makes the API's certificate and stores it, key in mode 0600. A renewed one is for the key that is
+ * there, so that a crash between two files never leaves two that do not fit.
+ */
 export function makeApiCertificate(
   authority: Authority,
   config: Pick<GatewayConfig, 'dataDirectory' | 'listen' | 'advertise'>,
+  source: Source,
+): ApiCertificate {
+  const keyFile = join(config.dataDirectory, 'api.key');
+  const known = keyIn(keyFile);
+  const key = known ?? generateCertificateKey();
+  const made = apiCertificate(authority, key, config, source);
+  if (!known) writeDurably(keyFile, made.key, 0o600);
+  writeDurably(join(config.dataDirectory, 'api.crt'), made.certificate, 0o644);
+  // For clients that want a file to trust rather than a pin.
+  writeDurably(join(config.dataDirectory, 'ca.crt'), authority.certificate.toString(), 0o644);
+  return made;
+}
+
+/**
+ * For a gateway that has no certificate and is sealed still, as after a restore: of an authority of its
+ * own that nobody knows. Whoever unseals compares its pin, which the gateway logs.
+ */
+export function temporaryApiCertificate(
+  config: Pick<GatewayConfig, 'listen' | 'advertise' | 'trustDomain'>,
+  source: Source,
+): ApiCertificate {
+  const authority = makeAuthority({
+    commonName: 'Cofferdam temporary authority',
+    trustDomain: config.trustDomain,
+    nowMs: source.clock.wallMs(),
+    lifetimeMs: dayMs,
+    random: source.random,
+  });
+  return apiCertificate(authority, generateCertificateKey(), config, source);
+}
+
+function apiCertificate(
+  authority: Authority,
+  key: KeyObject,
+  config: Pick<GatewayConfig, 'listen' | 'advertise'>,
   { clock, random }: Source,
 ): ApiCertificate {
-  const key = generateCertificateKey();
+  const nowMs = clock.wallMs();
   const leaf = issueServerCertificate(authority, {
     publicKey: publicKeyOf(key),
-    nowMs: clock.wallMs(),
-    lifetimeMs: apiLifetimeMs,
+    nowMs,
+    lifetimeMs: Math.min(apiLifetimeMs, authority.certificate.validToDate.getTime() - nowMs),
     random,
     ...namesFor([config.listen], config.advertise),
   });
   const certificate = `${leaf.toString()}${authority.certificate.toString()}`;
-  writeDurably(join(config.dataDirectory, 'api.key'), pemOf(key), 0o600);
-  writeDurably(join(config.dataDirectory, 'api.crt'), certificate, 0o644);
-  // For clients that want a file to trust rather than a pin.
-  writeDurably(join(config.dataDirectory, 'ca.crt'), authority.certificate.toString(), 0o644);
   return { certificate, key: pemOf(key), pin: keyPin(authority.certificate) };
+}
+
+/** @returns undefined for none, and for what cannot be read as one. */
+function keyIn(file: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the gateway's own certificate is gone, as after a restore; one of somebody else's never is. */
+export function isApiCertificateMissing(
+  config: Pick<GatewayConfig, 'dataDirectory' | 'tls'>,
+): boolean {
+  return !config.tls && !existsSync(join(config.dataDirectory, 'api.crt'));
 }
 
 /** @throws Fault `gateway.certificate-unreadable` */

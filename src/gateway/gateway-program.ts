@@ -1,5 +1,15 @@
 /** `coffer gateway`, `coffer init`, `coffer backup verify` and `coffer backup restore`. */
-import { copyFileSync, existsSync, readFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 import {
   describeFlags,
   type FlagSpec,
@@ -7,7 +17,7 @@ import {
   reportingFaults,
   wholeNumber,
 } from '../base/flags.ts';
-import { Fault } from '../base/fault.ts';
+import { Fault, isFault } from '../base/fault.ts';
 import { createLog } from '../base/log.ts';
 import type { ProgramIo, RunProgram } from '../base/program.ts';
 import { gatewayConfig, gatewayFlags, gatewayFlagsHelp, readGatewayConfig } from './config.ts';
@@ -195,14 +205,44 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
   // A journal that is left of another store would be played into this one.
   const there = [path, `${path}-wal`, `${path}-journal`].find((name) => existsSync(name));
   if (there !== undefined) throw new Fault('backup.exists', { path: there });
-  copyFileSync(file, path);
-  const restored = await verify(path);
+  const restored = await copyStore(file, path, verify);
   io.stdout.write(`restored ${path} at revision ${restored}\n`);
   io.stderr.write(
-    'The API certificate is not part of a backup: put api.crt and api.key beside it, or use --tls-certificate.\n' +
+    'The API certificate is not part of a backup: put api.crt and api.key beside it, or let the gateway make one when it\n' +
+      'is unsealed, under the pin that contexts know. Until then it logs the pin to unseal it with.\n' +
       'Nodes that have seen more than this backup holds will say so: see `coffer status`.\n',
   );
   return 0;
+}
+
+/** Whole, durable and verified, or not there. */
+async function copyStore(
+  file: string,
+  path: string,
+  verify: (path: string) => Promise<number>,
+): Promise<number> {
+  try {
+    copyFileSync(file, path, constants.COPYFILE_EXCL);
+    syncFile(path);
+    syncFile(dirname(path));
+    return await verify(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') throw new Fault('backup.exists', { path }, { cause: error });
+    rmSync(path, { force: true });
+    if (isFault(error)) throw error;
+    if (code === undefined) throw error;
+    throw new Fault('backup.failed', { path, reason: code }, { cause: error });
+  }
+}
+
+function syncFile(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function wrong(what: string, problem: string): Fault {

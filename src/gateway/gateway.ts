@@ -7,7 +7,14 @@ import type { Log } from '../base/log.ts';
 import { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { createAuthenticate } from './authenticate.ts';
-import { type ApiCertificate, loadApiCertificate } from './certificates.ts';
+import {
+  type ApiCertificate,
+  isApiCertificateMissing,
+  loadApiCertificate,
+  makeApiCertificate,
+  renewalIsDue,
+  temporaryApiCertificate,
+} from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { declareGatewayMetrics } from './gateway-metrics.ts';
@@ -60,7 +67,11 @@ async function startOver(
   physical: Physical,
 ): Promise<Gateway> {
   const { clock, random, log } = context;
-  const certificate = loadApiCertificate(config);
+  const isMissing = isApiCertificateMissing(config);
+  let certificate = isMissing
+    ? temporaryApiCertificate(config, context)
+    : loadApiCertificate(config);
+  let isTemporary = isMissing;
   let apiPort = config.listen.port;
   const registry = new Metrics();
   const metrics = declareGatewayMetrics(registry);
@@ -79,7 +90,15 @@ async function startOver(
     }),
   });
   if (core.barrier.state === 'empty') throw new Fault('gateway.not-initialised');
-  const nodePort = new NodePort({ config, core, metrics, ...context });
+  const keepApiCertificate = (): void => {
+    if (config.tls || core.barrier.state !== 'ready') return;
+    if (!isTemporary && !renewalIsDue(certificate.certificate, clock.wallMs())) return;
+    certificate = makeApiCertificate(core.identity.authorityForGateway(), config, context);
+    isTemporary = false;
+    http.renewCertificate(certificate.certificate, certificate.key);
+    log.info('gateway.api-certificate-renewed');
+  };
+  const nodePort = new NodePort({ config, core, metrics, keepApiCertificate, ...context });
   const system = createSystemControl({ config, core, nodePort, physical, random });
   const requests = core.connect({
     system,
@@ -112,10 +131,23 @@ async function startOver(
     metrics: registry,
   });
   apiPort = http.port;
+  try {
+    await openUp(core, nodePort);
+    if (core.barrier.state === 'ready') keepApiCertificate();
+  } catch (error) {
+    await http.close();
+    await nodePort.close();
+    throw error;
+  }
+  // Whoever unseals compares it: there is no other way to know this gateway.
+  if (isTemporary) log.warn('gateway.certificate-temporary', { pin: certificate.pin });
+  log.info('gateway.started', { api: http.port, nodes: nodePort.port, state: core.barrier.state });
+  return running({ core, http, nodePort, physical, certificate: () => certificate });
+}
+
+async function openUp(core: Core, nodePort: NodePort): Promise<void> {
   if (core.barrier.sealStatus.asks === 'nothing') await core.barrier.unseal(Buffer.alloc(0));
   if (core.barrier.state === 'ready') await nodePort.open();
-  log.info('gateway.started', { api: http.port, nodes: nodePort.port, state: core.barrier.state });
-  return running({ core, http, nodePort, physical, certificate });
 }
 
 function running(parts: {
@@ -123,7 +155,7 @@ function running(parts: {
   readonly http: HttpServer;
   readonly nodePort: NodePort;
   readonly physical: Physical;
-  readonly certificate: ApiCertificate;
+  readonly certificate: () => ApiCertificate;
 }): Gateway {
   const { core, http, nodePort, physical, certificate } = parts;
   return {
@@ -132,7 +164,9 @@ function running(parts: {
     get nodePort() {
       return nodePort.port;
     },
-    pin: certificate.pin,
+    get pin() {
+      return certificate().pin;
+    },
     async [Symbol.asyncDispose]() {
       await http.close();
       core.delivery.close();

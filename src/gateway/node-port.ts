@@ -21,6 +21,8 @@ export interface NodePortOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: GatewayMetrics;
+  /** Asked every second: the API's certificate must not end either. */
+  readonly keepApiCertificate: () => void;
 }
 
 /** A lease is renewed about twenty times in its life: two lost renewals change nothing. */
@@ -188,6 +190,7 @@ export class NodePort {
         // Nothing to do nearly always; after a rotation of the root key, everything.
         await core.audit.rewrap(signal);
         renewCertificate();
+        this.#options.keepApiCertificate();
         this.#measure();
       } catch (error) {
         if (!signal.aborted) log.warn('housekeeping.failed', errorFields(error));

@@ -72,7 +72,15 @@ export class Listener implements HttpServer {
   }
 
   async listen(): Promise<void> {
-    await this.#app.listen({ host: this.#options.host, port: this.#options.port });
+    const { host, port } = this.#options;
+    try {
+      await this.#app.listen({ host, port });
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code === undefined || !addressFaults.has(code)) throw cause;
+      const address = `${host}:${port}`;
+      throw new Fault('gateway.address-in-use', { address, reason: code }, { cause });
+    }
   }
 
   renewCertificate(certificate: string, key: string | Buffer): void {
@@ -214,6 +222,13 @@ export class Listener implements HttpServer {
     return address;
   }
 }
+
+const addressFaults: ReadonlySet<string> = new Set([
+  'EADDRINUSE',
+  'EADDRNOTAVAIL',
+  'EACCES',
+  'ENOTFOUND',
+]);
 
 const tlsRules = { minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] } as const;
 

@@ -1,0 +1,107 @@
+/**
+ * Goal: the API's certificate is renewed while the gateway runs, under the key and the pin that people
+ * have; a restored store without one comes up, and then has one; what a start leaves when it fails.
+ */
+import { equal, notEqual, ok, rejects } from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { connect } from 'node:tls';
+import { type Clock, systemClock } from '../base/clock.ts';
+import { createLog } from '../base/log.ts';
+import { systemRandom } from '../base/random.ts';
+import { gatewayConfig } from './config.ts';
+import { startGateway } from './gateway.ts';
+import { initialise } from './init.ts';
+
+/** Real time, from another day. */
+class ShiftedClock implements Clock {
+  byMs = 0;
+  wallMs = (): number => systemClock.wallMs() + this.byMs;
+  bootMs = systemClock.bootMs;
+  monotonicMs = systemClock.monotonicMs;
+  setTimer = systemClock.setTimer;
+  sleep = systemClock.sleep;
+  nextTurn = systemClock.nextTurn;
+}
+
+async function setUp(t: TestContext) {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-gateway-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const config = gatewayConfig({
+    data: join(directory, 'data'),
+    listen: '127.0.0.1:0',
+    'node-listen': '127.0.0.1:0',
+    'key-file': join(directory, 'key'),
+  });
+  const clock = new ShiftedClock();
+  const events: string[] = [];
+  const log = createLog({ clock, level: 'info', write: (line) => events.push(line) });
+  const context = { clock, random: systemRandom, log };
+  const made = await initialise(config, { kind: 'keyfile' }, context);
+  return { config, clock, context, events, made };
+}
+
+/** What the API shows, leaf and root. */
+async function shownAt(port: number): Promise<{ leaf: X509Certificate; root: X509Certificate }> {
+  const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+  await once(socket, 'secureConnect');
+  const chain = socket.getPeerCertificate(true);
+  socket.destroy();
+  return {
+    leaf: new X509Certificate(chain.raw),
+    root: new X509Certificate(chain.issuerCertificate.raw),
+  };
+}
+
+test('the API’s certificate is renewed while it runs; key and pin stay', async (t) => {
+  const { config, clock, context, events, made } = await setUp(t);
+  await using gateway = await startGateway(config, context);
+  const before = await shownAt(gateway.apiPort);
+  equal(gateway.pin, made.pin);
+  clock.byMs = 61 * 24 * 3_600_000;
+  while (!events.some((line) => line.includes('gateway.api-certificate-renewed'))) {
+    await systemClock.sleep(50);
+  }
+  const after = await shownAt(gateway.apiPort);
+  notEqual(after.leaf.serialNumber, before.leaf.serialNumber);
+  ok(after.leaf.validToDate > before.leaf.validToDate);
+  ok(after.leaf.publicKey.equals(before.leaf.publicKey), 'the same key');
+  ok(after.root.publicKey.equals(before.root.publicKey), 'the same pin');
+  equal(gateway.pin, made.pin);
+  const stored = readFileSync(join(config.dataDirectory, 'api.crt'), 'utf8');
+  equal(new X509Certificate(stored).serialNumber, after.leaf.serialNumber);
+});
+
+test('a store that was restored without its certificate makes one under the same pin', async (t) => {
+  const { config, context, made } = await setUp(t);
+  for (const name of ['api.crt', 'api.key', 'ca.crt']) rmSync(join(config.dataDirectory, name));
+  await using gateway = await startGateway(config, context);
+  equal(gateway.pin, made.pin);
+  equal(statSync(join(config.dataDirectory, 'api.key')).mode & 0o777, 0o600);
+  const shown = await shownAt(gateway.apiPort);
+  ok(shown.leaf.verify(shown.root.publicKey));
+});
+
+test('a second gateway on the same store, and a port in use, are refused and leave nothing', async (t) => {
+  const { config, context } = await setUp(t);
+  {
+    await using _gateway = await startGateway(config, context);
+    await rejects(startGateway(config, context), { code: 'storage.locked' });
+  }
+  const squatter = createServer().listen(0, '127.0.0.1');
+  t.after(() => squatter.close());
+  await once(squatter, 'listening');
+  const address = squatter.address();
+  const port = typeof address === 'object' && address ? address.port : 0;
+  const taken = { ...config, nodeListen: { host: '127.0.0.1', port } };
+  await rejects(startGateway(taken, context), { code: 'gateway.address-in-use' });
+  const takenApi = { ...config, listen: { host: '127.0.0.1', port } };
+  await rejects(startGateway(takenApi, context), { code: 'gateway.address-in-use' });
+  // Nothing of the failed starts holds the store or a port.
+  await using _again = await startGateway(config, context);
+});
