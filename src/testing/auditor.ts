@@ -16,6 +16,8 @@ export interface ModelSecret {
 
 export interface ModelGrant {
   readonly label: string;
+  /** The directory. */
+  readonly target: string;
   /** Secret names; the file is the last segment. */
   readonly secrets: readonly string[];
 }
@@ -40,20 +42,37 @@ export class Auditor {
   /** Mount id to the highest set revision that was seen there. */
   readonly #revisions = new Map<string, number>();
   /** Every word that was ever seen in a container, with whom. */
-  readonly seen = new Map<string, Set<string>>();
+  readonly seen = new Map<string, Map<string, WorkloadFacts>>();
 
   constructor(options: AuditorOptions) {
     this.#options = options;
   }
 
-  /** What a container should read: file to word. */
+  /** What was ever granted: `label secret`. */
+  readonly #everGranted = new Set<string>();
+
+  grant(group: string, grant: ModelGrant | undefined): void {
+    if (grant === undefined) {
+      this.grants.delete(group);
+      return;
+    }
+    this.grants.set(group, grant);
+    for (const secret of grant.secrets) this.#everGranted.add(`${grant.label} ${secret}`);
+  }
+
+  /** Whether this container may ever have been entitled to any version of the secret. */
+  wasGranted(workload: WorkloadFacts, secret: string): boolean {
+    return this.#everGranted.has(`${workload.labels['app']} ${secret}`);
+  }
+
+  /** What a container should read: path to word. */
   wanted(workload: WorkloadFacts): ReadonlyMap<string, string> {
     const files = new Map<string, string>();
     for (const [, grant] of [...this.grants].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
       if (workload.labels['app'] !== grant.label) continue;
       for (const name of grant.secrets) {
         const word = this.#deliverable(name);
-        const file = name.split('/').at(-1) ?? '';
+        const file = `${grant.target}/${name.split('/').at(-1) ?? ''}`;
         // The first group in order has the name, also while it has nothing to put there.
         if (!files.has(file)) files.set(file, word ?? '');
       }
@@ -69,8 +88,8 @@ export class Auditor {
       const key = `${place.workload.id} ${file} ${word}`;
       present.add(key);
       let holders = this.seen.get(word);
-      if (!holders) this.seen.set(word, (holders = new Set()));
-      holders.add(place.workload.id);
+      if (!holders) this.seen.set(word, (holders = new Map()));
+      holders.set(place.workload.id, place.workload);
       if (wanted.get(file) === word) {
         this.#deniedSince.delete(key);
         continue;
@@ -95,6 +114,11 @@ export class Auditor {
     const before = this.#revisions.get(mountId) ?? 0;
     if (revision < before) this.#violate(`${mountId} went back from ${before} to ${revision}`);
     this.#revisions.set(mountId, Math.max(before, revision));
+  }
+
+  /** Whether what is read is what is wanted. */
+  isSettled(place: Place): boolean {
+    return textOf(this.wanted(place.workload)) === textOf(place.files);
   }
 
   /** When nothing has failed for a while: what is read is what is wanted. */

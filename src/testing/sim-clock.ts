@@ -110,14 +110,46 @@ function settle(): Promise<void> {
 export class SimClock implements Clock {
   readonly #time: SimTime;
   #alive = true;
+  /** What would have happened while the process was stopped; undefined while it runs. */
+  #backlog: (() => void)[] | undefined;
 
   constructor(time: SimTime) {
     this.#time = time;
   }
 
+  get isAlive(): boolean {
+    return this.#alive;
+  }
+
   /** The process was killed: none of its timers fires any more. */
   stop(): void {
     this.#alive = false;
+  }
+
+  /** SIGSTOP: what is due waits. */
+  pause(): void {
+    this.#backlog ??= [];
+  }
+
+  /** SIGCONT: all that has waited happens, in order. */
+  resume(): void {
+    const act = this.#backlog?.shift();
+    if (!act) {
+      this.#backlog = undefined;
+      return;
+    }
+    // One after the other; what comes meanwhile comes after.
+    this.#time.at(0, () => {
+      if (this.#alive) act();
+      this.resume();
+    });
+  }
+
+  /** Does something in the process, if it lives and as soon as it runs. */
+  run(act: () => void): void {
+    if (!this.#alive) return;
+    if (this.#backlog) this.#backlog.push(act);
+    else act();
   }
 
   wallMs(): number {
@@ -133,9 +165,18 @@ export class SimClock implements Clock {
   }
 
   setTimer(delayMs: number, act: () => void): Timer {
-    return this.#time.at(delayMs, () => {
-      if (this.#alive) act();
-    });
+    let isCancelled = false;
+    const due = this.#time.at(delayMs, () =>
+      this.run(() => {
+        if (!isCancelled) act();
+      }),
+    );
+    return {
+      cancel: () => {
+        isCancelled = true;
+        due.cancel();
+      },
+    };
   }
 
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {

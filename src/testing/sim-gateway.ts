@@ -21,7 +21,7 @@ export interface SimGatewayOptions {
 }
 
 const leaseEveryMs = 1000;
-const checkpointEveryMs = 5_000;
+const checkpointEveryMs = 12_000;
 
 /** What outlives the process: its disk, its seal's share, and who the owner is. */
 export class SimGateway {
@@ -56,7 +56,18 @@ export class SimGateway {
     return this.#owner;
   }
 
+  /** Forgets its keys, and ends its streams. The process goes on, and answers that it is sealed. */
+  async seal(): Promise<void> {
+    for (const session of this.#sessions.values()) session.end('sealed');
+    this.#sessions.clear();
+    await this.core?.barrier.seal();
+  }
+
   async start(): Promise<void> {
+    if (this.core?.barrier.state === 'sealed') {
+      await this.core.barrier.unseal(Buffer.from(this.#share ?? ''));
+      return;
+    }
     const { time, random, log, leaseMs, mishaps } = this.#options;
     const clock = time.clock();
     const physical = new FaultyPhysical(this.disk, (batch) => mishaps(batch));

@@ -3,12 +3,17 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { Log } from '../base/log.ts';
 import { noteSigner } from '../crypto/note.ts';
 import { Holdings } from '../enforcer/holdings.ts';
-import { type RememberedState, stateFromText, stateToText } from '../enforcer/remembered.ts';
+import {
+  mountIdOf,
+  type RememberedState,
+  stateFromText,
+  stateToText,
+} from '../enforcer/remembered.ts';
 import { Session } from '../enforcer/session.ts';
 import { dueNow } from '../enforcer/watchdog.ts';
 import { Witness, type WitnessMemory } from '../enforcer/witness.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
-import type { Link } from '../wire/link.ts';
+import type { Link, LinkHandlers } from '../wire/link.ts';
 import { FakeKernel, FakeMounts } from './fake-mounts.ts';
 import type { SimClock, SimTime } from './sim-clock.ts';
 import type { SeededRandom } from './sim-random.ts';
@@ -22,8 +27,40 @@ export interface SimNodeOptions {
   readonly dial: () => Link | undefined;
 }
 
+/** Where grants of a run put their files. */
+export const targets = ['/run/secrets', '/run/coffer'] as const;
+
 const reconnectMsMax = 2000;
 const watchdogEveryMs = 1000;
+/** As `RememberedFile`: what changed is written a moment later, or lost with the process. */
+const rememberMs = 50;
+const watchdogGraceMs = 4000;
+
+/** A link of a process that may be stopped: what arrives meanwhile waits. */
+function stoppable(link: Link, clock: SimClock): Link {
+  return {
+    open(handlers: LinkHandlers) {
+      link.open({
+        message: (bytes) => {
+          const copy = Uint8Array.from(bytes);
+          clock.run(() => {
+            handlers.message(copy);
+            copy.fill(0);
+          });
+        },
+        closed: (reason) => clock.run(() => handlers.closed(reason)),
+      });
+    },
+    send: (bytes) => link.send(bytes),
+    close: (reason) => link.close(reason),
+    get queuedBytes() {
+      return link.queuedBytes;
+    },
+    get isOpen() {
+      return link.isOpen;
+    },
+  };
+}
 
 export class SimNode {
   readonly name: string;
@@ -67,11 +104,14 @@ export class SimNode {
       log,
       mounts: new FakeMounts(this.kernel),
       signal: () => {},
-      remember: (state) => {
-        if (this.#enforcer?.holdings === holdings || this.#enforcer === undefined)
-          this.#remember(state());
+      remember: (state, when) => {
+        if (!clock.isAlive) return;
+        if (when === 'now') this.#remember(state());
+        else clock.setTimer(rememberMs, () => this.#remember(state()));
       },
-      told: (receipt) => this.#session?.receipt(receipt),
+      told: (receipt) => {
+        if (clock.isAlive) this.#session?.receipt(receipt);
+      },
     });
     if (remembered) holdings.resume(remembered);
     const witness = new Witness({
@@ -95,12 +135,19 @@ export class SimNode {
     session?.end('killed');
   }
 
+  /** SIGSTOP, or SIGCONT. */
+  stopEnforcer(on: boolean): void {
+    if (on) this.#enforcer?.clock.pause();
+    else this.#enforcer?.clock.resume();
+  }
+
   startContainer(facts: WorkloadFacts): void {
     this.containers.set(facts.id, facts);
     const enforcer = this.#enforcer;
-    if (!enforcer) return;
-    void enforcer.holdings.started(facts, undefined).then(() => {
-      if (this.#enforcer === enforcer) this.#session?.workloadStarted(facts);
+    enforcer?.clock.run(() => {
+      void enforcer.holdings.started(facts, undefined).then(() => {
+        if (this.#enforcer === enforcer) this.#session?.workloadStarted(facts);
+      });
     });
   }
 
@@ -110,15 +157,22 @@ export class SimNode {
     this.containers.delete(id);
     this.kernel.end(facts.process);
     const enforcer = this.#enforcer;
-    if (!enforcer) return;
-    void enforcer.holdings.stopped(id).then(() => {
-      if (this.#enforcer === enforcer) this.#session?.workloadStopped(id);
+    enforcer?.clock.run(() => {
+      void enforcer.holdings.stopped(id).then(() => {
+        if (this.#enforcer === enforcer) this.#session?.workloadStopped(id);
+      });
     });
   }
 
-  /** What the container reads, by file name. */
+  /** What the container reads, by path. */
   read(facts: WorkloadFacts): ReadonlyMap<string, string> {
-    return this.kernel.read(facts.process);
+    const files = new Map<string, string>();
+    for (const target of targets) {
+      for (const [file, text] of this.kernel.read(facts.process, target)) {
+        files.set(`${target}/${file}`, text);
+      }
+    }
+    return files;
   }
 
   #remember(state: RememberedState): void {
@@ -144,7 +198,7 @@ export class SimNode {
     const session: Session = new Session({
       clock: enforcer.clock,
       log: this.#options.log,
-      link,
+      link: stoppable(link, enforcer.clock),
       holdings: enforcer.holdings,
       witness: enforcer.witness,
       version: 'sim',
@@ -168,14 +222,22 @@ export class SimNode {
     });
   }
 
+  /** As `watchdog.ts`: of what is due, all but the sets whose own lease goes on. */
   async #wipeOverdue(): Promise<void> {
     if (this.rememberedText === undefined) return;
     const mounts = new FakeMounts(this.kernel);
-    for (const { process } of dueNow(
-      stateFromText(this.rememberedText),
-      this.#watchdogClock.bootMs(),
-    )) {
-      for (const { id } of await mounts.find(process)) await mounts.withdraw(id);
+    const state = stateFromText(this.rememberedText);
+    const nowMs = this.#watchdogClock.bootMs();
+    const kept = new Set(
+      state.holdings
+        .filter(({ leaseMs }) => nowMs - watchdogGraceMs < state.heardAtBootMs + leaseMs)
+        .map(mountIdOf),
+    );
+    for (const { process } of dueNow(state, nowMs)) {
+      for (const { id } of await mounts.find(process)) {
+        // What the kernel refuses is tried again the next second.
+        if (!kept.has(id)) await mounts.withdraw(id).catch(() => {});
+      }
     }
   }
 }

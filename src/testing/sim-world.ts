@@ -6,7 +6,7 @@ import { openCheckpoint } from '../crypto/checkpoint.ts';
 import { parseVerifier } from '../crypto/note.ts';
 import type { OperationInput, OperationName } from '../protocol/operations.ts';
 import { SecretValue } from '../model/secret-value.ts';
-import { Auditor } from './auditor.ts';
+import { Auditor, type Place } from './auditor.ts';
 import type { CommitMishap } from './faulty-physical.ts';
 import { SimTime } from './sim-clock.ts';
 import { SimGateway } from './sim-gateway.ts';
@@ -20,8 +20,11 @@ export interface WorldOptions {
 }
 
 const leaseMs = 5_000;
+/** The longest that a grant of a run has. */
+const leaseMsMax = 8_000;
 /** Silence is noticed, the lease ends, the watchdog looks once a second and leaves four to the living. */
-const denialMsMax = leaseMs + 15_000;
+const denialMsMax = leaseMsMax + 15_000;
+const settleMsMax = 60_000;
 const operationWithinMs = 2_000;
 
 export class World {
@@ -34,6 +37,8 @@ export class World {
   readonly #partitioned = new Set<string>();
   readonly #logged: string[] = [];
   #gatewayIsUp = false;
+  /** Nothing fails any more, and everything is in its place. */
+  #isCalm = false;
   /** What the next commits do, instead of succeeding. */
   readonly mishaps: CommitMishap[] = [];
 
@@ -83,6 +88,16 @@ export class World {
     else this.auditor.violate('the gateway did not start');
   }
 
+  /** Sealed, no node is served: its port is closed. Starting it unseals. */
+  async sealGateway(): Promise<string> {
+    if (!this.#gatewayIsUp) return 'down';
+    const sealed = this.gateway.seal().then(() => 'sealed');
+    const outcome = await this.time.until(sealed, 5000);
+    this.#gatewayIsUp = false;
+    for (const connection of this.#connections.values()) connection.cut('sealed');
+    return outcome;
+  }
+
   killGateway(): void {
     this.#gatewayIsUp = false;
     this.gateway.kill();
@@ -108,12 +123,22 @@ export class World {
     const stepMs = 250;
     for (let left = byMs; left > 0; left -= stepMs) {
       await this.time.pass(Math.min(stepMs, left));
-      for (const node of this.nodes) {
-        for (const workload of node.containers.values()) {
-          this.auditor.look({ workload, files: node.read(workload) }, this.time.nowMs);
-        }
+      for (const place of this.#places()) this.auditor.look(place, this.time.nowMs);
+    }
+  }
+
+  *#places(): Generator<Place> {
+    for (const node of this.nodes) {
+      for (const workload of node.containers.values()) {
+        yield { workload, files: node.read(workload) };
       }
     }
+  }
+
+  #isSettled(): boolean {
+    if (!this.nodes.every((node) => node.isConnected)) return false;
+    for (const place of this.#places()) if (!this.auditor.isSettled(place)) return false;
+    return true;
   }
 
   /**
@@ -154,14 +179,18 @@ export class World {
     this.mishaps.length = 0;
     for (const name of this.partitionedNodes) this.partition(name, false);
     for (const node of this.nodes) node.kernel.before = () => {};
+    for (const node of this.nodes) node.stopEnforcer(false);
     await this.startGateway();
     for (const node of this.nodes) if (!node.enforcerIsUp) await node.startEnforcer();
-    await this.pass(45_000);
-    for (const node of this.nodes) {
-      for (const workload of node.containers.values()) {
-        this.auditor.settled({ workload, files: node.read(workload) });
-      }
-    }
+    // What is overdue happens first.
+    await this.pass(leaseMs);
+    const endMs = this.time.nowMs + settleMsMax;
+    while (this.time.nowMs < endMs && !this.#isSettled()) await this.pass(1000);
+    // It is to stay so, whatever time people think it is.
+    this.#isCalm = true;
+    this.time.wallOffsetMs += 3_600_000;
+    await this.pass(leaseMs + 1500);
+    for (const place of this.#places()) this.auditor.settled(place);
     await this.#verifyLog();
     await this.#scanEverything();
   }
@@ -186,6 +215,11 @@ export class World {
     mounts.set = (id, mount) => {
       this.auditor.changed(id, mount.revision);
       return set(id, mount);
+    };
+    const remove = mounts.delete.bind(mounts);
+    mounts.delete = (id) => {
+      if (this.#isCalm) this.auditor.violate(`${id} was taken away while all was well`);
+      return remove(id);
     };
   }
 
@@ -215,7 +249,10 @@ export class World {
     if (!same) this.auditor.violate('the entries do not give the signed root');
     for (const [name, { words }] of this.auditor.secrets) {
       words.forEach((word, index) => {
-        for (const workload of this.auditor.seen.get(word) ?? []) {
+        for (const [workload, facts] of this.auditor.seen.get(word) ?? []) {
+          if (!this.auditor.wasGranted(facts, name)) {
+            this.auditor.violate(`${facts.name} read ${name}, which was never granted to it`);
+          }
           if (assigned.has(`${workload} secrets/${name} ${index + 1}`)) continue;
           this.auditor.violate(
             `${workload} read version ${index + 1} of ${name}, which no entry assigned`,

@@ -1,21 +1,24 @@
 /**
  * Goal: whatever fails, in whatever order: no container keeps what policy denies past its lease, nothing
  * goes backwards, nothing is held that was not recorded first, the log verifies, no value is readable
- * anywhere else, and once the faults stop everything is where it should be (G26–G30, G35, G8).
+ * anywhere else, nobody reads what was never granted to it, sealed means sealed, and once the faults stop
+ * everything is where it should be and stays there (G26–G30, G35, G8).
  * Method: real gateway and enforcer code over virtual time; one seed is one run. Controls: bugs planted on
  * purpose, each of which the auditor must find.
  */
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Holdings } from '../enforcer/holdings.ts';
+import { Session as EnforcerSession } from '../enforcer/session.ts';
 import { FakeMounts } from './fake-mounts.ts';
+import { SimClock } from './sim-clock.ts';
 import { runSeed } from './simulator.ts';
 import type { World } from './sim-world.ts';
 
 const long = process.env['COFFER_LONG'] === '1';
 const seeds = long ? 100_000 : 2000;
 /** Seeds in which a planted bug must show itself at least once. */
-const controlSeeds = 40;
+const controlSeeds = 150;
 
 test(`${seeds} seeds keep every promise`, { timeout: long ? 6 * 3_600_000 : 600_000 }, async () => {
   const first = Number(process.env['COFFER_SEED'] ?? 1);
@@ -94,6 +97,41 @@ const planted: readonly { readonly bug: string; readonly plant: (world: World) =
         });
       };
       return () => (Holdings.prototype.assign = sound);
+    },
+  },
+  {
+    bug: 'a lease that is counted on a clock that can be set',
+    plant() {
+      const sound = SimClock.prototype.bootMs;
+      SimClock.prototype.bootMs = SimClock.prototype.wallMs;
+      return () => (SimClock.prototype.bootMs = sound);
+    },
+  },
+  {
+    bug: 'a lease that never ends',
+    plant(world) {
+      const sound = Holdings.prototype.assign;
+      Holdings.prototype.assign = function assign(set) {
+        const again = (): void => {
+          this.heard();
+          world.time.at(1000, again);
+        };
+        again();
+        return sound.call(this, set);
+      };
+      return () => (Holdings.prototype.assign = sound);
+    },
+  },
+  {
+    bug: 'a receipt that is lost with the connection that asked for it',
+    plant() {
+      const sound = EnforcerSession.prototype.receipt;
+      let count = 0;
+      EnforcerSession.prototype.receipt = function receipt(said) {
+        count += 1;
+        if (count % 4 !== 0) sound.call(this, said);
+      };
+      return () => (EnforcerSession.prototype.receipt = sound);
     },
   },
   {

@@ -11,6 +11,7 @@ import { parseName, parseSecretName } from '../model/name.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
 import { Fault } from '../base/fault.ts';
 import { fakeFacts, FakeRuntime } from './fake-runtime.ts';
+import { targets } from './sim-node.ts';
 import { World } from './sim-world.ts';
 
 export interface RunOptions {
@@ -28,7 +29,7 @@ export interface RunResult {
   readonly trace: string;
 }
 
-const stepsDefault = 30;
+const stepsDefault = 24;
 const apps = ['api', 'web'] as const;
 const secretNames = ['shop/db', 'shop/key', 'mail/key'] as const;
 const groupNames = ['g-api', 'g-web'] as const;
@@ -59,6 +60,10 @@ const steps: readonly (readonly [weight: number, step: Step])[] = [
   [2, cutConnection],
   [3, commitFails],
   [3, mountFails],
+  [2, dieInAChange],
+  [2, stopEnforcer],
+  [3, contEnforcer],
+  [2, sealGateway],
   [1, stepWallClock],
 ];
 
@@ -75,6 +80,11 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     const match = { docker: { labels: { app: apps[index] ?? '' } } };
     await world.ask('group.put', { name: parseName(name), match }, { ifRevision: 0 });
   }
+  // Something to lose, so that no run is spent on an empty installation.
+  for (const step of [put, put, put, changeGrant, changeGrant, startContainer, startContainer]) {
+    note(await step(world, run));
+  }
+  await world.pass(1000);
   options.plant?.(world);
   const total = steps.reduce((sum, [weight]) => sum + weight, 0);
   for (let count = 0; count < (options.steps ?? stepsDefault); count += 1) {
@@ -177,18 +187,24 @@ async function changeGrant(world: World): Promise<string> {
     ? await world.ask('grant.delete', { group: parseName(group) }, { ifRevision: there.revision })
     : await world.ask(
         'grant.put',
-        { group: parseName(group), secrets: granted },
+        {
+          group: parseName(group),
+          secrets: granted,
+          ...(world.random.chance(0.3) ? { target: targets[1] } : {}),
+          ...(world.random.chance(0.3) ? { leaseSeconds: 8 } : {}),
+        },
         { ifRevision: there?.revision ?? 0 },
       );
   await world.pass(50);
   await world.startGateway();
   const now = world.gateway.core?.policy.grant(parseName(group));
   if (now)
-    world.auditor.grants.set(group, {
+    world.auditor.grant(group, {
       label: apps[index] ?? '',
+      target: now.value.target ?? targets[0],
       secrets: now.value.secrets.map(({ secret }) => secret),
     });
-  else world.auditor.grants.delete(group);
+  else world.auditor.grant(group, undefined);
   return `${remove ? 'delete' : 'put'} grant ${group}: ${outcome}`;
 }
 
@@ -267,14 +283,53 @@ function commitFails(world: World): string {
 
 function mountFails(world: World): string {
   const node = world.random.pick(world.nodes);
+  const kind = world.random.pick(['place', 'withdraw', 'adopt'] as const);
   let left = 1 + world.random.integer(3);
   if (!node) return 'mounts fail: none';
   node.kernel.before = (what) => {
-    if (what !== 'place' || left <= 0) return;
+    if (what !== kind || left <= 0) return;
     left -= 1;
     throw new Fault('mount.full');
   };
-  return `the next ${left} mounts on ${node.name} fail`;
+  return `${node.name}: the kernel refuses to ${kind} ${left} times`;
+}
+
+/** The enforcer is killed while the kernel does its bidding: it was done, or it was not. */
+function dieInAChange(world: World): string {
+  const node = world.random.pick(world.nodes);
+  if (!node) return 'die in a change: none';
+  const isDone = world.random.chance(0.5);
+  node.kernel.before = () => {
+    node.kernel.before = () => {};
+    node.killEnforcer();
+    if (!isDone) throw new Fault('mount.failed');
+  };
+  return `${node.name}: its enforcer dies in the next change, ${isDone ? 'done' : 'not done'}`;
+}
+
+function stopEnforcer(world: World): string {
+  const node = world.random.pick(world.nodes);
+  node?.stopEnforcer(true);
+  return `stop enforcer of ${node?.name}`;
+}
+
+function contEnforcer(world: World): string {
+  for (const node of world.nodes) node.stopEnforcer(false);
+  return 'continue all enforcers';
+}
+
+async function sealGateway(world: World): Promise<string> {
+  const state = await world.sealGateway();
+  if (state !== 'sealed') return `seal: ${state}`;
+  for (const name of secretNames) {
+    const input = { name: parseSecretName(name) };
+    const put = await world.ask('secret.put', input, { value: 'never stored' });
+    const read = await world.ask('secret.get', input);
+    for (const answer of [put, read]) {
+      if (answer !== 'barrier.sealed') world.auditor.violate(`sealed, and the answer is ${answer}`);
+    }
+  }
+  return 'seal';
 }
 
 function stepWallClock(world: World): string {
