@@ -50,7 +50,11 @@ async function exampleGateway(
         })(),
       };
     }
-    return { output: operationExamples[request.operation].output, revision: 42 };
+    // One page: the example's cursor would lead round in a circle.
+    const { nextCursor: _, ...output } = operationExamples[request.operation].output as {
+      readonly nextCursor?: string;
+    };
+    return { output, revision: 42 };
   });
 }
 

@@ -60,7 +60,9 @@ export function parseYaml(text: string, source: string): readonly YamlDocument[]
     const [error] = [...document.errors, ...document.warnings];
     if (error) fail(error.pos[0], plainProblem(error.code));
     refuseIndirection(document, fail);
-    if (document.contents === null) return [];
+    // Nothing between two marks, or after the last: no document.
+    const { contents } = document;
+    if (contents === null || (isScalar(contents) && contents.value === null)) return [];
     return [{ value: document.toJS() as unknown, placeOf: placeFinder(document, lines) }];
   });
 }

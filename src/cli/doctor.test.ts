@@ -1,0 +1,121 @@
+/**
+ * Goal: each thing that can be wrong on the way to the gateway is found by the check that is for it,
+ * with what to do; and nothing is found when nothing is wrong.
+ */
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { systemClock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import type { HttpOptions } from '../gateway/http/http.ts';
+import { operationExamples } from '../protocol/examples.ts';
+import { CliWorld, type CliRunOptions } from '../testing/cli-world.ts';
+import { goodToken, startHttpGateway, type TestHandle } from '../testing/http-gateway.ts';
+import type { Finding } from './doctor-command.ts';
+import { clientVersion } from './system-commands.ts';
+
+const wellStatus = { ...operationExamples['system.status'].output, version: clientVersion() };
+const well: TestHandle = async ({ operation }) => ({
+  output: operation === 'system.seal-status' ? { ...sealed, sealed: false } : wellStatus,
+});
+const sealed = operationExamples['system.seal-status'].output;
+
+interface Trouble {
+  readonly handle?: TestHandle;
+  readonly server?: Partial<HttpOptions>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly run?: CliRunOptions;
+  readonly argv?: readonly string[];
+}
+
+async function examine(trouble: Trouble): Promise<{ code: number; findings: readonly Finding[] }> {
+  await using gateway = await startHttpGateway(trouble.handle ?? well, trouble.server);
+  using world = new CliWorld();
+  writeFileSync(world.path('ca.pem'), gateway.certificate.authorityPem);
+  const env = {
+    COFFER_ADDR: `https://127.0.0.1:${gateway.server.port}`,
+    COFFER_CACERT: world.path('ca.pem'),
+    COFFER_TOKEN: goodToken,
+    ...trouble.env,
+  };
+  const argv = ['doctor', '-o', 'json', '--state', world.path('no-state'), ...(trouble.argv ?? [])];
+  const { code, stdout, stderr } = await world.run(argv, { ...trouble.run, env });
+  ok(stdout !== '', stderr);
+  return { code, findings: (JSON.parse(stdout) as { items: Finding[] }).items };
+}
+
+const shifted = (ms: number) => ({ ...systemClock, wallMs: () => systemClock.wallMs() + ms });
+
+test('doctor finds nothing when nothing is wrong', async () => {
+  const { code, findings } = await examine({
+    handle: async (request) =>
+      request.operation === 'system.status'
+        ? { output: { ...wellStatus, weakenings: [] } }
+        : await well(request),
+  });
+  equal(code, 0);
+  const bad = findings.filter(({ check, result }) => result !== 'pass' && check !== 'certificate');
+  deepEqual(bad, []);
+});
+
+const troubles: readonly (readonly [string, Finding['result'], Trouble])[] = [
+  ['address', 'fail', { env: { COFFER_ADDR: '' } }],
+  ['connection', 'fail', { env: { COFFER_ADDR: 'https://127.0.0.1:1' } }],
+  ['connection', 'fail', { env: { COFFER_CACERT: '' } }],
+  ['clock', 'warn', { run: { clock: shifted(20_000) } }],
+  ['clock', 'fail', { run: { clock: shifted(-300_000) } }],
+  ['ready', 'fail', { server: { checks: [{ name: 'storage', isWell: () => false }] } }],
+  ['seal', 'fail', { handle: async () => ({ output: sealed }) }],
+  ['token', 'fail', { env: { COFFER_TOKEN: 'coffer-test-token-unknown-0000000' } }],
+  [
+    'version',
+    'warn',
+    {
+      handle: async (request) =>
+        request.operation === 'system.status'
+          ? { output: { ...wellStatus, version: '9.9.9' } }
+          : await well(request),
+    },
+  ],
+  [
+    'state',
+    'fail',
+    {
+      handle: async (request) =>
+        request.operation === 'system.status'
+          ? { output: { ...wellStatus, state: 'read-only' } }
+          : await well(request),
+    },
+  ],
+  [
+    'version',
+    'skip',
+    {
+      handle: async (request) => {
+        if (request.operation === 'system.status') throw new Fault('policy.denied');
+        return await well(request);
+      },
+    },
+  ],
+  ['engine', 'fail', { argv: ['--node', '--engine-socket', '/nowhere/engine.sock'] }],
+  ['enforcer', 'warn', { argv: ['--node'] }],
+];
+
+for (const [check, result, trouble] of troubles) {
+  test(`doctor: ${check} is ${result} with ${JSON.stringify(trouble).slice(0, 60)}`, async () => {
+    const { code, findings } = await examine(trouble);
+    const found = findings.find((finding) => finding.check === check);
+    equal(found?.result, result, JSON.stringify(findings));
+    if (result === 'fail' || result === 'warn') ok((found?.fix ?? '').length > 10);
+    if (result === 'fail') equal(code, 1);
+  });
+}
+
+test('doctor on a node sees a state directory that others can read', async () => {
+  using world = new CliWorld();
+  const state = world.path('state');
+  mkdirSync(state);
+  chmodSync(state, 0o755);
+  const { stdout } = await world.run(['doctor', '--node', '--state', state]);
+  match(stdout, /fail +enforcer +.*mode 755\n +fix: chmod 700/);
+});

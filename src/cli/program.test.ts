@@ -1,0 +1,153 @@
+/**
+ * Goal: the command as it is installed: under whatever Node runs it, exit codes and signals pass
+ * through, arguments hold no value, and completion works in a shell.
+ * Method: bin/coffer.mjs as a child process, as people start it.
+ */
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { operationExamples } from '../protocol/examples.ts';
+import { CliWorld } from '../testing/cli-world.ts';
+import { goodToken, type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
+
+const coffer = join(import.meta.dirname, '../../bin/coffer.mjs');
+
+/** The Node that runs this test, and every other one on the PATH. */
+const nodes: readonly string[] = [
+  ...new Set([
+    realpathSync(process.execPath),
+    ...(process.env['PATH'] ?? '').split(delimiter).flatMap((directory) => {
+      const path = join(directory, 'node');
+      const { status } = spawnSync(path, ['--version']);
+      return status === 0 ? [realpathSync(path)] : [];
+    }),
+  ]),
+];
+
+function environment(world: CliWorld, gateway?: HttpGateway): NodeJS.ProcessEnv {
+  const PATH = process.env['PATH'];
+  if (!gateway) return { ...world.env, PATH };
+  const ca = world.path('ca.pem');
+  writeFileSync(ca, gateway.certificate.authorityPem);
+  return {
+    ...world.env,
+    PATH,
+    COFFER_ADDR: `https://127.0.0.1:${gateway.server.port}`,
+    COFFER_CACERT: ca,
+    COFFER_TOKEN: goodToken,
+  };
+}
+
+async function outputOf(child: ChildProcess): Promise<string> {
+  let text = '';
+  child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString('utf8')));
+  await once(child, 'close');
+  return text;
+}
+
+for (const node of nodes) {
+  test(`bin/coffer.mjs passes arguments, input, output and exit codes through under ${node}`, () => {
+    using world = new CliWorld();
+    const env = environment(world);
+    const run = (argv: readonly string[], input = '') =>
+      spawnSync(node, [coffer, ...argv], { env, input, cwd: world.path('') });
+    equal(run(['version']).status, 0);
+    equal(run(['secret', 'get', 'a']).status, 2);
+    equal(run(['secret', 'list', '--server', 'https://127.0.0.1:1']).status, 7);
+    const policy = 'kind: Group\nname: a\nmatch: { node: n }\n';
+    const applied = run(['apply', '-f', '-', '--dry-run=client'], policy);
+    match(applied.stderr.toString('utf8'), /1 document well formed/);
+    equal(applied.status, 0);
+  });
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    test(`bin/coffer.mjs passes ${signal} on under ${node}, and says how it ended`, async () => {
+      const asked = Promise.withResolvers<void>();
+      await using gateway = await startHttpGateway(() => {
+        asked.resolve();
+        return new Promise(() => undefined);
+      });
+      using world = new CliWorld();
+      const env = environment(world, gateway);
+      const child = spawn(node, [coffer, 'secret', 'list'], {
+        env,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      await asked.promise;
+      child.kill(signal);
+      const [code] = (await once(child, 'exit')) as [number | null];
+      equal(code, 130);
+    });
+  }
+}
+
+const old = nodes.find((node) => {
+  const version = execFileSync(node, ['--version'], { encoding: 'utf8' });
+  return !version.startsWith('v26.');
+});
+
+test('without the Node that comes with the package it says how to install it', {
+  skip: old === undefined && 'needs another Node than 26 on the PATH: apt-get install nodejs',
+}, () => {
+  using world = new CliWorld();
+  cpSync(dirname(coffer), world.path('package/bin'), { recursive: true });
+  const run = spawnSync(old ?? '', [world.path('package/bin/coffer.mjs'), 'version']);
+  equal(run.status, 1);
+  match(run.stderr.toString('utf8'), /npm ci/);
+});
+
+test('no process of a put has the value in its arguments', async () => {
+  const canary = 'canary-71b6aa0e4d2f9c53';
+  const arguments_: string[] = [];
+  await using gateway = await startHttpGateway(async ({ operation }) => {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      try {
+        arguments_.push(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+      } catch {
+        // It has ended.
+      }
+    }
+    return { output: operationExamples[operation].output };
+  });
+  using world = new CliWorld();
+  const argv = [coffer, 'secret', 'put', 'payments/db-password'];
+  const child = spawn(nodes.at(-1) ?? process.execPath, argv, {
+    env: environment(world, gateway),
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  child.stdin?.end(canary);
+  match(await outputOf(child), /has a new value/);
+  ok(
+    arguments_.some((line) => line.includes('payments/db-password')),
+    'the process was seen',
+  );
+  ok(arguments_.every((line) => !line.includes(canary)));
+});
+
+test('bash completes nouns, verbs, flags, names of the gateway, and files', async () => {
+  await using gateway = await startHttpGateway(async ({ operation }) => ({
+    output: { items: (operationExamples[operation].output as { items?: unknown }).items },
+  }));
+  using world = new CliWorld();
+  const bin = world.path('bin');
+  mkdirSync(bin);
+  const shim = `#!/bin/sh\nexec '${process.execPath}' '${coffer}' "$@"\n`;
+  writeFileSync(join(bin, 'coffer'), shim, { mode: 0o755 });
+  const env = { ...environment(world, gateway), PATH: `${bin}:${process.env['PATH'] ?? ''}` };
+  const complete = async (line: string): Promise<string[]> => {
+    const words = line.split(' ');
+    const list = words.map((word) => `'${word}'`).join(' ');
+    const script = `source <(coffer completion bash); COMP_WORDS=(${list}); COMP_CWORD=${words.length - 1}; _coffer 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const child = spawn('bash', ['-c', script], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+    return (await outputOf(child)).trim().split('\n');
+  };
+  deepEqual(await complete('coffer who'), ['who-can']);
+  deepEqual(await complete('coffer secret ge'), ['get', 'generate']);
+  deepEqual(await complete('coffer secret get payments/'), ['payments/db-password']);
+  deepEqual(await complete('coffer secret put a --stage '), ['current', 'pending']);
+  deepEqual(await complete('coffer node list --out'), ['--output']);
+  ok((await complete('coffer secret list -o ')).includes('json'));
+});
