@@ -219,7 +219,9 @@ export class Client {
       try {
         return await act();
       } catch (error) {
-        const worthwhile = isFault(error) && error.spec.retry === 'later';
+        // Only people unseal, and they take longer than anybody waits.
+        const worthwhile =
+          isFault(error) && error.spec.retry === 'later' && error.code !== 'barrier.sealed';
         if (!worthwhile || attempt >= attemptsMax || isAborted(signal)) throw error;
         await this.#pause(attempt, error.detail['retryAfterSeconds'], signal);
       }
