@@ -3,7 +3,7 @@
  * Method: hostile and mistaken YAML, each with the place that must be named; the diff against `patch`.
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Fault } from '../base/fault.ts';
@@ -101,7 +101,11 @@ test('directories are read in order, with -R also below; twins are refused', asy
   match(twins.stderr, /stdin:1:1: Group a is defined twice/);
 });
 
-test('unifiedDiff gives what patch turns the one text into the other with', () => {
+const patchMissing = spawnSync('patch', ['--version']).status !== 0;
+
+test('unifiedDiff gives what patch turns the one text into the other with', {
+  skip: patchMissing && 'needs patch: apt-get install patch',
+}, () => {
   using world = new CliWorld();
   const line = fc.constantFrom('a', 'b', 'c', 'd', 'e', '', 'f: g');
   const text = fc
