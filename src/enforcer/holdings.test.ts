@@ -23,10 +23,11 @@ test('Holdings places, rotates, keeps and withdraws, and says what is there', as
   );
   deepEqual([first.outcome, first.files.length, first.terms], ['placed', 2, 'terms']);
   deepEqual(rig.read(app), { db: 'one', key: 'k' });
-  deepEqual(rig.signalled, ['app SIGHUP']);
+  deepEqual(rig.signalled, [], 'the first set is no change');
   const second = await rig.holdings.assign(
-    rig.set(app, [rig.file('db', 2, 'two'), rig.file('key', 1)]),
+    rig.set(app, [rig.file('db', 2, 'two'), rig.file('key', 1)], { signals: ['SIGHUP'] }),
   );
+  deepEqual(rig.signalled, ['app SIGHUP']);
   deepEqual(rig.read(app), { db: 'two', key: 'k' });
   deepEqual(
     second.files.map(({ name, version }) => `${name}@${version}`),

@@ -228,6 +228,7 @@ export class Holdings {
       this.#forget(set);
       return { outcome: 'gone', fault: '' };
     }
+    const isFirst = !this.#newest.has(setKeyText(set));
     const result = await this.#place(set, workload);
     this.#newest.set(setKeyText(set), set.setRevision);
     this.#held.set(setKeyText(set), holdingOf(set));
@@ -238,7 +239,8 @@ export class Holdings {
       this.#covered(holdingOf(set));
       return { outcome: 'failed', fault: 'mount.covered' };
     }
-    for (const name of set.signals) this.#options.signal(workload, name);
+    // The first set is no change: a program without a handler yet would be ended by the signal.
+    if (!isFirst) for (const name of set.signals) this.#options.signal(workload, name);
     return { outcome: 'placed', fault: '' };
   }
 

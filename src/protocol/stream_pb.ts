@@ -605,7 +605,7 @@ export const FileSchema: GenMessage<File> = /*@__PURE__*/
  */
 export type OnChange = Message<"cofferdam.stream.v1.OnChange"> & {
   /**
-   * Signals for the container's first process, by name, in order.
+   * Signals for the container's first process, by name, in order; not for the first set of a workload.
    *
    * @generated from field: repeated string signals = 1;
    */
