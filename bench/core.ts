@@ -20,9 +20,9 @@ export interface BenchCore extends AsyncDisposable {
   owner(name: string): Promise<Principal>;
 }
 
-export async function openBenchCore(
-  directory = mkdtempSync(join(tmpdir(), 'coffer-bench-')),
-): Promise<BenchCore> {
+/** @param given - A directory that stays; else one that goes with the core. */
+export async function openBenchCore(given?: string): Promise<BenchCore> {
+  const directory = given ?? mkdtempSync(join(tmpdir(), 'coffer-bench-'));
   const path = join(directory, 'store.db');
   const physical = await openPhysical({ kind: 'sqlite', path, missing: 'create' });
   const fresh = (await physical.revision()) === 0;
@@ -85,7 +85,7 @@ export async function openBenchCore(
       core.delivery.close();
       core.audit.close();
       await physical.close();
-      rmSync(directory, { recursive: true, force: true });
+      if (given === undefined) rmSync(directory, { recursive: true, force: true });
     },
   };
 }

@@ -2,7 +2,7 @@
  * How benches say what they measured: readable for a person, or with `--json` one line per result:
  * {"bench","case","metric","value","unit","target","met"}. Machine facts come first, on stderr.
  */
-import { readFileSync, statfsSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { parseArgs, styleText } from 'node:util';
 
@@ -82,9 +82,13 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
 }
 
-/** Resident memory of a process in MiB: all of it, and what it shares with nobody. */
+/**
+ * Resident memory of a process in MiB: all of it; its share, with pages that n processes map counted as
+ * 1/n; and what it shares with nobody.
+ */
 export function memoryOf(pid: number): {
   readonly residentMib: number;
+  readonly shareMib: number;
   readonly privateMib: number;
 } {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
@@ -92,14 +96,18 @@ export function memoryOf(pid: number): {
     Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(rollup)?.[1] ?? 0);
   return {
     residentMib: kib('Rss') / 1024,
+    shareMib: kib('Pss') / 1024,
     privateMib: (kib('Private_Clean') + kib('Private_Dirty')) / 1024,
   };
 }
 
-/** User and system time that a process has used, in milliseconds. */
+/** User and system time that a process has used, in milliseconds; 0 once it is gone. */
 export function cpuMsOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10;
+  const path = `/proc/${pid}/stat`;
+  const fields = existsSync(path)
+    ? (readFileSync(path, 'utf8').split(') ')[1]?.split(' ') ?? [])
+    : [];
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * 10;
 }
 
 function isMet(value: number, target: Target): boolean {

@@ -4,8 +4,8 @@
  * Lines of JSON: a head (`format`, `verifierKey`, `checkpoint`), then one line per entry: its
  * canonical bytes, base64, as a JSON string.
  */
-import { open } from 'node:fs/promises';
-import { Fault } from '../base/fault.ts';
+import { createReadStream } from 'node:fs';
+import { Fault, isFault } from '../base/fault.ts';
 import { type JsonValue, parseJson } from '../base/json.ts';
 import * as schema from '../base/schema.ts';
 import { decodeBase64 } from '../crypto/note.ts';
@@ -31,6 +31,8 @@ export interface Bundle {
   readonly entries: AsyncIterable<Buffer>;
 }
 
+const newline = 0x0a;
+const chunkBytes = 1024 * 1024;
 const lineBounds = { bytesMax: 256 * 1024, depthMax: 4, nodesMax: 256 };
 
 /** @throws Fault `request.malformed`, `request.invalid`, `cli.file`: also while entries are read. */
@@ -44,7 +46,7 @@ export async function openBundle(path: string): Promise<Bundle> {
 }
 
 async function* entriesOf(
-  lines: AsyncIterable<string>,
+  lines: AsyncIterable<Buffer>,
   path: string,
 ): AsyncGenerator<Buffer, void, undefined> {
   let number = 2;
@@ -58,19 +60,31 @@ async function* entriesOf(
   }
 }
 
-function parseLine(line: string, what: string): JsonValue {
-  return parseJson(Buffer.from(line, 'utf8'), what, lineBounds);
+function parseLine(line: Buffer, what: string): JsonValue {
+  return parseJson(line, what, lineBounds);
 }
 
-async function* linesOf(path: string): AsyncGenerator<string, void, undefined> {
-  const file = await open(path, 'r').catch((error: unknown) => {
-    throw fileFault(path, error);
-  });
+/** @throws Fault `request.malformed` for a line that is too long; `cli.file` */
+async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
+  let rest: Buffer = Buffer.alloc(0);
   try {
-    yield* file.readLines();
+    const chunks: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: chunkBytes });
+    for await (const chunk of chunks) {
+      const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+      let from = 0;
+      for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, from)) {
+        yield bytes.subarray(from, end);
+        from = end + 1;
+      }
+      rest = bytes.subarray(from);
+      if (rest.length > lineBounds.bytesMax)
+        throw new Fault('request.malformed', {
+          file: path,
+          problem: 'has a line that is too long',
+        });
+    }
   } catch (error) {
-    throw fileFault(path, error);
-  } finally {
-    await file.close();
+    throw isFault(error) ? error : fileFault(path, error);
   }
+  if (rest.length > 0) yield rest;
 }
