@@ -1,10 +1,11 @@
 /**
  * Sealed, audited, fsynced puts with 64 concurrent writers, through the one way in: parse, decide,
- * plan, seal, record, SQLite with synchronous=FULL. Not HTTP: see the case `https`.
+ * plan, seal, record, SQLite with synchronous=FULL. Then the same over HTTPS.
  */
 import { systemClock as clock } from '../src/base/clock.ts';
 import { SecretValue } from '../src/model/secret-value.ts';
 import { openBenchCore } from './core.ts';
+import { putOverHttps } from './put-https.ts';
 import { Report } from './report.ts';
 
 const writers = 64;
@@ -57,3 +58,4 @@ report.add({
   target: { atLeast: 5000 },
 });
 report.addSpread('64 writers', 'latency', latencies, 'ms');
+await putOverHttps(report);

@@ -3,7 +3,7 @@
  * {"bench","case","metric","value","unit","target","met"}. Machine facts come first, on stderr.
  */
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
-import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { parseArgs, styleText } from 'node:util';
 
 export interface Target {
@@ -133,5 +133,7 @@ function machine(): string {
   };
   const disk = kinds[statfsSync(tmpdir()).type] ?? 'unknown';
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
-  return `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${memory}, Linux ${release()}, Node ${process.versions.node}, ${tmpdir()} on ${disk}`;
+  // Others on the machine take from every figure: how busy it was belongs to them.
+  const load = (loadavg()[0] ?? 0).toFixed(1);
+  return `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${memory}, Linux ${release()}, Node ${process.versions.node}, ${tmpdir()} on ${disk}, load ${load}`;
 }
