@@ -213,6 +213,8 @@ export class Holdings {
     } catch (error) {
       this.#failed(set, error);
       if (isFault(error, 'mount.process-gone')) return { outcome: 'gone', fault: '' };
+      // What we took for held is gone (the watchdog wiped while we were stopped): say so, and get all anew.
+      if (isFault(error, 'mount.keep-unknown')) this.#forget(set);
       if (step === 'place' && set.urgent) await this.#letGo(workload, set);
       return { outcome: 'failed', fault: codeOf(error) };
     }

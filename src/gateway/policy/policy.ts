@@ -344,7 +344,8 @@ function findWorkload(index: EntitlementIndex, idOrName: string): SelectableFact
   for (const { facts } of index.workloads()) if (facts.name === idOrName) named.push(facts);
   const [only] = named;
   if (only === undefined) {
-    throw new Fault('resource.unknown', { resource: `workloads/${idOrName.slice(0, 128)}` });
+    // Not by the name that was given: what stands in a wrong field may be a value.
+    throw new Fault('resource.unknown', { kind: 'workload' });
   }
   if (named.length > 1) {
     const problem = `${named.length} running workloads have this name: give an id`;
