@@ -153,7 +153,8 @@ async function sealRequest(
       return { kind: 'keyfile' };
     case 'shares': {
       const count = wholeNumber('shares', flags.shares ?? '5', { min: 1, max: 16 });
-      const threshold = wholeNumber('threshold', flags.threshold ?? '3', { min: 1, max: count });
+      const usual = String(Math.min(3, count));
+      const threshold = wholeNumber('threshold', flags.threshold ?? usual, { min: 1, max: count });
       return { kind: 'shares', count, threshold };
     }
     case 'passphrase': {

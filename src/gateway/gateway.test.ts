@@ -105,3 +105,10 @@ test('a second gateway on the same store, and a port in use, are refused and lea
   // Nothing of the failed starts holds the store or a port.
   await using _again = await startGateway(config, context);
 });
+
+test('a data directory that cannot be made is a fault that names it', async (t) => {
+  const { config, context } = await setUp(t);
+  const path = join(config.dataDirectory, 'store.db', 'below');
+  const elsewhere = { ...config, dataDirectory: path };
+  await rejects(initialise(elsewhere, { kind: 'keyfile' }, context), { code: 'storage.missing' });
+});

@@ -196,7 +196,13 @@ function presenceOf(core: Core, nodePort: NodePort, node: string) {
   };
 }
 
-/** Makes the data directory, for this user alone. */
+/** Makes the data directory, for this user alone. @throws Fault `storage.missing` if it cannot be made */
 export function makeDataDirectory(config: Pick<GatewayConfig, 'dataDirectory'>): void {
-  mkdirSync(config.dataDirectory, { recursive: true, mode: 0o700 });
+  const path = config.dataDirectory;
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new Fault('storage.missing', { path, reason: code }, { cause });
+  }
 }

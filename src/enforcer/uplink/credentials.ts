@@ -36,7 +36,12 @@ export type NewCredentials = Membership &
 
 /** Creates the directory if need be. @throws Fault `enforcer.state-unsafe` */
 export function openStateDirectory(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new Fault('enforcer.state-unsafe', { directory, reason: code }, { cause });
+  }
   const status = lstatSync(directory);
   const sound =
     status.isDirectory() && status.uid === process.getuid?.() && (status.mode & 0o077) === 0;
