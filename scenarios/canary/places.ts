@@ -17,7 +17,8 @@ export function directoriesOf(story: Story): readonly string[] {
 
 export function hitsInFiles(canaries: Canaries, directory: string): Hits {
   return filesBelow(directory).flatMap((path) => {
-    const bytes = readFileSync(path);
+    const bytes = ifThere(() => readFileSync(path));
+    if (!bytes) return [];
     return [bytes, ...unzipped(bytes)].flatMap((content) =>
       canaries.in(content).map((form) => `${path}: ${form}`),
     );
@@ -41,16 +42,26 @@ export function descriptorsOf(pid: number): readonly string[] {
 
 function filesBelow(directory: string): readonly string[] {
   const found: string[] = [];
-  const { dev } = lstatSync(directory);
-  for (const name of readdirSync(directory)) {
+  const dev = ifThere(() => lstatSync(directory).dev);
+  for (const name of ifThere(() => readdirSync(directory)) ?? []) {
     const path = join(directory, name);
-    const status = lstatSync(path);
+    const status = ifThere(() => lstatSync(path));
     // Not into mounts: overlays show what lies in the directories that they are made of.
-    if (status.dev !== dev) continue;
+    if (status?.dev !== dev || status === undefined) continue;
     if (status.isDirectory()) found.push(...filesBelow(path));
     else if (status.isFile()) found.push(path);
   }
   return found;
+}
+
+/** The engine makes and removes files all the time; what is gone holds nothing. */
+function ifThere<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 function unzipped(bytes: Buffer): readonly Buffer[] {
