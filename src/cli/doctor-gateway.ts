@@ -179,16 +179,24 @@ function versionFinding(gateway: string): Finding {
 function stateFinding(status: {
   readonly state: string;
   readonly weakenings: readonly string[];
+  readonly nodeWeakenings: readonly {
+    readonly node: string;
+    readonly weakenings: readonly string[];
+  }[];
 }): Finding {
   const check = 'state';
   const fix = 'See `coffer status` and the log of the gateway.';
   if (status.state !== 'ready') return { check, result: 'fail', found: status.state, fix };
-  if (status.weakenings.length === 0) return { check, result: 'pass', found: 'ready' };
-  const found = `ready, but weaker than it should be: ${status.weakenings.join(', ')}`;
+  const ofNodes = status.nodeWeakenings.map(
+    ({ node, weakenings }) => `${node}: ${weakenings.join(', ')}`,
+  );
+  const all = [...status.weakenings, ...ofNodes];
+  if (all.length === 0) return { check, result: 'pass', found: 'ready' };
+  const found = `ready, but weaker than it should be: ${all.join('; ')}`;
   return {
     check,
     result: 'warn',
     found,
-    fix: 'docs/THREAT-MODEL.md says what each weakening costs.',
+    fix: 'docs/guides/production.md says what each weakening costs.',
   };
 }

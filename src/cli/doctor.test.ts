@@ -50,7 +50,7 @@ test('doctor finds nothing when nothing is wrong', async () => {
   const { code, findings } = await examine({
     handle: async (request) =>
       request.operation === 'system.status'
-        ? { output: { ...wellStatus, weakenings: [] } }
+        ? { output: { ...wellStatus, weakenings: [], nodeWeakenings: [] } }
         : await well(request),
   });
   equal(code, 0);

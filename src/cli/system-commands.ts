@@ -63,9 +63,17 @@ function statusText(status: Status): string {
         ? rewrap.keyId
         : `${rewrap.keyId}, ${rewrap.remaining} records to rewrap`,
     ],
-    ['Weakenings:', status.weakenings.length === 0 ? 'none' : status.weakenings.join(', ')],
+    ['Weakenings:', weakeningsText(status.weakenings)],
+    ...status.nodeWeakenings.map(({ node, weakenings }, index) => [
+      index === 0 ? 'of nodes:' : '',
+      `${node}: ${weakeningsText(weakenings)}`,
+    ]),
   ];
   return formatRows(rows.map((row) => row.map(visible)));
+}
+
+function weakeningsText(weakenings: readonly string[]): string {
+  return weakenings.length === 0 ? 'none' : weakenings.join(', ');
 }
 
 const unseal: CommandSpec = {

@@ -22,7 +22,7 @@ import {
 import { type Address, type GatewayConfig, textOf } from './config.ts';
 import type { StreamCertificate } from './stream/stream.ts';
 
-interface Source {
+export interface CertificateSource {
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -42,7 +42,7 @@ const nodePortLifetimeMs = 7 * dayMs;
 export function nodePortCertificate(
   authority: Authority,
   config: Pick<GatewayConfig, 'trustDomain' | 'nodeListen' | 'nodeAdvertise'>,
-  { clock, random }: Source,
+  { clock, random }: CertificateSource,
 ): StreamCertificate {
   const key = generateCertificateKey();
   const certificate = issueGatewayCertificate(authority, {
@@ -67,7 +67,7 @@ export function nodePortCertificate(
 export function makeApiCertificate(
   authority: Authority,
   config: Pick<GatewayConfig, 'dataDirectory' | 'listen' | 'advertise'>,
-  source: Source,
+  source: CertificateSource,
 ): ApiCertificate {
   const keyFile = join(config.dataDirectory, 'api.key');
   const known = keyIn(keyFile);
@@ -86,7 +86,7 @@ export function makeApiCertificate(
  */
 export function temporaryApiCertificate(
   config: Pick<GatewayConfig, 'listen' | 'advertise' | 'trustDomain'>,
-  source: Source,
+  source: CertificateSource,
 ): ApiCertificate {
   const authority = makeAuthority({
     commonName: 'Cofferdam temporary authority',
@@ -102,7 +102,7 @@ function apiCertificate(
   authority: Authority,
   key: KeyObject,
   config: Pick<GatewayConfig, 'listen' | 'advertise'>,
-  { clock, random }: Source,
+  { clock, random }: CertificateSource,
 ): ApiCertificate {
   const nowMs = clock.wallMs();
   const leaf = issueServerCertificate(authority, {

@@ -102,6 +102,11 @@ export function textOf(address: Address): string {
   return host.includes(':') ? `[${host}]:${address.port}` : `${host}:${address.port}`;
 }
 
+/** Port 0 stands for whichever was free. */
+export function withPort(address: string, port: number): string {
+  return address.endsWith(':0') ? `${address.slice(0, -1)}${port}` : address;
+}
+
 function wrong(flag: string, problem: string): Fault {
   return new Fault('request.invalid', { what: `--${flag}`, problem });
 }

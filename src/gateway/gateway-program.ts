@@ -200,7 +200,7 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
     return 0;
   }
   const config = gatewayConfig(readFlags(gatewayFlags, rest, io.env));
-  const { makeDataDirectory, storePath } = await import('./gateway.ts');
+  const { makeDataDirectory, storePath } = await import('./data-directory.ts');
   makeDataDirectory(config);
   const path = storePath(config);
   // A journal that is left of another store would be played into this one.

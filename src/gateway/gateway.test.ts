@@ -2,19 +2,25 @@
  * Goal: the API's certificate is renewed while the gateway runs, under the key and the pin that people
  * have; a restored store without one comes up, and then has one; what a start leaves when it fails.
  */
-import { equal, notEqual, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, notEqual, ok, rejects } from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { connect } from 'node:tls';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { createLog } from '../base/log.ts';
+import { machineWeakenings } from '../base/machine-weakenings.ts';
 import { systemRandom } from '../base/random.ts';
+import { ApiCertificateKeeper } from './api-certificate.ts';
 import { gatewayConfig } from './config.ts';
+import { isInMemory } from './data-directory.ts';
 import { startGateway } from './gateway.ts';
 import { initialise } from './init.ts';
 
@@ -111,4 +117,47 @@ test('a data directory that cannot be made is a fault that names it', async (t) 
   const path = join(config.dataDirectory, 'store.db', 'below');
   const elsewhere = { ...config, dataDirectory: path };
   await rejects(initialise(elsewhere, { kind: 'keyfile' }, context), { code: 'storage.missing' });
+});
+
+async function weakeningsAt(port: number, token: string): Promise<readonly string[]> {
+  const options = { port, path: '/v1/status', rejectUnauthorized: false };
+  const asked = get({ ...options, headers: { authorization: `Bearer ${token}` } });
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  const { weakenings } = (await json(response)) as { readonly weakenings: readonly string[] };
+  return weakenings;
+}
+
+test('status lists what the gateway knows to be weak: of its seal, its storage, the machine', async (t) => {
+  const { config, context, made } = await setUp(t);
+  await using gateway = await startGateway(config, context);
+  const found = await weakeningsAt(gateway.apiPort, made.ownerToken);
+  ok(found.includes('key-file-same-device'), 'beside the data directory');
+  deepEqual(
+    found.filter((code) => ['swap-on', 'core-dumps-on'].includes(code)),
+    machineWeakenings(),
+  );
+  equal(found.includes('storage-in-memory'), await isInMemory(config));
+  equal(await isInMemory({ dataDirectory: '/dev/shm' }), true, 'control: a tmpfs');
+  equal(await isInMemory({ dataDirectory: '/proc' }), false, 'control: none');
+  deepEqual(
+    found.filter((code) => code.startsWith('api-certificate')),
+    [],
+  );
+});
+
+test('an API certificate that is temporary, signed by itself or over is a weakening', async (t) => {
+  const { config, clock, context } = await setUp(t);
+  deepEqual(new ApiCertificateKeeper(config, context).weakenings(), [], 'control');
+  const restored = { ...config, dataDirectory: join(config.dataDirectory, 'none') };
+  const temporary = new ApiCertificateKeeper(restored, context);
+  deepEqual(temporary.weakenings(), ['api-certificate-temporary']);
+  // The root of our chain stands for a certificate that somebody made and signed by itself.
+  const tls = {
+    certificateFile: join(config.dataDirectory, 'ca.crt'),
+    keyFile: join(config.dataDirectory, 'api.key'),
+  };
+  const own = new ApiCertificateKeeper({ ...config, tls }, context);
+  deepEqual(own.weakenings(), ['api-certificate-self-signed']);
+  clock.byMs = 20 * 365 * 24 * 3_600_000;
+  deepEqual(own.weakenings(), ['api-certificate-self-signed', 'api-certificate-expired']);
 });

@@ -1,22 +1,14 @@
 /** The gateway: its rooms, its two ports, its start and its end. The only wiring. */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
+import { ApiCertificateKeeper } from './api-certificate.ts';
 import { createAuthenticate } from './authenticate.ts';
-import {
-  type ApiCertificate,
-  isApiCertificateMissing,
-  loadApiCertificate,
-  makeApiCertificate,
-  renewalIsDue,
-  temporaryApiCertificate,
-} from './certificates.ts';
-import type { GatewayConfig } from './config.ts';
+import { type GatewayConfig, withPort } from './config.ts';
 import { type Core, openCore } from './core.ts';
+import { sealContext, storePath } from './data-directory.ts';
 import { declareGatewayMetrics } from './gateway-metrics.ts';
 import { type HttpServer, startHttp } from './http/http.ts';
 import { NodePort } from './node-port.ts';
@@ -37,10 +29,6 @@ export interface Gateway extends AsyncDisposable {
   readonly pin: string;
 }
 
-export function storePath(config: Pick<GatewayConfig, 'dataDirectory'>): string {
-  return join(config.dataDirectory, 'store.db');
-}
-
 /**
  * Opens the store and both ports. Sealed, it answers only what works while sealed; a seal that helps
  * itself (the key file) is opened at once.
@@ -51,8 +39,8 @@ export async function startGateway(
   config: GatewayConfig,
   context: GatewayContext,
 ): Promise<Gateway> {
-  const path = storePath(config);
-  const physical = await openPhysical({ kind: 'sqlite', path, missing: 'refuse' });
+  const store = { kind: 'sqlite', path: storePath(config), missing: 'refuse' } as const;
+  const physical = await openPhysical(store);
   try {
     return await startOver(config, context, physical);
   } catch (error) {
@@ -66,12 +54,8 @@ async function startOver(
   context: GatewayContext,
   physical: Physical,
 ): Promise<Gateway> {
-  const { clock, random, log } = context;
-  const isMissing = isApiCertificateMissing(config);
-  let certificate = isMissing
-    ? temporaryApiCertificate(config, context)
-    : loadApiCertificate(config);
-  let isTemporary = isMissing;
+  const { random, log } = context;
+  const certificate = new ApiCertificateKeeper(config, context);
   let apiPort = config.listen.port;
   const registry = new Metrics();
   const metrics = declareGatewayMetrics(registry);
@@ -82,67 +66,52 @@ async function startOver(
     leaseMs: config.leaseMs,
     acknowledged: (outcome, seconds) => metrics.acknowledged(outcome, seconds),
     settings: () => ({
-      // Port 0 stands for whichever was free.
       address: withPort(config.advertise, apiPort),
-      pin: certificate.pin,
+      pin: certificate.current.pin,
       streamAddress: withPort(config.nodeAdvertise, nodePort.port),
       trustDomain: config.trustDomain,
     }),
   });
+  const isSealed = (): boolean => core.barrier.state !== 'ready';
   if (core.barrier.state === 'empty') throw new Fault('gateway.not-initialised');
   const keepApiCertificate = (): void => {
-    if (config.tls || core.barrier.state !== 'ready') return;
-    if (!isTemporary && !renewalIsDue(certificate.certificate, clock.wallMs())) return;
-    certificate = makeApiCertificate(core.identity.authorityForGateway(), config, context);
-    isTemporary = false;
-    http.renewCertificate(certificate.certificate, certificate.key);
+    if (isSealed()) return;
+    const renewed = certificate.renew(() => core.identity.authorityForGateway());
+    if (!renewed) return;
+    http.renewCertificate(renewed.certificate, renewed.key);
     log.info('gateway.api-certificate-renewed');
   };
   const nodePort = new NodePort({ config, core, metrics, keepApiCertificate, ...context });
-  const system = createSystemControl({ config, core, nodePort, physical, random });
-  const requests = core.connect({
-    system,
-    presence: {
-      of: (node) => presenceOf(core, nodePort, node),
-      get connected() {
-        return nodePort.connected;
-      },
-    },
-  });
+  const system = createSystemControl({ config, core, nodePort, physical, random, certificate });
+  const requests = core.connect({ system, presence: nodePort });
   const http = await startHttp({
-    host: config.listen.host,
-    port: config.listen.port,
-    certificate: certificate.certificate,
-    key: certificate.key,
+    ...config.listen,
+    certificate: certificate.current.certificate,
+    key: certificate.current.key,
     handle: requests.handle,
-    authenticate: createAuthenticate(
-      core.identity,
-      requests.anonymousLog,
-      () => core.barrier.state !== 'ready',
-    ),
+    authenticate: createAuthenticate(core.identity, requests.anonymousLog, isSealed),
     checks: [
-      { name: 'unsealed', isWell: () => core.barrier.state === 'ready' },
+      { name: 'unsealed', isWell: () => !isSealed() },
       { name: 'storage', isWell: () => core.audit.state !== 'read-only' },
       { name: 'node-port', isWell: () => nodePort.isOpen },
     ],
-    clock,
-    random,
-    log,
     metrics: registry,
+    ...context,
   });
   apiPort = http.port;
   try {
     await openUp(core, nodePort);
-    if (core.barrier.state === 'ready') keepApiCertificate();
+    keepApiCertificate();
   } catch (error) {
     await http.close();
     await nodePort.close();
     throw error;
   }
   // Whoever unseals compares it: there is no other way to know this gateway.
-  if (isTemporary) log.warn('gateway.certificate-temporary', { pin: certificate.pin });
+  const { pin } = certificate.current;
+  if (certificate.isTemporary) log.warn('gateway.certificate-temporary', { pin });
   log.info('gateway.started', { api: http.port, nodes: nodePort.port, state: core.barrier.state });
-  return running({ core, http, nodePort, physical, certificate: () => certificate });
+  return running({ core, http, nodePort, physical, certificate });
 }
 
 async function openUp(core: Core, nodePort: NodePort): Promise<void> {
@@ -155,7 +124,7 @@ function running(parts: {
   readonly http: HttpServer;
   readonly nodePort: NodePort;
   readonly physical: Physical;
-  readonly certificate: () => ApiCertificate;
+  readonly certificate: ApiCertificateKeeper;
 }): Gateway {
   const { core, http, nodePort, physical, certificate } = parts;
   return {
@@ -165,7 +134,7 @@ function running(parts: {
       return nodePort.port;
     },
     get pin() {
-      return certificate().pin;
+      return certificate.current.pin;
     },
     async [Symbol.asyncDispose]() {
       await http.close();
@@ -175,34 +144,4 @@ function running(parts: {
       await physical.close();
     },
   };
-}
-
-export function sealContext(config: GatewayConfig): { keyFile?: string; dataPath: string } {
-  return { ...(config.keyFile ? { keyFile: config.keyFile } : {}), dataPath: storePath(config) };
-}
-
-function withPort(address: string, port: number): string {
-  return address.endsWith(':0') ? `${address.slice(0, -1)}${port}` : address;
-}
-
-function presenceOf(core: Core, nodePort: NodePort, node: string) {
-  const presence = nodePort.presence.of(node);
-  if (!presence) return undefined;
-  const { lastSeenMs, weakenings } = presence;
-  return {
-    connected: core.delivery.connectedNodes().has(node),
-    lastSeenAtMs: lastSeenMs,
-    weakenings,
-  };
-}
-
-/** Makes the data directory, for this user alone. @throws Fault `storage.missing` if it cannot be made */
-export function makeDataDirectory(config: Pick<GatewayConfig, 'dataDirectory'>): void {
-  const path = config.dataDirectory;
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    throw new Fault('storage.missing', { path, reason: code }, { cause });
-  }
 }

@@ -10,7 +10,8 @@ import type { AuditEntry } from './audit/audit.ts';
 import { makeApiCertificate } from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
-import { type GatewayContext, makeDataDirectory, sealContext, storePath } from './gateway.ts';
+import { makeDataDirectory, sealContext, storePath } from './data-directory.ts';
+import type { GatewayContext } from './gateway.ts';
 import { openPhysical } from './physical/physical.ts';
 import type { SealRequest } from './seal/seal.ts';
 

@@ -12,6 +12,7 @@ import { endOf, nodePortCertificate, renewalIsDue } from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 import type { Core } from './core.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
+import type { NodePresence } from './handlers/handlers.ts';
 import { Presence, StreamServer } from './stream/stream.ts';
 
 export interface NodePortOptions {
@@ -33,7 +34,7 @@ const feedAgainAfterMs = 1000;
 const checkpointEveryMs = 60_000;
 const housekeepingEveryMs = 1000;
 
-export class NodePort {
+export class NodePort implements NodePresence {
   readonly presence: Presence;
   readonly #options: NodePortOptions;
   #stream: StreamServer | undefined;
@@ -70,6 +71,15 @@ export class NodePort {
 
   get connected(): number {
     return this.#stream?.connected ?? 0;
+  }
+
+  /** What a node's stream shows, or last showed. */
+  of(node: string): ReturnType<NodePresence['of']> {
+    const presence = this.presence.of(node);
+    if (!presence) return undefined;
+    const { lastSeenMs, weakenings } = presence;
+    const connected = this.#options.core.delivery.connectedNodes().has(node);
+    return { connected, lastSeenAtMs: lastSeenMs, weakenings };
   }
 
   /** @throws Fault `gateway.address-in-use` */

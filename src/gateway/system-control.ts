@@ -1,11 +1,14 @@
 /** The gateway as a whole, as its handlers may steer it: seal, keys, status, backup. */
 import { createReadStream, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { machineWeakenings } from '../base/machine-weakenings.ts';
 import { version } from '../base/version.ts';
 import type { Random } from '../base/random.ts';
 import type { SecretValue } from '../model/secret-value.ts';
+import type { ApiCertificateKeeper } from './api-certificate.ts';
 import type { GatewayConfig } from './config.ts';
 import type { Core } from './core.ts';
+import { isInMemory } from './data-directory.ts';
 import type { SystemControl, SystemStatus } from './handlers/handlers.ts';
 import type { NodePort } from './node-port.ts';
 import type { Physical } from './physical/physical.ts';
@@ -16,6 +19,7 @@ export interface SystemControlOptions {
   readonly nodePort: NodePort;
   readonly physical: Physical;
   readonly random: Random;
+  readonly certificate: ApiCertificateKeeper;
 }
 
 export function createSystemControl(options: SystemControlOptions): SystemControl {
@@ -49,9 +53,9 @@ export function createSystemControl(options: SystemControlOptions): SystemContro
   };
 }
 
-async function statusOf({ config, core, nodePort }: SystemControlOptions): Promise<SystemStatus> {
+async function statusOf(options: SystemControlOptions): Promise<SystemStatus> {
+  const { config, core, nodePort } = options;
   const { barrier, audit } = core;
-  const weak = await barrier.sealWeakenings();
   const { size } = audit;
   return {
     version,
@@ -63,8 +67,23 @@ async function statusOf({ config, core, nodePort }: SystemControlOptions): Promi
       witnesses: nodePort.presence.witnessesOf(Math.max(1, size - 10_000)),
     },
     leaseSeconds: config.leaseMs / 1000,
-    weakenings: weak.map(({ code }) => code),
+    weakenings: await weakeningsOf(options),
   };
+}
+
+/** Everything that is weaker than it could be and that the gateway can see. Nodes speak for themselves. */
+async function weakeningsOf({
+  config,
+  core,
+  certificate,
+}: SystemControlOptions): Promise<readonly string[]> {
+  const seal = await core.barrier.sealWeakenings();
+  return [
+    ...seal.map(({ code }) => code),
+    ...((await isInMemory(config)) ? ['storage-in-memory'] : []),
+    ...certificate.weakenings(),
+    ...machineWeakenings(),
+  ];
 }
 
 /** The copy is made when the first piece is asked for, and removed when the last was taken. */

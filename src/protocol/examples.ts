@@ -211,6 +211,7 @@ export const operationExamples = {
       rewrap: { keyId: 'key_019caa2e-5d40-7aaa-8bbb-0123456789ab', remaining: 0 },
       leaseSeconds: 600,
       weakenings: [],
+      nodeWeakenings: [{ node: 'web-1', weakenings: ['swap-on'] }],
     },
   },
   'system.seal-status': {

@@ -1,5 +1,6 @@
 /** Operations on the audit log and on the gateway itself. */
 import * as schema from '../base/schema.ts';
+import { nameSchema } from '../model/group.ts';
 import { operation } from './operation.ts';
 import { pageMembers, pageOf, timestamp } from './page.ts';
 
@@ -135,8 +136,13 @@ export const systemOperations = {
       workloads: treeSize,
       rewrap: schema.object({ keyId: shortText, remaining: treeSize }),
       leaseSeconds: treeSize,
-      /** Everything that is weaker than it should be; empty is well. */
+      /** Everything at the gateway that is weaker than it should be; empty is well. */
       weakenings: schema.array(shortText, { max: 32 }),
+      /** What nodes said of themselves: those that have any and that the caller may list. */
+      nodeWeakenings: schema.array(
+        schema.object({ node: nameSchema, weakenings: schema.array(shortText, { max: 32 }) }),
+        { max: 1000 },
+      ),
     }),
     resource: () => 'system',
     effect: 'read',

@@ -54,6 +54,8 @@ export class RequestRig {
   readonly system: FakeSystem;
   readonly logLines: string[] = [];
   holdings: HoldingStatus[] = [];
+  /** What nodes said of themselves, by name. */
+  readonly nodeWeakenings = new Map<string, readonly string[]>();
   #requestCount = 0;
 
   constructor(setting: RigSetting = {}) {
@@ -90,7 +92,13 @@ export class RequestRig {
       settings: () => testSettings,
       audit: this.audit,
       holdings: { holdings: () => this.holdings },
-      presence: { of: () => undefined, connected: 0 },
+      presence: {
+        of: (node) => {
+          const weakenings = this.nodeWeakenings.get(node);
+          return weakenings && { connected: true, weakenings };
+        },
+        connected: 0,
+      },
       system: this.system,
       keyed: view('idempotency'),
     });

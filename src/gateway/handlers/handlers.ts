@@ -95,7 +95,7 @@ export interface SystemStatus {
   readonly storage: { readonly kind: string; readonly revision: number };
   readonly audit: { readonly root: string; readonly witnesses: number };
   readonly leaseSeconds: number;
-  /** Everything that is weaker than it should be. */
+  /** Everything at the gateway that is weaker than it should be. */
   readonly weakenings: readonly string[];
 }
 

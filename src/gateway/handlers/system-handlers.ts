@@ -1,6 +1,7 @@
 /** Operations on the gateway itself: its seal, its keys, its state, its backup. */
 import { defined } from '../../base/assert.ts';
 import type { systemOperations } from '../../protocol/operations-system.ts';
+import type { OperationOutput } from '../../protocol/operations.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
 import { answer } from './plan.ts';
 import { namesAfter, workloadsAfter } from './policy-handlers.ts';
@@ -13,7 +14,7 @@ type SystemHandlers = Omit<
 export function systemHandlers(tools: Tools): SystemHandlers {
   const { system, audit, secrets, policy, identity, presence } = tools;
   return {
-    'system.status': async () => {
+    'system.status': async (_input, { permits }) => {
       const status = await system.status();
       const { keyId, remaining } = system.rewrapStatus();
       return answer({
@@ -27,6 +28,7 @@ export function systemHandlers(tools: Tools): SystemHandlers {
         nodesConnected: presence.connected,
         workloads: countOf(workloadsAfter(policy, '')),
         rewrap: { keyId, remaining },
+        nodeWeakenings: nodeWeakenings(tools, permits('node.list')),
       });
     },
     'system.seal-status': () => answer(system.sealStatus()),
@@ -50,6 +52,23 @@ export function systemHandlers(tools: Tools): SystemHandlers {
     }),
     'system.backup': () => answer(system.backup()),
   };
+}
+
+/** More than this many weak nodes are one finding: `node.list` shows every one. */
+const weakNodesMax = 1000;
+
+function nodeWeakenings(
+  { identity, presence }: Pick<Tools, 'identity' | 'presence'>,
+  isPermitted: (resource: string) => boolean,
+): OperationOutput<'system.status'>['nodeWeakenings'] {
+  const weak: OperationOutput<'system.status'>['nodeWeakenings'][number][] = [];
+  for (const node of identity.nodes.names()) {
+    const weakenings = presence.of(node)?.weakenings.slice(0, 32) ?? [];
+    if (weakenings.length === 0 || !isPermitted(`nodes/${node}`)) continue;
+    weak.push({ node, weakenings });
+    if (weak.length === weakNodesMax) break;
+  }
+  return weak;
 }
 
 function countOf(items: Iterable<unknown>): number {

@@ -1,0 +1,61 @@
+/**
+ * What this machine and this process make weaker than it could be: swap that keeps memory on a disk in
+ * the clear, and core dumps. As codes, which `status` shows and docs/guides/production.md explains.
+ */
+import { readFileSync } from 'node:fs';
+
+/** The text of a file below /proc or /sys; undefined if there is none. */
+export type ReadText = (path: string) => string | undefined;
+
+export type MachineWeakening = 'swap-on' | 'core-dumps-on';
+
+export function machineWeakenings(read: ReadText = readText): readonly MachineWeakening[] {
+  const found: MachineWeakening[] = [];
+  if (swapsInClear(read).length > 0 && !isKeptFromSwap(read)) found.push('swap-on');
+  if (mayDumpCore(read)) found.push('core-dumps-on');
+  return found;
+}
+
+/** Devices and files that memory is swapped to, without those that are encrypted or are memory themselves. */
+function swapsInClear(read: ReadText): readonly string[] {
+  const [, ...lines] = (read('/proc/swaps') ?? '').split('\n');
+  return lines
+    .map((line) => line.split(/\s/, 1)[0] ?? '')
+    .filter((path) => path !== '' && !isEncrypted(path, read) && !isCompressedMemory(path, read));
+}
+
+function isEncrypted(path: string, read: ReadText): boolean {
+  const [, name] = /^\/dev\/(dm-\d+)$/.exec(path) ?? [];
+  return name !== undefined && (read(`/sys/block/${name}/dm/uuid`) ?? '').startsWith('CRYPT-');
+}
+
+/** zram, unless it writes to a disk what does not fit. */
+function isCompressedMemory(path: string, read: ReadText): boolean {
+  const [, name] = /^\/dev\/(zram\d+)$/.exec(path) ?? [];
+  return name !== undefined && (read(`/sys/block/${name}/backing_dev`) ?? 'none').trim() === 'none';
+}
+
+/** Whether a control group of this process, or one above it, has no swap to use (`MemorySwapMax=0`). */
+function isKeptFromSwap(read: ReadText): boolean {
+  const [, path = '/'] = /^0::(\/.*)$/m.exec(read('/proc/self/cgroup') ?? '') ?? [];
+  const parts = path.split('/').filter((part) => part !== '');
+  // In a container's own view it is the root that bears the limit.
+  return ['', ...parts].some((_part, index) => {
+    const directory = ['/sys/fs/cgroup', ...parts.slice(0, index)].join('/');
+    return (read(`${directory}/memory.swap.max`) ?? '').trim() === '0';
+  });
+}
+
+/** By the soft limit, which is what counts. */
+function mayDumpCore(read: ReadText): boolean {
+  const [, soft] = /^Max core file size\s+(\S+)/m.exec(read('/proc/self/limits') ?? '') ?? [];
+  return soft !== '0';
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
