@@ -108,7 +108,8 @@ async function runCommand(
     if (io.signal.aborted && session.isFollowing) return 130;
     if (timeout.signal.aborted) throw new Fault('cli.timeout', { seconds: flags.timeout });
     if (io.signal.aborted) throw new Fault('cli.interrupted');
-    throw error;
+    const { withSuggestion } = await import('./suggestion.ts');
+    throw await withSuggestion(error, session, spec, given);
   } finally {
     timer?.cancel();
     await session.close();

@@ -8,6 +8,7 @@ import type { ProgramIo } from '../base/program.ts';
 import { catalogue, catalogueEntry } from './catalogue.ts';
 import type { CommandSpec, OptionSpec, WordKind } from './command-spec.ts';
 import { readContexts } from './contexts.ts';
+import { liveNames } from './live-names.ts';
 import { formatNames } from './output.ts';
 import { globalOptions, optionsOf } from './parser.ts';
 import { Session } from './session.ts';
@@ -131,27 +132,5 @@ async function namesFor(
   } finally {
     timer.cancel();
     await session.close();
-  }
-}
-
-async function liveNames(
-  session: Session,
-  kind: Exclude<WordKind, 'file' | 'context'>,
-  prefix: string,
-): Promise<readonly string[]> {
-  const limit = 500;
-  switch (kind) {
-    case 'secret': {
-      const { output } = await session.call('secret.list', { limit, prefix });
-      return output.items.map(({ name }) => name);
-    }
-    case 'group':
-      return (await session.call('group.list', { limit })).output.items.map(({ name }) => name);
-    case 'grant':
-      return (await session.call('grant.list', { limit })).output.items.map(({ group }) => group);
-    case 'node':
-      return (await session.call('node.list', { limit })).output.items.map(({ name }) => name);
-    case 'workload':
-      return (await session.call('workload.list', { limit })).output.items.map(({ name }) => name);
   }
 }

@@ -8,13 +8,12 @@ import { count } from './holders.ts';
 import { confirmByName } from './interaction.ts';
 import { showText } from './output.ts';
 import type { Colour } from './paint.ts';
+import { impactLines, noteWarnings, warningText } from './policy-impact.ts';
 import type { Session } from './session.ts';
 import { unifiedDiff } from './unified-diff.ts';
 import { visible, visibleLines } from './visible-text.ts';
 
 const differencesExit = 10;
-/** Containers that are named one by one before the rest is counted. */
-const impactShownMax = 20;
 
 const fileOptions: readonly OptionSpec[] = [
   { flags: '-f, --file <path>', about: 'a file, a directory, or - for standard input', many: true },
@@ -70,6 +69,7 @@ const apply: CommandSpec = {
     }
     await confirmLosses(session, given, preview);
     const change = await ask(session, 'policy.apply', documents, given);
+    for (const one of change.changes) noteWarnings(session, subjectOf(one), one.warnings);
     await showText(session, change, { name: 'policy', text: () => appliedText(change) });
     return 0;
   },
@@ -124,7 +124,9 @@ function diffText(session: Session, change: PolicyChange): string {
         before: before === '' ? '/dev/null' : `a/${file}`,
         after: after === '' ? '/dev/null' : `b/${file}`,
       };
-      const said = warnings.map((warning) => `# warning: ${file}: ${warning}\n`).join('');
+      const said = warnings
+        .map((warning) => `# warning: ${file}: ${warningText(warning)}\n`)
+        .join('');
       return said + unifiedDiff(before, after, names);
     });
   const impact = impactLines(change).map((line) => `# ${line}\n`);
@@ -133,34 +135,14 @@ function diffText(session: Session, change: PolicyChange): string {
   );
 }
 
-function appliedText(change: PolicyChange): string {
-  const done = { create: 'created', update: 'updated', delete: 'deleted', unchanged: 'unchanged' };
-  const lines = change.changes.flatMap((one) => {
-    const name = `${one.kind.toLowerCase()}/${one.name}`;
-    return [
-      `${name} ${done[one.change]}`,
-      ...one.warnings.map((warning) => `  warning: ${warning}`),
-    ];
-  });
-  return [...lines, ...impactLines(change)].map((line) => `${visible(line)}\n`).join('');
+function subjectOf({ kind, name }: PolicyChange['changes'][number]): string {
+  return `${kind.toLowerCase()}/${name}`;
 }
 
-function impactLines(change: PolicyChange): readonly string[] {
-  const { impact, impactTotal } = change;
-  if (impactTotal === 0) return ['no running container is affected'];
-  const shown = impact.slice(0, impactShownMax).map(({ workload, node, gains, loses }) => {
-    const parts = [
-      ...(gains.length > 0 ? [`gains ${gains.join(', ')}`] : []),
-      ...(loses.length > 0 ? [`loses ${loses.join(', ')}`] : []),
-    ];
-    return `  ${workload} on ${node} ${parts.join('; ') || 'is updated'}`;
-  });
-  const more = impactTotal - shown.length;
-  return [
-    `${count(impactTotal, 'running container')} affected:`,
-    ...shown,
-    ...(more > 0 ? [`  and ${more} more`] : []),
-  ];
+function appliedText(change: PolicyChange): string {
+  const done = { create: 'created', update: 'updated', delete: 'deleted', unchanged: 'unchanged' };
+  const lines = change.changes.map((one) => `${subjectOf(one)} ${done[one.change]}`);
+  return [...lines, ...impactLines(change)].map((line) => `${visible(line)}\n`).join('');
 }
 
 export const commands: readonly CommandSpec[] = [apply, diff];

@@ -1,9 +1,15 @@
 /** Which known word somebody may have meant. */
 
+/** Longer names are compared by how they begin. */
+const lettersMax = 96;
+
 /** @returns undefined if none is near enough to be worth suggesting. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const near = known
-    .map((candidate) => ({ candidate, distance: distanceOf(word.slice(0, 32), candidate) }))
+    .map((candidate) => ({
+      candidate,
+      distance: distanceOf(word.slice(0, lettersMax), candidate.slice(0, lettersMax)),
+    }))
     .filter(({ candidate, distance }) => distance <= Math.max(1, Math.floor(candidate.length / 3)))
     .toSorted((a, b) => a.distance - b.distance);
   return near[0]?.candidate;

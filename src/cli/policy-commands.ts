@@ -5,14 +5,10 @@ import { type CommandSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { confirmByName } from './interaction.ts';
 import { listCommand } from './list-command.ts';
-import {
-  change,
-  checkInput,
-  operationCommand,
-  pairsOf,
-  revisionOrNew,
-} from './operation-command.ts';
+import { change, checkInput, operationCommand, pairsOf } from './operation-command.ts';
 import { showOne, showText } from './output.ts';
+import { noteWarnings } from './policy-impact.ts';
+import { putPolicy } from './policy-put.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
 import { type GrantItem, grantView, type GroupItem, groupView } from './views.ts';
@@ -27,7 +23,8 @@ const groupPut: CommandSpec = {
   name: 'group put',
   summary: 'Create or replace a group; what containers must be to belong to it',
   details:
-    'All conditions must hold. For more than one group, and to see the effect first: `coffer apply`.',
+    'All conditions must hold. What it replaces is shown; where a running container loses a secret by ' +
+    'that, it asks. For more than one group: `coffer apply`.',
   examples: [
     "coffer group put payments-api --image 'registry.example/payments/api@sha256:…'",
     "coffer group put payments-api --image 'registry.example/payments/*' --docker-label tier=backend",
@@ -47,13 +44,16 @@ const groupPut: CommandSpec = {
     { flags: '--process-label <key=value>', about: 'label of a plain process', many: true },
   ],
   changes: true,
+  destroys: true,
   async run(session, given) {
     const input = checkInput('group.put', { name: given.word('name'), match: matchOf(given) });
-    const ifRevision = await seenRevision(session, given, () =>
-      session.call('group.get', { name: input.name }),
-    );
-    const group = await change(session, 'group.put', input, given, ifRevision);
-    if (group) await showGroup(session, group);
+    await putPolicy(session, given, {
+      subject: `group/${input.name}`,
+      name: input.name,
+      read: () => session.call('group.get', { name: input.name }),
+      put: (options) => change(session, 'group.put', input, given, options),
+      show: (group) => showOne(session, groupView, group),
+    });
   },
 };
 
@@ -92,26 +92,22 @@ function compactOrNone(
   return Object.keys(given).length === 0 ? undefined : given;
 }
 
-/** What a PUT is based on: the revision that is there, or that nothing is. */
-async function seenRevision(
-  session: Session,
-  given: Given,
-  read: () => Promise<{ readonly revision?: number }>,
-): Promise<{ readonly ifRevision?: number }> {
-  if (session.isExplaining || given.text('dryRun') === 'client') return {};
-  return { ifRevision: await revisionOrNew(read) };
+async function showGroup(session: Session, group: GroupItem): Promise<void> {
+  noteWarnings(session, `group/${group.name}`, group.warnings);
+  await showOne(session, groupView, group);
 }
 
-async function showGroup(session: Session, group: GroupItem): Promise<void> {
-  for (const warning of group.warnings) session.note(visible(`warning: ${group.name}: ${warning}`));
-  await showOne(session, groupView, group);
+async function showGrant(session: Session, grant: GrantItem): Promise<void> {
+  noteWarnings(session, `grant/${grant.group}`, grant.warnings);
+  await showOne(session, grantView, grant);
 }
 
 const grantPut: CommandSpec = {
   name: 'grant put',
   summary: 'Create or replace what a group receives',
   details:
-    'Each secret as NAME, NAME:FILE or NAME:FILE:MODE. It reaches running containers at once.',
+    'Each secret as NAME, NAME:FILE or NAME:FILE:MODE. It reaches running containers at once. What it ' +
+    'replaces is shown; where a running container loses a secret by that, it asks.',
   examples: [
     'coffer grant put payments-api --secret payments/db-password --signal SIGHUP',
     'coffer grant put payments-api --secret payments/tls-key:tls.key:0400 --target /run/coffer',
@@ -133,6 +129,7 @@ const grantPut: CommandSpec = {
     },
   ],
   changes: true,
+  destroys: true,
   async run(session, given) {
     const signal = given.text('signal');
     const input = checkInput('grant.put', {
@@ -143,11 +140,13 @@ const grantPut: CommandSpec = {
       leaseSeconds: given.option('leaseSeconds'),
       onChange: signal === undefined ? undefined : { signal },
     });
-    const ifRevision = await seenRevision(session, given, () =>
-      session.call('grant.get', { group: input.group }),
-    );
-    const grant = await change(session, 'grant.put', input, given, ifRevision);
-    if (grant) await showOne(session, grantView, grant);
+    await putPolicy(session, given, {
+      subject: `grant/${input.group}`,
+      name: input.group,
+      read: () => session.call('grant.get', { group: input.group }),
+      put: (options) => change(session, 'grant.put', input, given, options),
+      show: (grant) => showOne(session, grantView, grant),
+    });
   },
 };
 
@@ -200,7 +199,8 @@ const whoCan = operationCommand({
   words: [secretWord],
   examples: ['coffer who-can payments/db-password'],
   show: async (session, answer, given) => {
-    const { groups, workloads } = answer;
+    const { groups, workloads, warnings } = answer;
+    noteWarnings(session, 'who-can', warnings);
     await showText(session, answer, {
       name: given.word('secret'),
       text: () => {
@@ -269,7 +269,7 @@ export const commands: readonly CommandSpec[] = [
     operation: 'grant.get',
     words: [grantWord],
     examples: ['coffer grant get payments-api -o yaml'],
-    show: async (session, grant) => await showOne(session, grantView, grant),
+    show: showGrant,
   }),
   grantPut,
   operationCommand({

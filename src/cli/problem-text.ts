@@ -51,13 +51,15 @@ function isInFile({ detail }: Fault): boolean {
 /** The code, then the facts that are not said in lines of their own. */
 function sentenceOf(fault: Fault): string {
   if (fault.code === 'cli.usage') return String(fault.detail['problem']);
-  const said = new Set(['requestId', 'action', fault.errors.length > 0 ? 'at' : '']);
+  const said = new Set(['requestId', 'action', 'didYouMean', fault.errors.length > 0 ? 'at' : '']);
   if (isInFile(fault)) for (const fact of ['file', 'line', 'column', 'problem']) said.add(fact);
   if (fault.errors.length > 0) said.add('problem');
   const facts = Object.entries(fault.detail)
     .filter(([key, value]) => value !== undefined && !said.has(key))
     .map(([key, value]) => `${key} ${String(value)}`);
-  return facts.length === 0 ? fault.code : `${fault.code} (${facts.join(', ')})`;
+  const sentence = facts.length === 0 ? fault.code : `${fault.code} (${facts.join(', ')})`;
+  const { didYouMean } = fault.detail;
+  return didYouMean === undefined ? sentence : `${sentence}; did you mean ${String(didYouMean)}?`;
 }
 
 function nextStep(error: unknown, fault: Fault): string {

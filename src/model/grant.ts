@@ -52,6 +52,10 @@ export const grantSchema = schema.object({
   ),
 });
 
+/** What a change of policy can change about a secret that a workload keeps. */
+export const workloadUpdates = ['place', 'mode', 'owner', 'signal', 'lease'] as const;
+export type WorkloadUpdate = (typeof workloadUpdates)[number];
+
 export type GrantedSecret = schema.Infer<typeof grantedSecretSchema>;
 export type OnChange = schema.Infer<typeof onChangeSchema>;
 export type Grant = schema.Infer<typeof grantSchema>;

@@ -38,17 +38,20 @@ const grantInput = {
   onChange: { signal: 'SIGHUP' },
   onLeaseLoss: 'wipe',
 };
-const grant = { ...grantInput, revision: 9 };
+const grant = { ...grantInput, revision: 9, warnings: [] };
 const documents = [
   { kind: 'Group', name: 'payments-api', match },
   { kind: 'Grant', ...grantInput },
 ];
+const impact = {
+  impact: [{ workload: 'payments-api-1', node: 'node-1', gains: [name], loses: [], updates: [] }],
+  impactTotal: 1,
+};
 const policyChange = {
   changes: [
     { kind: 'Group', name: 'payments-api', change: 'create', after: 'kind: Group\n', warnings: [] },
   ],
-  impact: [{ workload: 'payments-api-1', node: 'node-1', gains: [name], loses: [] }],
-  impactTotal: 1,
+  ...impact,
 };
 const node = {
   id: 'nod_019caa2e-5d40-7aaa-8bbb-0123456789ab',
@@ -122,11 +125,11 @@ export const operationExamples = {
   'secret.restore': { input: { name }, output: secret },
   'group.list': { input: { limit: 50, cursor: 'b3BhcXVl' }, output: { items: [group] } },
   'group.get': { input: { name: 'payments-api' }, output: group },
-  'group.put': { input: { name: 'payments-api', match }, output: group },
+  'group.put': { input: { name: 'payments-api', match }, output: { ...group, ...impact } },
   'group.delete': { input: { name: 'payments-api' }, output: group },
   'grant.list': { input: {}, output: { items: [grant] } },
   'grant.get': { input: { group: 'payments-api' }, output: grant },
-  'grant.put': { input: grantInput, output: grant },
+  'grant.put': { input: grantInput, output: { ...grant, ...impact } },
   'grant.delete': { input: { group: 'payments-api' }, output: grant },
   'policy.diff': { input: { documents }, output: policyChange },
   'policy.apply': { input: { documents, prune: false }, output: policyChange },
@@ -150,6 +153,7 @@ export const operationExamples = {
           file: 'db-password',
         },
       ],
+      warnings: [],
     },
   },
   'node.list': { input: { limit: 10 }, output: { items: [node] } },

@@ -1,7 +1,7 @@
 /** Operations on groups and grants, whole documents of them, and the questions asked of policy. */
 import { limits } from '../base/limits.ts';
 import * as schema from '../base/schema.ts';
-import { grantSchema, secretNameSchema } from '../model/grant.ts';
+import { grantSchema, secretNameSchema, workloadUpdates } from '../model/grant.ts';
 import { groupMatchSchema, nameSchema } from '../model/group.ts';
 import { operation } from './operation.ts';
 import { pageMembers, pageOf } from './page.ts';
@@ -21,8 +21,31 @@ export const groupView = schema.object({
 });
 export type GroupView = schema.Infer<typeof groupView>;
 
-export const grantView = schema.object({ ...grantSchema.members, revision });
+export const grantView = schema.object({
+  ...grantSchema.members,
+  revision,
+  /** `secret-unknown: NAME` for what is granted and does not exist, or not yet. */
+  warnings: schema.array(shortText, { max: 8 }),
+});
 export type GrantView = schema.Infer<typeof grantView>;
+
+const impactMembers = {
+  /** Running workloads whose secrets change, or how they have them; the first 1,000 of `impactTotal`. */
+  impact: schema.array(
+    schema.object({
+      workload: shortText,
+      node: shortText,
+      gains: schema.array(secretNameSchema, { max: limits.setFilesMax }),
+      loses: schema.array(secretNameSchema, { max: limits.setFilesMax }),
+      /** What changes about the secrets that it keeps. */
+      updates: schema.array(schema.oneOf(workloadUpdates), { max: workloadUpdates.length }),
+    }),
+    { max: 1000 },
+  ),
+  impactTotal: schema.integer({ min: 0, max: 10_000_000 }),
+};
+export const policyImpact = schema.object(impactMembers);
+export type PolicyImpactView = schema.Infer<typeof policyImpact>;
 
 /** One YAML document, as data. */
 export const policyDocument = schema.anyOf(
@@ -55,17 +78,7 @@ export const policyChange = schema.object({
     }),
     { max: 40_000 },
   ),
-  /** Running workloads whose set of secrets changes; the first 1,000 of `impactTotal`. */
-  impact: schema.array(
-    schema.object({
-      workload: shortText,
-      node: shortText,
-      gains: schema.array(secretNameSchema, { max: limits.setFilesMax }),
-      loses: schema.array(secretNameSchema, { max: limits.setFilesMax }),
-    }),
-    { max: 1000 },
-  ),
-  impactTotal: schema.integer({ min: 0, max: 10_000_000 }),
+  ...impactMembers,
 });
 export type PolicyChange = schema.Infer<typeof policyChange>;
 
@@ -115,7 +128,7 @@ export const policyOperations = {
     body: 'json',
     reply: 'json',
     input: schema.object({ name: nameSchema, match: groupMatchSchema }),
-    output: groupView,
+    output: schema.object({ ...groupView.members, ...impactMembers }),
     resource: (input) => `groups/${input.name}`,
     effect: 'change',
     access: 'permission',
@@ -165,7 +178,7 @@ export const policyOperations = {
     body: 'json',
     reply: 'json',
     input: grantSchema,
-    output: grantView,
+    output: schema.object({ ...grantView.members, ...impactMembers }),
     resource: (input) => `grants/${input.group}`,
     effect: 'change',
     access: 'permission',
@@ -243,6 +256,8 @@ export const policyOperations = {
         }),
         { max: 10_000 },
       ),
+      /** `secret-unknown: NAME`: it is granted and does not exist, or not yet. */
+      warnings: schema.array(shortText, { max: 8 }),
     }),
     resource: (input) => `secrets/${input.secret}`,
     effect: 'read',

@@ -2,16 +2,15 @@
 import { Fault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import type { Grant } from '../../model/grant.ts';
-import type { GroupMatch } from '../../model/group.ts';
 import type { Name } from '../../model/name.ts';
 import type {
   GrantView,
   GroupView,
   PolicyChange,
+  PolicyImpactView,
   policyOperations,
 } from '../../protocol/operations-policy.ts';
 import {
-  matches,
   type Policy,
   type PolicyDocument,
   type PolicyImpact,
@@ -40,16 +39,16 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'group.get': ({ name }) => answer(groupViewOf(policy, name), policy.group(name)?.revision),
     'group.put': (group) => {
       const seen = policy.group(group.name)?.revision ?? 0;
-      const plan = policy.planPutGroup(group);
-      const output: Plan<GroupView>['output'] = ({ revision, dryRun }) =>
-        dryRun
-          ? {
-              ...group,
-              revision,
-              members: countMembers(policy, group.match),
-              warnings: warningsOf(plan),
-            }
-          : groupViewOf(policy, group.name);
+      const { preview, ...plan } = policy.planPutGroup(group);
+      const { members, warnings } = preview;
+      const impact = impactViewOf(policy.impactOf([{ kind: 'Group', ...group }]));
+      const output: Plan<GroupView & PolicyImpactView>['output'] = ({ revision }) => ({
+        ...group,
+        revision,
+        members,
+        warnings,
+        ...impact,
+      });
       return { ...change(plan), output, seen };
     },
     'group.delete': ({ name }) => {
@@ -71,8 +70,15 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'grant.get': ({ group }) => answer(grantViewOf(policy, group), policy.grant(group)?.revision),
     'grant.put': (grant) => {
       const seen = policy.grant(grant.group)?.revision ?? 0;
-      const output: Plan<GrantView>['output'] = ({ revision }) => ({ ...grant, revision });
-      return { ...change(policy.planPutGrant(grant)), requires: secretsOf(grant), output, seen };
+      const plan = policy.planPutGrant(grant);
+      const impact = impactViewOf(policy.impactOf([{ kind: 'Grant', ...grant }]));
+      const output: Plan<GrantView & PolicyImpactView>['output'] = ({ revision }) => ({
+        ...grant,
+        revision,
+        warnings: warningsOf(plan),
+        ...impact,
+      });
+      return { ...change(plan), requires: secretsOf(grant), output, seen };
     },
     'grant.delete': ({ group }) => {
       const before = grantViewOf(policy, group);
@@ -94,7 +100,13 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
         pointer: '/documents',
       });
       const output = changeViewOf(plan);
-      return { ...change(plan), requires: touchedBy(plan, documents), output: () => output };
+      const { detail, ...rest } = change(plan);
+      return {
+        ...rest,
+        detail: { ...detail, ...changedNames(plan) },
+        requires: touchedBy(plan, documents),
+        output: () => output,
+      };
     },
   };
 }
@@ -115,6 +127,24 @@ function change(plan: PolicyPlan): Pick<Plan<never>, 'writes' | 'expectations' |
   };
 }
 
+/** As many names as one fact on the audit log holds; the counts beside it say how many there are. */
+const namesCharsMax = 440;
+
+/** `grant/payments-api group/payments-api`: which groups and grants a whole policy changed. */
+function changedNames(plan: PolicyPlan): Readonly<Record<string, string>> {
+  const names = plan.changes
+    .filter((entry) => entry.change !== 'unchanged')
+    .map(({ kind, name }) => `${kind.toLowerCase()}/${name}`);
+  let text = '';
+  for (const [index, name] of names.entries()) {
+    if (text.length + name.length >= namesCharsMax) {
+      return { changed: `${text} and ${names.length - index} more`.trimStart() };
+    }
+    text = text === '' ? name : `${text} ${name}`;
+  }
+  return text === '' ? {} : { changed: text };
+}
+
 function secretsOf(grant: Pick<Grant, 'secrets'>): readonly string[] {
   return grant.secrets.map(({ secret }) => `secrets/${secret}`);
 }
@@ -133,16 +163,16 @@ function touchedBy(plan: PolicyPlan, documents: readonly PolicyDocument[]): read
 }
 
 function changeViewOf(plan: PolicyPlan & PolicyImpact): PolicyChange {
-  return {
-    changes: plan.changes,
-    impact: plan.impact.map(({ workload, node, gains, loses }) => ({
-      workload,
-      node,
-      gains: gains.slice(0, limits.setFilesMax),
-      loses: loses.slice(0, limits.setFilesMax),
-    })),
-    impactTotal: plan.impactTotal,
-  };
+  return { changes: plan.changes, ...impactViewOf(plan) };
+}
+
+function impactViewOf({ impact, impactTotal }: PolicyImpact): PolicyImpactView {
+  const cut = impact.map(({ gains, loses, ...rest }) => ({
+    ...rest,
+    gains: gains.slice(0, limits.setFilesMax),
+    loses: loses.slice(0, limits.setFilesMax),
+  }));
+  return { impact: cut, impactTotal };
 }
 
 function groupViewOf(policy: Policy, name: Name): GroupView {
@@ -155,18 +185,11 @@ function groupViewOf(policy: Policy, name: Name): GroupView {
 function grantViewOf(policy: Policy, group: Name): GrantView {
   const status = policy.grant(group);
   if (!status) throw new Fault('resource.unknown', { resource: `grants/${group}` });
-  return { ...status.value, revision: status.revision };
+  return { ...status.value, revision: status.revision, warnings: status.warnings };
 }
 
 function warningsOf(plan: PolicyPlan): readonly string[] {
   return plan.changes.flatMap((entry) => entry.warnings);
-}
-
-/** For rehearsals only: of what is in force, policy keeps the count. */
-function countMembers(policy: Policy, match: GroupMatch): number {
-  let count = 0;
-  for (const facts of workloadsAfter(policy, '')) count += matches(match, facts) ? 1 : 0;
-  return count;
 }
 
 const pageItems = 500;

@@ -90,8 +90,12 @@ export function grantWarnings(
 ): readonly string[] {
   const missing = grant.secrets
     .filter((granted) => !secretExists(granted.secret))
-    .map((granted) => `secret-unknown: ${granted.secret}`);
+    .map((granted) => secretUnknown(granted.secret));
   if (missing.length <= warningsMax) return missing;
   const kept = missing.slice(0, warningsMax - 1);
   return [...kept, `secret-unknown: and ${missing.length - kept.length} more`];
+}
+
+export function secretUnknown(name: SecretName): string {
+  return `secret-unknown: ${name}`;
 }

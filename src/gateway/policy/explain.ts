@@ -42,7 +42,10 @@ export function explainAccess(
   return { allowed: delivered && secretExists, steps: steps.slice(0, stepsMax).map(clip) };
 }
 
-export function whoReceives(index: EntitlementIndex, secret: SecretName): Receivers {
+export function whoReceives(
+  index: EntitlementIndex,
+  secret: SecretName,
+): Omit<Receivers, 'warnings'> {
   const groups = index.groupsGranted(secret).filter((group) => group.selector !== undefined);
   const members = new Set(groups.flatMap((group) => [...group.members]));
   const page = sortedPage(members, (workload) => workload.facts.id, { limit: receiversMax });

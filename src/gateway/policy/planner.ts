@@ -105,6 +105,11 @@ export class Planner {
     return { ...this.#plan(all, members), ...impactOf(this.#groupsAfter(all, members)) };
   }
 
+  impactOf(documents: readonly PolicyDocument[]): PolicyImpact {
+    const edits = documents.map(editOf);
+    return impactOf(this.#groupsAfter(edits, this.#membersAfter(edits)));
+  }
+
   #documentErrors(
     documents: readonly PolicyDocument[],
     context: { readonly pruned: readonly Edit[]; readonly pointer: string },

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { limits } from '../../base/limits.ts';
 import { makeId } from '../../model/id.ts';
+import type { WorkloadId } from '../../model/workload.ts';
 import type { Grant } from '../../model/grant.ts';
 import type { Group, GroupMatch } from '../../model/group.ts';
 import type { PolicyDocument as ContractDocument } from '../../protocol/operations-policy.ts';
@@ -216,7 +217,7 @@ test('planDocuments: order does not matter, applying twice changes nothing, and 
     ['create', 'create'],
   );
   deepEqual(plan.impact, [
-    { workload: 'api-1', node: 'node-1', gains: ['payments/db'], loses: [] },
+    { workload: 'api-1', node: 'node-1', gains: ['payments/db'], loses: [], updates: [] },
   ]);
   await commit(plan);
   equal(policy.wantedFor(workloadIdOf(1))[0]?.files[0]?.secret, 'payments/db');
@@ -243,7 +244,7 @@ test('planDocuments: order does not matter, applying twice changes nothing, and 
     ],
   );
   deepEqual(prune.impact, [
-    { workload: 'api-1', node: 'node-1', gains: [], loses: ['payments/db'] },
+    { workload: 'api-1', node: 'node-1', gains: [], loses: ['payments/db'], updates: [] },
   ]);
   await commit(prune);
   deepEqual(policy.groupNames({ limit: 10 }), ['web']);
@@ -251,6 +252,57 @@ test('planDocuments: order does not matter, applying twice changes nothing, and 
   throws(() => policy.planDocuments(documents.slice(0, 1), { prune: true }), {
     code: 'request.invalid',
   });
+});
+
+test('impact: what changes about secrets that stay is told, each by its word', async () => {
+  const { policy, commit } = setUp();
+  policy.setWorkload(factsOf({ name: 'api-1' }));
+  await commit(
+    policy.planDocuments([
+      { kind: 'Group', ...api },
+      { kind: 'Grant', ...apiGrant },
+    ]),
+  );
+  const [granted] = apiGrant.secrets;
+  const changes: readonly (readonly [Partial<Grant>, readonly string[]])[] = [
+    [{}, []],
+    [{ secrets: [{ ...granted!, mode: '0440' }] }, ['mode']],
+    [{ secrets: [{ ...granted!, mode: '0400' }] }, []],
+    [{ secrets: [{ ...granted!, uid: 33 }] }, ['owner']],
+    [{ secrets: [{ ...granted!, gid: 33 }] }, ['owner']],
+    [{ secrets: [{ ...granted!, file: name('other') }] }, ['place']],
+    [{ target: '/run/other' }, ['place']],
+    [{ onChange: { signal: 'SIGHUP' } }, ['signal']],
+    [{ onLeaseLoss: 'keep' }, ['lease']],
+    [{ leaseSeconds: 60 }, ['lease']],
+    [{ secrets: [{ ...granted!, mode: '0440' }], leaseSeconds: 60 }, ['mode', 'lease']],
+  ];
+  for (const [change, updates] of changes) {
+    const { impact, impactTotal } = policy.impactOf([{ kind: 'Grant', ...apiGrant, ...change }]);
+    deepEqual(impact.map((one) => one.updates).flat(), updates, JSON.stringify(change));
+    equal(impactTotal, updates.length === 0 ? 0 : 1);
+    ok(impact.every(({ gains, loses }) => gains.length + loses.length === 0));
+  }
+});
+
+test('explainAccess and whoReceives refuse a name that nothing knows, and answer for one that is granted', async () => {
+  const { policy, commit } = setUp(['payments/db']);
+  policy.setWorkload(factsOf({ name: 'api-1' }));
+  const id = workloadIdOf(1);
+  for (const ask of [
+    () => policy.whoReceives(secret('payments/nope')),
+    () => policy.explainAccess(id, secret('payments/nope')),
+  ]) {
+    throws(ask, { code: 'resource.unknown', detail: { resource: 'secrets/payments/nope' } });
+  }
+  deepEqual(policy.whoReceives(secret('payments/db')), { groups: [], workloads: [], warnings: [] });
+  await commit(policy.planPutGroup(api));
+  const early = { ...apiGrant, secrets: [{ secret: secret('payments/later') }] };
+  await commit(policy.planPutGrant(early));
+  const { groups, warnings } = policy.whoReceives(secret('payments/later'));
+  deepEqual([groups, warnings], [['api'], ['secret-unknown: payments/later']]);
+  equal(policy.explainAccess(id, secret('payments/later')).allowed, false);
+  deepEqual(policy.grant(api.name)?.warnings, ['secret-unknown: payments/later']);
 });
 
 test('planDocuments: the impact that was told is the difference that is made', async () => {
@@ -273,6 +325,13 @@ test('planDocuments: the impact that was told is the difference that is made', a
           ]),
         );
       await commit(policy.planDocuments(documentsOf(before, grants.slice(0, 5))));
+      // What a container can tell: not which group gave it, nor what was refused.
+      const setsOf = (id: WorkloadId): unknown =>
+        policy.wantedFor(id).map(({ refused: _refused, files, ...set }) => ({
+          ...set,
+          files: files.map(({ group: _group, ...file }) => file),
+        }));
+      const setsBefore = new Map(workloads.map(({ id }) => [id, setsOf(id)]));
       const earlier = held();
       const plan = policy.planDocuments(documentsOf(after, grants.slice(5)), { prune });
       await commit(plan);
@@ -281,9 +340,12 @@ test('planDocuments: the impact that was told is the difference that is made', a
         .toSorted((left, right) => (left.id < right.id ? -1 : 1))
         .map(({ id }) => {
           const [had, has] = [earlier.get(id)!, later.get(id)!];
-          return { gains: [...has.difference(had)].sort(), loses: [...had.difference(has)].sort() };
+          const gains = [...has.difference(had)].sort();
+          const loses = [...had.difference(has)].sort();
+          return { id, gains, loses };
         })
-        .filter(({ gains, loses }) => gains.length + loses.length > 0);
+        .filter(({ id }) => JSON.stringify(setsBefore.get(id)) !== JSON.stringify(setsOf(id)))
+        .map(({ gains, loses }) => ({ gains, loses }));
       deepEqual(
         plan.impact.map(({ gains, loses }) => ({ gains, loses })),
         difference,
@@ -309,7 +371,7 @@ function documentsOf(
 }
 
 test('explainAccess: what allows, what collides, what nearly matches, and what else the workload has', async () => {
-  const { policy, commit } = setUp(['payments/db', 'mail/db']);
+  const { policy, commit } = setUp(['payments/db', 'mail/db', 'top/ungranted']);
   policy.setWorkload(factsOf({ name: 'api-1', labels: { tier: 'front' } }));
   const group = (text: string, match: GroupMatch): PolicyDocument => ({
     kind: 'Group',
@@ -358,16 +420,17 @@ test('explainAccess: what allows, what collides, what nearly matches, and what e
       'grant.file-collision: /run/secrets/db is given by group a-api',
     ),
   );
-  const none = policy.explainAccess(id, secret('top/none'));
+  const none = policy.explainAccess(id, secret('top/ungranted'));
   deepEqual(
     none.steps.map((step) => step.rule),
-    ['secret top/none', 'default', 'grant a-api', 'grant b-late', 'grant e-bare'],
+    ['default', 'grant a-api', 'grant b-late', 'grant e-bare'],
   );
   throws(() => policy.explainAccess(workloadIdOf(9), secret('a')), { code: 'resource.unknown' });
 
   deepEqual(policy.whoReceives(secret('payments/db')), {
     groups: ['a-api', 'c-far', 'd-near'],
     workloads: [{ id, name: 'api-1', node: 'node-1', group: 'a-api', file: 'db' }],
+    warnings: [],
   });
   deepEqual(
     policy.whoReceives(secret('mail/db')).workloads,

@@ -18,13 +18,13 @@
  */
 import { Fault } from '../../base/fault.ts';
 import type { FaultCode } from '../../base/fault-table.ts';
-import type { Grant, SignalName } from '../../model/grant.ts';
+import type { Grant, SignalName, WorkloadUpdate } from '../../model/grant.ts';
 import type { Group } from '../../model/group.ts';
 import type { Name, SecretName } from '../../model/name.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Projection, RecordExpectation, RecordWrite, View } from '../barrier/barrier.ts';
 import { NamedRecords, grantCodec, groupCodec } from './catalog.ts';
-import { groupWarnings } from './document-check.ts';
+import { grantWarnings, groupWarnings, secretUnknown } from './document-check.ts';
 import { EntitlementIndex } from './entitlement-index.ts';
 import { explainAccess, whoReceives } from './explain.ts';
 import { Planner } from './planner.ts';
@@ -32,7 +32,7 @@ import { sortedPage } from './sorted-page.ts';
 import { order } from './wanted.ts';
 
 export { type Asked, type Decision, decide, permits, type Role } from './role.ts';
-export { matches } from './selector.ts';
+export type { WorkloadUpdate } from '../../model/grant.ts';
 
 /** The facts that groups can select on. */
 export type SelectableFacts = Pick<
@@ -104,6 +104,11 @@ export interface GroupStatus extends Versioned<Group> {
   readonly warnings: readonly string[];
 }
 
+export interface GrantStatus extends Versioned<Grant> {
+  /** `secret-unknown: NAME` for what does not exist, or not yet. */
+  readonly warnings: readonly string[];
+}
+
 /** A change of one group or grant as people see it. */
 export interface DocumentChange {
   readonly kind: 'Group' | 'Grant';
@@ -115,13 +120,15 @@ export interface DocumentChange {
   readonly warnings: readonly string[];
 }
 
-/** A running workload whose set of secrets a plan changes. */
+/** A running workload whose secrets a plan changes, or how they are delivered. */
 export interface WorkloadImpact {
   /** Its name. */
   readonly workload: string;
   readonly node: string;
   readonly gains: readonly SecretName[];
   readonly loses: readonly SecretName[];
+  /** What changes about the secrets that it keeps. */
+  readonly updates: readonly WorkloadUpdate[];
 }
 
 /** Not carried out yet: a commit takes `writes` and `expectations`, all of them or none. */
@@ -170,6 +177,8 @@ export interface Receivers {
     readonly group: Name;
     readonly file: Name;
   }[];
+  /** `secret-unknown: NAME`: there is no such secret, or not yet, so what is said is what would be. */
+  readonly warnings: readonly string[];
 }
 
 /** The part that delivery uses. No I/O, no clock: calls return at once. */
@@ -202,7 +211,7 @@ export interface Entitlements {
 /** The part that handlers use: reads, plans and explanations. */
 export interface PolicyCatalog {
   group(name: Name): GroupStatus | undefined;
-  grant(group: Name): Versioned<Grant> | undefined;
+  grant(group: Name): GrantStatus | undefined;
   /** Names in ascending order, strictly after `after`. */
   groupNames(page: { readonly after?: string; readonly limit: number }): readonly Name[];
   /** Names of the groups that have a grant, likewise. */
@@ -231,9 +240,20 @@ export interface PolicyCatalog {
     options?: { readonly prune?: boolean; readonly pointer?: string },
   ): PolicyPlan & PolicyImpact;
 
-  /** Explains why a workload receives a secret, or why not. */
+  /** What putting these documents would do to running workloads. They are not checked. */
+  impactOf(documents: readonly PolicyDocument[]): PolicyImpact;
+
+  /**
+   * Explains why a workload receives a secret, or why not.
+   *
+   * @throws Fault `resource.unknown` if there is no such secret and no grant names it either
+   */
   explainAccess(id: WorkloadId, secret: SecretName): AccessExplanation;
-  /** Groups and running workloads that receive a secret. */
+  /**
+   * Groups and running workloads that receive a secret.
+   *
+   * @throws Fault `resource.unknown` if there is no such secret and no grant names it either
+   */
   whoReceives(secret: SecretName): Receivers;
   /**
    * Finds a workload by id, or by name if that is unique.
@@ -269,22 +289,33 @@ export function createPolicy(options: PolicyOptions): Policy {
     clear: () => index.clearGrants(),
   });
   const planner = new Planner({ groups, grants, index, secretExists, leaseMsDefault });
+  // Of a name that nothing knows, "nobody" would be the answer to a slip of the finger.
+  const assertKnown = (secret: SecretName): void => {
+    if (secretExists(secret) || index.groupsGranted(secret).length > 0) return;
+    throw new Fault('resource.unknown', { resource: `secrets/${secret}` });
+  };
   return {
     projections: [groups, grants],
     ...entitlementsOf(index),
-    ...readsOf({ index, groups, grants }),
+    ...readsOf({ index, groups, grants, secretExists }),
     planPutGroup: (group, plan = {}) => planner.putGroup(group, plan),
     planDeleteGroup: (name, plan = {}) => planner.deleteGroup(name, plan),
     planPutGrant: (grant, plan = {}) => planner.putGrant(grant, plan),
     planDeleteGrant: (group, plan = {}) => planner.deleteGrant(group, plan),
     planDocuments: (documents, plan = {}) => planner.putDocuments(documents, plan),
+    impactOf: (documents) => planner.impactOf(documents),
     explainAccess(id, secret) {
       const workload = index.workload(id);
       if (workload === undefined)
         throw new Fault('resource.unknown', { resource: `workloads/${id}` });
+      assertKnown(secret);
       return explainAccess(index, { workload, secret, secretExists: secretExists(secret) });
     },
-    whoReceives: (secret) => whoReceives(index, secret),
+    whoReceives(secret) {
+      assertKnown(secret);
+      const warnings = secretExists(secret) ? [] : [secretUnknown(secret)];
+      return { ...whoReceives(index, secret), warnings };
+    },
   };
 }
 
@@ -314,8 +345,9 @@ function readsOf(rooms: {
   readonly index: EntitlementIndex;
   readonly groups: NamedRecords<Group>;
   readonly grants: NamedRecords<Grant>;
+  readonly secretExists: PolicyOptions['secretExists'];
 }): Reads {
-  const { index, groups, grants } = rooms;
+  const { index, groups, grants, secretExists } = rooms;
   return {
     group(name) {
       const stored = groups.get(name);
@@ -323,7 +355,10 @@ function readsOf(rooms: {
       const members = index.group(name)?.members.size ?? 0;
       return { ...stored, members, warnings: groupWarnings(stored.value, members) };
     },
-    grant: (group) => grants.get(group),
+    grant(group) {
+      const stored = grants.get(group);
+      return stored && { ...stored, warnings: grantWarnings(stored.value, secretExists) };
+    },
     groupNames: (page) => sortedPage(groups.names(), (name) => name, page),
     grantNames: (page) => sortedPage(grants.names(), (name) => name, page),
     findWorkload: (idOrName) => findWorkload(index, idOrName),
