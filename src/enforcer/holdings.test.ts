@@ -193,6 +193,47 @@ test('Holdings tries a wipe again that the kernel refused, once a second and not
   deepEqual(rig.read(app), {});
 });
 
+test('what a failed wipe or withdrawal left is nobody’s word: sent anew or withdrawn, and on its lease', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  rig.failing = full;
+  await rig.time.pass(leaseMs + 3500);
+  rig.holdings.heard();
+  const [held] = rig.holdings.held;
+  deepEqual([held?.files, held?.terms], [[], unknownTerms]);
+  deepEqual(
+    rig.told.map(({ outcome, fault, terms }) => [outcome, fault, terms]),
+    [['failed', 'mount.full', unknownTerms]],
+    'told once, not with each try',
+  );
+  rig.failing = () => {};
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  rig.failing = full;
+  const receipt = await rig.holdings.assign(rig.set(app, []));
+  deepEqual([receipt.outcome, receipt.files, receipt.terms], ['failed', [], unknownTerms]);
+  rig.failing = () => {};
+  await rig.time.pass(leaseMs);
+  deepEqual(rig.read(app), {});
+});
+
+test('what cannot be kept is not said to be held, and what is left of the set is on its lease', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one'), rig.file('key', 1, 'k')]));
+  const [mount] = rig.kernel.mounts.values();
+  // Half of it is gone.
+  if (mount) mount.files = new Map([...mount.files].filter(([name]) => name === 'db'));
+  const next = [rig.file('key', 1), rig.file('new', 1, 'n')];
+  const receipt = await rig.holdings.assign(rig.set(app, next));
+  deepEqual(
+    [receipt.fault, receipt.files, receipt.terms],
+    ['mount.keep-unknown', [], unknownTerms],
+  );
+  await rig.time.pass(leaseMs + 500);
+  deepEqual(rig.read(app), {});
+});
+
 test('a restarted enforcer takes up what is in place without touching it, on the old lease', async () => {
   const rig = new EnforcerRig();
   const app = await rig.container();

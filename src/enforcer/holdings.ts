@@ -29,6 +29,7 @@ import type { WorkloadFacts } from '../model/workload.ts';
 import type { Mounts, PlaceResult, SetFile } from './mount/mount.ts';
 import {
   expired,
+  heldOf,
   type Holding,
   holdingOf,
   nextExpiryMs,
@@ -178,8 +179,8 @@ export class Holdings {
       if (state === 'in-place' || state === 'gone') continue;
       found.add(holding.workloadId);
       if (this.#held.get(setKeyText(holding)) !== holding || holding.files.length === 0) continue;
-      const covered = this.#covered(holding);
-      this.#options.told({ ...covered, outcome: 'failed', fault: 'mount.covered', tookUs: 0 });
+      this.#unsure(holding);
+      this.#tellUnsure(holding, 'mount.covered');
     }
     return [...found];
   }
@@ -213,8 +214,8 @@ export class Holdings {
     } catch (error) {
       this.#failed(set, error);
       if (isFault(error, 'mount.process-gone')) return { outcome: 'gone', fault: '' };
-      // What we took for held is gone (the watchdog wiped while we were stopped): say so, and get all anew.
-      if (isFault(error, 'mount.keep-unknown')) this.#forget(set);
+      // What we took for held is not there, or not whole: the watchdog wiped while we were stopped.
+      if (isFault(error, 'mount.keep-unknown')) this.#unsure(set);
       if (step === 'place' && set.urgent) await this.#letGo(workload, set);
       return { outcome: 'failed', fault: codeOf(error) };
     }
@@ -225,7 +226,7 @@ export class Holdings {
     set: AssignedSet,
   ): Promise<{ outcome: ReceiptOutcome; fault: string }> {
     if (set.files.length === 0) {
-      await this.#options.mounts.withdraw(mountIdOf(set));
+      await this.#withdraw(set);
       this.#newest.set(setKeyText(set), set.setRevision);
       this.#forget(set);
       return { outcome: 'gone', fault: '' };
@@ -238,7 +239,7 @@ export class Holdings {
     this.#remember();
     if (result.state === 'gone') return { outcome: 'gone', fault: '' };
     if (result.state !== 'in-place') {
-      this.#covered(holdingOf(set));
+      this.#unsure(set);
       return { outcome: 'failed', fault: 'mount.covered' };
     }
     // The first set is no change: a program without a handler yet would be ended by the signal.
@@ -353,12 +354,28 @@ export class Holdings {
     return heldOf(holding);
   }
 
-  /** Nobody inside sees its files: so none are said to be held, and the gateway tries again. */
-  #covered(holding: Holding): HeldSet {
-    const covered = { ...holding, files: [], terms: unknownTerms };
-    this.#held.set(setKeyText(holding), covered);
+  async #withdraw(key: SetKey): Promise<void> {
+    try {
+      await this.#options.mounts.withdraw(mountIdOf(key));
+    } catch (error) {
+      this.#unsure(key);
+      throw error;
+    }
+  }
+
+  /**
+   * Nobody inside sees its files, or nobody knows what is left of them: so none are said to be held, and
+   * the gateway sends them anew or withdraws them. Not forgotten: what is left is still on its lease.
+   */
+  #unsure(key: SetKey): void {
+    const held = this.#held.get(setKeyText(key));
+    if (held) this.#held.set(setKeyText(key), { ...held, files: [], terms: unknownTerms });
     this.#remember();
-    return heldOf(covered);
+  }
+
+  #tellUnsure(key: SetKey, fault: string): void {
+    const unsure = this.#held.get(setKeyText(key));
+    if (unsure) this.#options.told({ ...heldOf(unsure), outcome: 'failed', fault, tookUs: 0 });
   }
 
   #expired(): readonly Holding[] {
@@ -389,13 +406,10 @@ export class Holdings {
     }
     const startedMs = this.#options.clock.monotonicMs();
     try {
-      await this.#options.mounts.withdraw(mountIdOf(holding));
+      await this.#withdraw(holding);
     } catch (error) {
       this.#failed(holding, error);
-      this.#options.clock.setTimer(againAfterMsFirst, () => {
-        this.#wiping.delete(holding);
-        if (!this.#closed) this.#enforceLeases();
-      });
+      this.#wipeAgain(holding, codeOf(error));
       return;
     }
     this.#wiping.delete(holding);
@@ -404,6 +418,19 @@ export class Holdings {
     this.#options.log.warn('lease.wiped', { workload: holding.workloadId, target: holding.target });
     const gone = { ...heldOf(holding), files: [], terms: '' };
     this.#options.told({ ...gone, outcome: 'wiped', fault: '', tookUs });
+  }
+
+  /** Something of it may be gone already: should the gateway be heard before, it must send it anew. */
+  #wipeAgain(holding: Holding, fault: string): void {
+    this.#wiping.delete(holding);
+    const unsure = this.#held.get(setKeyText(holding)) ?? holding;
+    this.#wiping.add(unsure);
+    this.#options.clock.setTimer(againAfterMsFirst, () => {
+      this.#wiping.delete(unsure);
+      if (!this.#closed) this.#enforceLeases();
+    });
+    // Once, and not with each try.
+    if (holding.files.length > 0) this.#tellUnsure(holding, fault);
   }
 
   #arm(): void {
@@ -457,10 +484,6 @@ export class Holdings {
     this.#tails.set(workloadId, settled);
     return tail;
   }
-}
-
-function heldOf({ workloadId, target, setRevision, files, terms }: HeldSet): HeldSet {
-  return { workloadId, target, setRevision, files, terms };
 }
 
 /** The set's files with their bytes lent: `Mounts.place` copies them before it returns its promise. */

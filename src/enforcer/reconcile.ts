@@ -41,6 +41,11 @@ export function holdingOf(set: AssignedSet): Holding {
   };
 }
 
+/** What the gateway is told of it. */
+export function heldOf({ workloadId, target, setRevision, files, terms }: HeldSet): HeldSet {
+  return { workloadId, target, setRevision, files, terms };
+}
+
 /**
  * What a set comes to when nothing new may, or can, be taken in: what leaves, leaves; what would be
  * replaced stays as it is, unless something in place is known to be bad.

@@ -55,7 +55,7 @@ export interface HeldSet extends SetKey {
 }
 
 /**
- * placed: every file is in place. gone: nothing is left. failed: the earlier set is still there.
+ * placed: every file is in place. gone: nothing is left. failed: what it lists is still there.
  * stale: a newer set was there already. wiped: the lease ended and the node wiped by itself.
  */
 export type ReceiptOutcome = 'placed' | 'gone' | 'failed' | 'stale' | 'wiped';

@@ -51,7 +51,7 @@ export class FakeKernel {
 
 export class FakeMounts implements Mounts {
   readonly #kernel: FakeKernel;
-  readonly #held = new Set<string>();
+  readonly #held = new Map<string, MountProcess>();
 
   constructor(kernel: FakeKernel) {
     this.#kernel = kernel;
@@ -76,7 +76,7 @@ export class FakeMounts implements Mounts {
     }
     const { process, target } = place;
     this.#kernel.mounts.set(id, { id, target, process, revision: set.revision, files });
-    this.#held.add(id);
+    this.#held.set(id, process);
     const outcome = there ? 'rotated' : 'mounted';
     return { outcome, revision: set.revision, state: 'in-place' };
   }
@@ -93,7 +93,7 @@ export class FakeMounts implements Mounts {
     await Promise.resolve();
     const there = this.#kernel.mounts.get(id);
     if (!there || !same(there.process, place.process)) return undefined;
-    this.#held.add(id);
+    this.#held.set(id, place.process);
     const files = [...there.files].map(([name, { mode, content }]) => ({
       name,
       mode,
@@ -110,7 +110,10 @@ export class FakeMounts implements Mounts {
 
   async inspect(id: string): Promise<MountState> {
     await Promise.resolve();
-    return this.#held.has(id) && this.#kernel.mounts.has(id) ? 'in-place' : 'gone';
+    const process = this.#held.get(id);
+    if (process === undefined || this.#kernel.ended.has(keyOf(process))) return 'gone';
+    // Somebody else took it away.
+    return this.#kernel.mounts.has(id) ? 'in-place' : 'unmounted';
   }
 
   async close(): Promise<void> {

@@ -32,6 +32,8 @@ export const targets = ['/run/secrets', '/run/coffer'] as const;
 
 const reconnectMsMax = 2000;
 const watchdogEveryMs = 1000;
+/** As the enforcer's own. */
+const lookEveryMs = 15_000;
 /** As `RememberedFile`: what changed is written a moment later, or lost with the process. */
 const rememberMs = 50;
 const watchdogGraceMs = 4000;
@@ -124,7 +126,15 @@ export class SimNode {
     await Promise.all(
       [...this.containers.values()].map((facts) => holdings.started(facts, remembered)),
     );
+    this.#lookAround(holdings, clock);
     this.#connectSoon();
+  }
+
+  /** As the enforcer does: whether mounts are still as they were made. */
+  #lookAround(holdings: Holdings, clock: SimClock): void {
+    clock.setTimer(lookEveryMs, () => {
+      void holdings.tampered().then(() => this.#lookAround(holdings, clock));
+    });
   }
 
   killEnforcer(): void {

@@ -17,8 +17,11 @@ import type { World } from './sim-world.ts';
 
 const long = process.env['COFFER_LONG'] === '1';
 const seeds = long ? 100_000 : 2000;
-/** Seeds in which a planted bug must show itself at least once. */
-const controlSeeds = 150;
+/**
+ * Seeds in which a planted bug must show itself at least once. The shyest, a lease that never ends, shows
+ * itself in 8 of 100, most of the others in more than half.
+ */
+const controlSeeds = 100;
 
 test(`${seeds} seeds keep every promise`, { timeout: long ? 6 * 3_600_000 : 600_000 }, async () => {
   const first = Number(process.env['COFFER_SEED'] ?? 1);
@@ -147,13 +150,14 @@ const planted: readonly { readonly bug: string; readonly plant: (world: World) =
 ];
 
 for (const { bug, plant } of planted) {
-  test(`control: the auditor finds ${bug}`, async () => {
+  test(`control: within ${controlSeeds} seeds the auditor finds ${bug}`, async (context) => {
     let caught = 0;
     for (let seed = 1; seed <= controlSeeds && caught === 0; seed += 1) {
       let mend = (): void => {};
       try {
         const { violations } = await runSeed({ seed, plant: (world) => (mend = plant(world)) });
         caught += violations.length;
+        if (caught > 0) context.diagnostic(`seed ${seed}: ${violations[0]}`);
       } finally {
         mend();
       }

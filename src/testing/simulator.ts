@@ -64,6 +64,8 @@ const steps: readonly (readonly [weight: number, step: Step])[] = [
   [2, stopEnforcer],
   [3, contEnforcer],
   [2, sealGateway],
+  [2, waitLong],
+  [2, denyOutOfReach],
   [1, stepWallClock],
 ];
 
@@ -330,6 +332,20 @@ async function sealGateway(world: World): Promise<string> {
     }
   }
   return 'seal';
+}
+
+/** As it is, for longer than anything denied may stay. */
+async function waitLong(world: World): Promise<string> {
+  await world.pass(30_000);
+  return 'wait long';
+}
+
+/** A node is cut off, then something that it may hold is taken away: only its own clock can tell it to wipe. */
+async function denyOutOfReach(world: World): Promise<string> {
+  const cutOff = partition(world);
+  await world.startGateway();
+  const denied = world.random.chance(0.5) ? await revoke(world) : await changeGrant(world);
+  return `${cutOff}; ${denied}; ${await waitLong(world)}`;
 }
 
 function stepWallClock(world: World): string {
