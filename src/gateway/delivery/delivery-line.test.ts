@@ -255,6 +255,45 @@ test('while nothing can be recorded nothing is sent; afterwards everything that 
   deepEqual(rig.actions(from), ['delivery.assign', 'delivery.receipt']);
 });
 
+test('what was revoked leaves though nothing can be recorded, and is recorded afterwards', async () => {
+  for (const state of ['read-only', 'rollback-suspected', 'sealed'] as const) {
+    const { rig, node, app } = await running();
+    await rig.put('shop/leaked', 'l');
+    await rig.grant('api', [{ secret: 'shop/db' }, { secret: 'shop/leaked' }]);
+    await rig.time.pass(500);
+    const { audit } = rig.requests;
+    await rig.put('shop/db', 'two');
+    await rig.ask('secret.revoke', { name: 'shop/leaked' });
+    const from = audit.size;
+    [audit.failure, audit.state] = [new Fault('storage.full'), state];
+    await rig.time.pass(10_000);
+    // Controls: nothing new is given meanwhile, and of a store that is suspected or closed nothing follows.
+    const there = state === 'read-only' ? { db: 'one' } : { db: 'one', leaked: 'l' };
+    deepEqual(rig.read(node, app), there, state);
+    deepEqual(rig.actions(from), []);
+    [audit.failure, audit.state] = [undefined, 'ready'];
+    rig.delivery.changed();
+    await rig.time.pass(3000);
+    deepEqual(rig.read(node, app), { db: 'two' }, state);
+    const recorded = rig.actions(from);
+    ok(recorded.indexOf('delivery.withdraw') < recorded.indexOf('delivery.receipt'), state);
+    equal(recorded.filter((action) => action === 'delivery.withdraw').length, 1, state);
+  }
+});
+
+test('what replaced a revoked value is not given while nothing can be recorded; the value leaves', async () => {
+  const { rig, node, app } = await running();
+  const { audit } = rig.requests;
+  await rig.put('shop/db', 'two');
+  await rig.ask('secret.revoke', { name: 'shop/db', version: 1 });
+  [audit.failure, audit.state] = [new Fault('storage.failed'), 'read-only'];
+  await rig.time.pass(10_000);
+  deepEqual(rig.read(node, app), {});
+  [audit.failure, audit.state] = [undefined, 'ready'];
+  await rig.time.pass(3000);
+  deepEqual(rig.read(node, app), { db: 'two' });
+});
+
 test('receipts that come while nothing can be recorded are recorded later, in order', async () => {
   const { rig, node } = await running();
   const from = rig.requests.audit.size;

@@ -5,6 +5,7 @@
  * Promises
  *   - A value leaves only for a workload that policy entitles at that moment, to the node on which
  *     that workload runs, and only after the assignment is on the audit log.
+ *   - What should leave leaves, also while the log cannot be written (decision 0014).
  *   - Set revisions are commit revisions: they rise for ever, so nothing that is repeated, reordered or
  *     replayed moves a container backwards.
  *   - What was sent and not acknowledged is sent again after a reconnection; what failed is tried
@@ -42,6 +43,7 @@ import {
 } from './difference.ts';
 import { Recorder } from './recorder.ts';
 import { type HoldingStatus, SetState } from './set-state.ts';
+import { WorkloadQueue } from './workload-queue.ts';
 
 export type { HoldingStatus } from './set-state.ts';
 
@@ -70,11 +72,8 @@ export interface DeliveryOptions {
   readonly acknowledged?: (outcome: ReceiptOutcome, seconds: number) => void;
 }
 
-/** Workloads decided together: their entries share one commit, so this bounds what waits for an fsync. */
-const togetherMax = 256;
 /** Directories of one workload of which something is remembered: what policy wants, and some that were. */
 const targetsMax = 64;
-const againAfterMs = 1000;
 
 interface Due {
   readonly workload: SelectableFacts;
@@ -89,15 +88,15 @@ export class Delivery {
   readonly #channels = new Map<string, NodeChannel>();
   /** By workload, then by directory. */
   readonly #sets = new Map<WorkloadId, Map<string, SetState>>();
-  readonly #dirty = new Set<WorkloadId>();
-  #running = false;
-  #closed = false;
+  readonly #queue: WorkloadQueue;
   /** Nothing was sent for a while, because the store may be an older one that was put back. */
   #suspended = false;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
     this.#recorder = new Recorder(options);
+    const { clock, log } = options;
+    this.#queue = new WorkloadQueue({ clock, log, look: (ids) => this.#look(ids) });
   }
 
   /** A node is here, and this is what runs there and what is in place. Replaces what was known. */
@@ -116,7 +115,7 @@ export class Delivery {
       const state = this.#stateFor(node, held.workloadId, held.target);
       state?.reconnected(held);
     }
-    this.#mark(this.#options.entitlements.workloadsOn(node));
+    this.#queue.mark(this.#options.entitlements.workloadsOn(node));
   }
 
   /** The channel is gone; what its node holds is as it was last said, and shown as unknown. */
@@ -133,7 +132,7 @@ export class Delivery {
 
   workloadStarted(node: string, workload: WorkloadFacts): void {
     this.#admit(node, workload);
-    this.#mark([workload.id]);
+    this.#queue.mark([workload.id]);
   }
 
   workloadStopped(node: string, workloadId: string): void {
@@ -156,19 +155,19 @@ export class Delivery {
 
   /** The channel of this node has room again. */
   drained(node: string): void {
-    this.#mark(this.#options.entitlements.workloadsOn(node));
+    this.#queue.mark(this.#options.entitlements.workloadsOn(node));
   }
 
   /** Something was committed: look at whom it concerns. */
   changed(): void {
     if (this.#suspended && this.#options.audit.state !== 'rollback-suspected') {
       this.#suspended = false;
-      this.#mark(this.#sets.keys());
+      this.#queue.mark(this.#sets.keys());
     }
     for (const name of this.#options.changes.takeChanged()) {
-      this.#mark(this.#options.entitlements.affectedBySecret(name));
+      this.#queue.mark(this.#options.entitlements.affectedBySecret(name));
     }
-    this.#mark(this.#options.entitlements.takeAffected());
+    this.#queue.mark(this.#options.entitlements.takeAffected());
   }
 
   /** What is where, for every file that is in place or should be. */
@@ -202,8 +201,7 @@ export class Delivery {
   }
 
   close(): void {
-    this.#closed = true;
-    this.#dirty.clear();
+    this.#queue.close();
     for (const states of this.#sets.values()) for (const state of states.values()) state.close();
   }
 
@@ -226,7 +224,7 @@ export class Delivery {
     this.#options.entitlements.removeWorkload(id);
     for (const state of this.#sets.get(id)?.values() ?? []) state.close();
     this.#sets.delete(id);
-    this.#dirty.delete(id);
+    this.#queue.forget(id);
   }
 
   /** The workload if it is this node's; a claim on another's is refused and recorded. */
@@ -250,10 +248,10 @@ export class Delivery {
   /** Looks at a workload again: now, or after a pause if what was sent there did not come to be. */
   #again(id: WorkloadId, state: SetState): void {
     if (state.pauseMs === 0) {
-      this.#mark([id]);
+      this.#queue.mark([id]);
       return;
     }
-    state.retry(this.#options.clock, () => this.#mark([id]));
+    state.retry(this.#options.clock, () => this.#queue.mark([id]));
   }
 
   #state(id: WorkloadId, target: string): SetState {
@@ -264,37 +262,9 @@ export class Delivery {
     return state;
   }
 
-  #mark(ids: Iterable<WorkloadId>): void {
-    if (this.#closed) return;
-    for (const id of ids) this.#dirty.add(id);
-    if (this.#dirty.size > 0 && !this.#running) void this.#run();
-  }
-
-  async #run(): Promise<void> {
-    this.#running = true;
-    try {
-      // One turn, so that all that one message or commit marked is decided together.
-      await this.#options.clock.nextTurn();
-      while (this.#dirty.size > 0 && !this.#closed) {
-        const ids = this.#takeDirty();
-        try {
-          const shared: SharedDueSets = new Map();
-          await this.#deliver(ids.flatMap((id) => this.#changesOf(id, shared)));
-        } catch (error) {
-          this.#options.log.warn('delivery.waits', errorFields(error));
-          for (const id of ids) this.#dirty.add(id);
-          await this.#options.clock.sleep(againAfterMs);
-        }
-      }
-    } finally {
-      this.#running = false;
-    }
-  }
-
-  #takeDirty(): readonly WorkloadId[] {
-    const ids = this.#dirty.values().take(togetherMax).toArray();
-    for (const id of ids) this.#dirty.delete(id);
-    return ids;
+  async #look(ids: readonly WorkloadId[]): Promise<void> {
+    const shared: SharedDueSets = new Map();
+    await this.#deliver(ids.flatMap((id) => this.#changesOf(id, shared)));
   }
 
   #changesOf(id: WorkloadId, shared: SharedDueSets): readonly Due[] {
@@ -349,18 +319,14 @@ export class Delivery {
       entries.push(...own);
       count += 1;
     }
-    if (count < due.length)
-      for (const { workload } of due.slice(count)) this.#dirty.add(workload.id);
+    this.#queue.mark(due.slice(count).map(({ workload }) => workload.id));
     if (count > 0) await this.#commitAndSend(due.slice(0, count), entries);
   }
 
   async #commitAndSend(due: readonly Due[], entries: readonly AuditEntry[]): Promise<void> {
-    const [first, ...rest] = entries;
-    assert(first !== undefined, 'every change has an entry');
-    const { revision } = await this.#options.audit.commit({
-      writes: [],
-      expectations: [],
-      entries: [first, ...rest] satisfies readonly [AuditEntry, ...AuditEntry[]],
+    const revision = await this.#commit(entries).catch(async (error: unknown) => {
+      await this.#takeAway(due);
+      throw error;
     });
     const opened = new Map<string, SecretValue>();
     try {
@@ -370,10 +336,35 @@ export class Delivery {
     }
   }
 
+  /** @returns the revision that recorded them */
+  async #commit([first, ...rest]: readonly AuditEntry[]): Promise<number> {
+    assert(first !== undefined, 'every change has an entry');
+    const request = { writes: [], expectations: [], entries: [first, ...rest] } as const;
+    return (await this.#options.audit.commit(request)).revision;
+  }
+
+  /**
+   * The log cannot be written: nothing is given, and what should leave leaves all the same. That it should
+   * was committed before, by the revocation or by the report of what is there; while it waited for its own
+   * entry its lease would be renewed. The entry waits instead.
+   */
+  async #takeAway(due: readonly Due[]): Promise<void> {
+    // Of a store that may be an older one nothing follows, nor of a policy that was forgotten.
+    if (!['ready', 'read-only'].includes(this.#options.audit.state)) return;
+    for (const item of due) {
+      const left = this.#withoutSent(item);
+      if (!left || !this.#isStillDue(item)) continue;
+      this.#options.log.warn('delivery.withdrawn-unrecorded', { workload: item.workload.id });
+      const entries = assignEntries(left.workload, left.due, left.change, (id) => this.#nameOf(id));
+      for (const entry of entries) this.#recorder.record(entry);
+      await this.#send(left, 0, new Map());
+    }
+  }
+
   async #send(item: Due, revision: number, opened: Map<string, SecretValue>): Promise<void> {
     const { workload, state, due, change } = item;
     if (!this.#isStillDue(item)) {
-      this.#mark([workload.id]);
+      this.#queue.mark([workload.id]);
       return;
     }
     try {
