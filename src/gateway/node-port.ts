@@ -117,7 +117,9 @@ export class NodePort implements NodePresence {
       liveNode: (certificate) => {
         const live = core.identity.nodes.liveNode(certificate);
         if (live.kind === 'refused') throw new Fault('node.refused', { reason: live.reason });
-        return live.node.name;
+        const { node, certificate: listed } = live;
+        const isLive = () => core.identity.nodes.stillLive(node.name, listed).kind === 'live';
+        return { node: node.name, isLive };
       },
       renew: (node, request) => renew(core, parseName(node), request),
     });

@@ -18,6 +18,7 @@ import {
   type IndexedJoinToken,
   type IndexedNode,
   type JoinTokenIndex,
+  type NodeCertificate,
   type NodeIndex,
   type StoredJoinToken,
   type StoredNode,
@@ -51,7 +52,7 @@ export interface JoinPlan extends IdentityPlan {
 export type RenewPlan = Omit<JoinPlan, 'authority'>;
 
 export type LiveNode =
-  | { readonly kind: 'live'; readonly node: StoredNode }
+  | { readonly kind: 'live'; readonly node: StoredNode; readonly certificate: NodeCertificate }
   | { readonly kind: 'refused'; readonly reason: string };
 
 /** Expired join tokens that one new token cleans up at most. */
@@ -232,14 +233,19 @@ export class Nodes {
       nowMs: clock.wallMs(),
     });
     if (identity.kind === 'refused') return identity;
-    const node = this.find(parseName(identity.name))?.node;
+    return this.stillLive(parseName(identity.name), certificateEntry(certificate));
+  }
+
+  /** Whether a certificate that was one of a live node's is so still. Its whole bytes need not be kept for that. */
+  stillLive(name: Name, certificate: NodeCertificate): LiveNode {
+    const node = this.find(name)?.node;
     if (!node) return { kind: 'refused', reason: 'unknown-node' };
     if (node.state !== 'live') return { kind: 'refused', reason: 'revoked' };
-    const { serial, sha256 } = certificateEntry(certificate);
+    const { serial, sha256 } = certificate;
     const listed = node.certificates.some(
       (entry) => entry.serial === serial && entry.sha256 === sha256,
     );
-    return listed ? { kind: 'live', node } : { kind: 'refused', reason: 'not-listed' };
+    return listed ? { kind: 'live', node, certificate } : { kind: 'refused', reason: 'not-listed' };
   }
 
   #issue(name: Name, publicKey: X509Certificate['publicKey']): X509Certificate {

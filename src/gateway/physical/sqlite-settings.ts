@@ -21,8 +21,8 @@ export const settings = [
   { pragma: 'temp_store', set: 'MEMORY', reads: 2 },
   /** An I/O error in a mapping is a SIGBUS instead of an error. */
   { pragma: 'mmap_size', set: '0', reads: 0 },
-  /** KiB, negative by SQLite's convention: 32 MiB hold the upper levels of a store of a million rows. */
-  { pragma: 'cache_size', set: '-32768', reads: -32_768 },
+  /** KiB, negative by SQLite's convention: 16 MiB hold the upper levels of a store of a million rows. */
+  { pragma: 'cache_size', set: '-16384', reads: -16_384 },
   /** Pages: checkpoints of 4 MiB take a few milliseconds; larger ones would be felt by requests. */
   { pragma: 'wal_autocheckpoint', set: '1000', reads: 1000 },
   /** Bytes: a journal that a burst made long is cut back at the next checkpoint. */

@@ -76,7 +76,7 @@ async function start(t: TestContext, isLive: () => boolean) {
     checkpointEveryMs: 1000,
     liveNode: () => {
       if (!isLive()) throw new Fault('node.refused', { reason: 'revoked' });
-      return 'node-1';
+      return { node: 'node-1', isLive };
     },
     renew: async () => '',
   });

@@ -31,6 +31,13 @@ export interface StreamCertificate {
   readonly authority: string;
 }
 
+/** Who is at the other end. The certificate itself is not kept: of five thousand that is 20 MB. */
+export interface LivePeer {
+  readonly node: string;
+  /** Whether what it proved itself with is still good. */
+  readonly isLive: () => boolean;
+}
+
 export interface StreamServerOptions
   extends Omit<SessionOptions, 'link' | 'node' | 'ended' | 'renew' | 'isLive'> {
   readonly host: string;
@@ -38,7 +45,7 @@ export interface StreamServerOptions
   readonly port: number;
   readonly tls: StreamCertificate;
   /** The live node that this certificate is for. @throws Fault `node.refused` */
-  readonly liveNode: (certificate: X509Certificate) => string;
+  readonly liveNode: (certificate: X509Certificate) => LivePeer;
   /** A new certificate for the key that the node has. @throws Fault `certificate.refused` */
   readonly renew: (node: string, certificateRequest: string) => Promise<string>;
 }
@@ -137,13 +144,11 @@ export class StreamServer {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => {});
-    let node: string;
-    let certificate: X509Certificate;
+    let peer: LivePeer;
     try {
       if (this.#closed) throw new Fault('node.refused', { reason: 'closed' });
       if (request.url !== streamPath) throw new Fault('node.refused', { reason: 'path' });
-      certificate = certificateOf(socket);
-      node = this.#options.liveNode(certificate);
+      peer = this.#options.liveNode(certificateOf(socket));
     } catch (error) {
       this.#options.log.warn('stream.refused', errorFields(error));
       // The peer may never close its half: ours ends both, or each refusal would keep a descriptor.
@@ -151,6 +156,7 @@ export class StreamServer {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
+    const { node, isLive } = peer;
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       this.#sessions.get(node)?.end('replaced');
       const session: Session = new Session({
@@ -158,7 +164,7 @@ export class StreamServer {
         link: webSocketLink(webSocket),
         node,
         renew: (certificateRequest) => this.#options.renew(node, certificateRequest),
-        isLive: () => this.#isLive(certificate),
+        isLive,
         ended: (reason) => {
           this.#options.log.info('node.disconnected', { node, reason });
           if (this.#sessions.get(node) === session) this.#sessions.delete(node);
@@ -167,15 +173,6 @@ export class StreamServer {
       this.#sessions.set(node, session);
       this.#options.log.info('node.connected', { node });
     });
-  }
-
-  #isLive(certificate: X509Certificate): boolean {
-    try {
-      this.#options.liveNode(certificate);
-      return true;
-    } catch {
-      return false;
-    }
   }
 }
 
