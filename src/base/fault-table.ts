@@ -118,6 +118,12 @@ export const faults = {
     retry: 'never',
     hint: 'The storage is not as it was committed. Restore a backup, and find out who can write to it.',
   },
+  'certificate.ended': {
+    status: 403,
+    exit: 4,
+    retry: 'after-change',
+    hint: 'The certificate of this node has ended before it could be renewed: it was cut off or stopped for a day, or its clock is wrong. Make a new token with `coffer node token NAME` and start the enforcer with --join-token-file.',
+  },
   'certificate.refused': {
     status: 403,
     exit: 4,

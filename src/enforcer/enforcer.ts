@@ -31,10 +31,8 @@ import {
   joinGateway,
   keepConnected,
   loadCredentials,
+  NodeCertificate,
   openStateDirectory,
-  renewalDueMs,
-  renewalRequest,
-  saveCertificate,
 } from './uplink/uplink.ts';
 import { WatchdogProcess } from './watchdog-process.ts';
 import { Witness } from './witness.ts';
@@ -107,7 +105,7 @@ class Node {
   readonly #witness: Witness;
   /** Container id to the workload that it is now. */
   readonly #running = new Map<string, Promise<WorkloadFacts | undefined>>();
-  #credentials: Credentials;
+  readonly #certificate: NodeCertificate;
   #session: Session | undefined;
   /** Receipts that no gateway was there to hear. */
   #untold: SetReceipt[] = [];
@@ -120,7 +118,8 @@ class Node {
   ) {
     this.#config = config;
     this.#context = context;
-    this.#credentials = credentials;
+    const { stateDirectory } = config;
+    this.#certificate = new NodeCertificate({ ...context, stateDirectory, credentials });
     this.#file = state.file;
     this.#remembered = state.remembered;
     this.#runtime = createRuntime(config.runtime, context);
@@ -141,8 +140,8 @@ class Node {
     this.#witness = new Witness({
       clock: context.clock,
       signer: noteSigner('cosignature', `node/${credentials.node}`, credentials.privateKey),
-      remembered: loadWitnessMemory(config.stateDirectory),
-      remember: (memory) => saveWitnessMemory(config.stateDirectory, memory),
+      remembered: loadWitnessMemory(stateDirectory),
+      remember: (memory) => saveWitnessMemory(stateDirectory, memory),
     });
   }
 
@@ -158,11 +157,12 @@ class Node {
       clock.sleep(syncWithinMs, signal).catch(() => {}),
     ]);
     const looking = this.#lookAround();
-    const options = { ...this.#context, credentials: () => this.#credentials };
+    const options = { ...this.#context, credentials: () => this.#certificate.credentials };
     // Together, so that none of them ends unnoticed: who watches nothing would hold things for ever.
     await Promise.all([
       watching,
       looking,
+      this.#certificate.keep(signal, (request) => this.#session?.renew(request) ?? false),
       keepConnected(options, signal, (link) => this.#use(link)),
     ]);
   }
@@ -187,7 +187,8 @@ class Node {
       bootId: bootId(),
       weakenings: () => this.#weakenings(),
       report: (receipt) => this.#tell(receipt),
-      renewed: (certificate) => this.#renewed(certificate),
+      renewed: (certificate) => this.#certificate.renewed(certificate),
+      notRenewed: (code) => this.#certificate.refused(code),
       ended: (reason) => {
         log.info('gateway.disconnected', { reason });
         ended.resolve();
@@ -279,15 +280,13 @@ class Node {
     }
   }
 
-  /** Renews the certificate in time, and looks whether mounts are still as they were made. */
+  /** Looks whether mounts are still as they were made. */
   async #lookAround(): Promise<void> {
     const { clock, signal, log } = this.#context;
     while (!signal.aborted) {
       await clock.sleep(lookEveryMs, signal).catch(() => {});
       if (signal.aborted) return;
       try {
-        const due = renewalDueMs(this.#credentials.certificate) <= clock.wallMs();
-        if (due) this.#session?.renew(renewalRequest(this.#credentials));
         const tampered = await this.#holdings.tampered();
         for (const workload of tampered) log.warn('mount.tampered', { workload });
         this.#session?.health(this.#holdings.held.length, tampered);
@@ -295,17 +294,6 @@ class Node {
         log.error('look.failed', errorFields(error));
       }
     }
-  }
-
-  #renewed(certificate: string): void {
-    saveCertificate(this.#config.stateDirectory, certificate);
-    const renewed = loadCredentials(this.#config.stateDirectory);
-    if (!renewed?.certificate.checkPrivateKey(renewed.privateKey)) {
-      this.#context.log.error('certificate.wrong-key');
-      return;
-    }
-    this.#credentials = renewed;
-    this.#context.log.info('certificate.renewed', { ends: renewed.certificate.validTo });
   }
 
   #signal(workload: WorkloadFacts, name: SignalName): void {

@@ -7,6 +7,8 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { silentLog } from '../base/log.ts';
+import { signCheckpoint } from '../crypto/checkpoint.ts';
+import { Frontier } from '../crypto/merkle.ts';
 import { formatVerifier, noteSigner } from '../crypto/note.ts';
 import type { SetReceipt } from '../model/assignment.ts';
 import {
@@ -28,6 +30,10 @@ const leaseEveryMs = 1000;
 class SessionRig extends EnforcerRig {
   readonly heard: FromEnforcer[] = [];
   readonly ended: string[] = [];
+  /** What became of requests to renew. */
+  readonly renewals: string[] = [];
+  /** Set, the witness cannot remember. */
+  isDiskFull = false;
   readonly witness: Witness;
   session!: Session;
   #connection!: SimConnection;
@@ -38,11 +44,13 @@ class SessionRig extends EnforcerRig {
       clock: this.clock,
       signer: noteSigner('cosignature', 'node/1', generateKeyPairSync('ed25519').privateKey),
       remembered: undefined,
-      remember: () => {},
+      remember: () => {
+        if (this.isDiskFull) throw new Error('no space');
+      },
     });
   }
 
-  async connect(): Promise<void> {
+  async connect(checkpointVerifier = verifier): Promise<void> {
     this.#connection = new SimConnection(this.time, this.random);
     this.#connection.gatewayEnd.open({
       message: (bytes) => {
@@ -61,7 +69,8 @@ class SessionRig extends EnforcerRig {
       bootId: 'boot',
       weakenings: () => [],
       report: (receipt) => this.session.receipt(receipt),
-      renewed: () => {},
+      renewed: (certificate) => void this.renewals.push(certificate),
+      notRenewed: (code) => void this.renewals.push(code),
       ended: (reason) => void this.ended.push(reason),
     });
     this.session = session;
@@ -70,7 +79,7 @@ class SessionRig extends EnforcerRig {
       protocol: 1,
       leaseMs: 10_000,
       leaseEveryMs,
-      checkpointVerifier: verifier,
+      checkpointVerifier,
     });
     await this.time.pass(100);
   }
@@ -112,6 +121,47 @@ test('Session leaves a gateway that is silent for three leases, and not before',
   deepEqual(rig.ended, []);
   await rig.time.pass(leaseEveryMs + 100);
   deepEqual(rig.ended, ['silent']);
+});
+
+test('a renewal that is refused ends nothing; any other refusal ends the stream', async () => {
+  const rig = new SessionRig();
+  const app = await rig.container();
+  await rig.connect();
+  equal(rig.session.renew('csr'), true);
+  rig.say({ kind: 'refused', code: 'storage.read-only' });
+  await rig.time.pass(100);
+  deepEqual([rig.renewals, rig.ended], [['storage.read-only'], []]);
+  rig.say({ kind: 'assign', set: rig.set(app, [rig.file('db', 1, 'one')]) });
+  await rig.time.pass(100);
+  deepEqual(rig.read(app), { db: 'one' }, 'the stream goes on');
+  rig.session.renew('csr');
+  rig.say({ kind: 'renewed', certificate: 'new' });
+  await rig.time.pass(100);
+  deepEqual(rig.renewals, ['storage.read-only', 'new']);
+  // Nothing was asked for that this could answer.
+  rig.say({ kind: 'refused', code: 'node.refused' });
+  await rig.time.pass(100);
+  deepEqual(rig.ended, ['node.refused']);
+  equal(rig.session.renew('csr'), false);
+});
+
+test('a checkpoint that cannot be remembered is not accepted, and ends nothing', async () => {
+  const rig = new SessionRig();
+  const log = noteSigner('note', 'log', generateKeyPairSync('ed25519').privateKey);
+  await rig.connect(formatVerifier(log));
+  const root = Frontier.empty().root();
+  const note = signCheckpoint({ origin: 'log', size: 0, root, extensions: [] }, log);
+  rig.isDiskFull = true;
+  rig.say({ kind: 'checkpoint', note, consistency: [] });
+  await rig.time.pass(100);
+  const said = { kind: 'checkpoint-seen', size: 0 } as const;
+  deepEqual(rig.heard.at(-1), { ...said, cosignature: '', refused: 'not-remembered' });
+  deepEqual([rig.ended, rig.witness.alarm, rig.witness.note], [[], undefined, '']);
+  rig.isDiskFull = false;
+  rig.say({ kind: 'checkpoint', note, consistency: [] });
+  await rig.time.pass(100);
+  const seen = rig.heard.at(-1);
+  ok(seen?.kind === 'checkpoint-seen' && seen.refused === '', 'control');
 });
 
 test('a receipt goes out on the connection there is, not on the one that asked', async () => {

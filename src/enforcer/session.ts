@@ -34,6 +34,8 @@ export interface SessionOptions {
   readonly report: (receipt: SetReceipt) => void;
   /** A renewed certificate for the key that asked. */
   readonly renewed: (certificate: string) => void;
+  /** No certificate for now: what we have goes on, and so does the stream. */
+  readonly notRenewed: (code: string) => void;
   readonly ended: (reason: string) => void;
 }
 
@@ -46,6 +48,8 @@ export class Session {
   /** What is said only after the welcome; undefined since then. */
   #waiting: FromEnforcer[] | undefined = [];
   #ended = false;
+  /** A certificate was asked for, and there was no answer yet. */
+  #isRenewing = false;
   #heardAtMs: number;
   #silenceMs = silenceMsFirst;
   #silence: Timer | undefined;
@@ -93,8 +97,12 @@ export class Session {
     this.#send({ kind: 'health', mounts, tampered, weakenings: this.#options.weakenings() });
   }
 
-  renew(certificateRequest: string): void {
+  /** @returns whether it was sent: not before the welcome. */
+  renew(certificateRequest: string): boolean {
+    if (this.#ended || this.#waiting) return false;
+    this.#isRenewing = true;
     this.#send({ kind: 'renew', certificateRequest });
+    return true;
   }
 
   end(reason: string): void {
@@ -137,25 +145,39 @@ export class Session {
       case 'assign':
         void this.#assign(message.set);
         break;
-      case 'checkpoint': {
-        const answer = witness.consider(message.note, message.consistency);
-        const accepted = answer.kind === 'accepted';
-        if (!accepted) log.error('witness.alarm', { reason: answer.reason, size: answer.size });
-        this.#send({
-          kind: 'checkpoint-seen',
-          size: answer.size,
-          cosignature: accepted ? answer.cosignature : '',
-          refused: accepted ? '' : answer.reason,
-        });
+      case 'checkpoint':
+        this.#send(this.#considered(message));
         break;
-      }
       case 'renewed':
+        this.#isRenewing = false;
         this.#options.renewed(message.certificate);
         break;
       case 'refused':
+        if (this.#isRenewing) {
+          // Should it mean more than that, then the gateway ends the connection next.
+          this.#isRenewing = false;
+          this.#options.notRenewed(message.code);
+          break;
+        }
         log.error('gateway.refused', { code: message.code });
         this.end(message.code);
         break;
+    }
+  }
+
+  #considered(shown: Extract<FromGateway, { kind: 'checkpoint' }>): FromEnforcer {
+    const { witness, log } = this.#options;
+    const said = { kind: 'checkpoint-seen', cosignature: '', refused: '' } as const;
+    try {
+      const answer = witness.consider(shown.note, shown.consistency);
+      const { size } = answer;
+      if (answer.kind === 'accepted') return { ...said, size, cosignature: answer.cosignature };
+      log.error('witness.alarm', { reason: answer.reason, size });
+      return { ...said, size, refused: answer.reason };
+    } catch (error) {
+      // No room to remember it, say. Nothing is wrong with the gateway: it shows the next one in a minute.
+      log.error('witness.not-remembered', errorFields(error));
+      return { ...said, size: 0, refused: 'not-remembered' };
     }
   }
 

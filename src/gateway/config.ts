@@ -33,6 +33,8 @@ export interface GatewayConfig {
   readonly keyFile: string | undefined;
   readonly trustDomain: string;
   readonly leaseMs: number;
+  /** Without a flag: nobody needs another than a day, but tests cannot wait for one. */
+  readonly nodeCertificateMs?: number;
   readonly logLevel: LogLevel;
 }
 

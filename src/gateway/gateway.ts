@@ -70,6 +70,7 @@ async function startOver(
       pin: certificate.current.pin,
       streamAddress: withPort(config.nodeAdvertise, nodePort.port),
       trustDomain: config.trustDomain,
+      ...(config.nodeCertificateMs ? { nodeCertificateMs: config.nodeCertificateMs } : {}),
     }),
   });
   const isSealed = (): boolean => core.barrier.state !== 'ready';

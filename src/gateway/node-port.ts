@@ -11,6 +11,7 @@ import type { Change } from './barrier/barrier.ts';
 import { endOf, nodePortCertificate, renewalIsDue } from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 import type { Core } from './core.ts';
+import type { NodeCertificate } from './identity/identity.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import type { NodePresence } from './handlers/handlers.ts';
 import { Presence, StreamServer } from './stream/stream.ts';
@@ -119,9 +120,9 @@ export class NodePort implements NodePresence {
         if (live.kind === 'refused') throw new Fault('node.refused', { reason: live.reason });
         const { node, certificate: listed } = live;
         const isLive = () => core.identity.nodes.stillLive(node.name, listed).kind === 'live';
-        return { node: node.name, isLive };
+        const renewal = (request: string) => renew(core, node.name, { request, shown: listed });
+        return { node: node.name, isLive, renew: renewal };
       },
-      renew: (node, request) => renew(core, parseName(node), request),
     });
     const renewCertificate = (): void => {
       if (!renewalIsDue(tls.certificate, clock.wallMs())) return;
@@ -212,8 +213,12 @@ export class NodePort implements NodePresence {
   }
 }
 
-async function renew(core: Core, name: Name, request: string): Promise<string> {
-  const plan = core.identity.nodes.planRenew(name, request);
+async function renew(
+  core: Core,
+  name: Name,
+  asked: { readonly request: string; readonly shown: NodeCertificate },
+): Promise<string> {
+  const plan = core.identity.nodes.planRenew(name, asked.request, asked.shown);
   const { id } = plan.node;
   await core.audit.commit({
     writes: plan.writes,

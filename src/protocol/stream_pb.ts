@@ -838,7 +838,8 @@ export type CheckpointSeen = Message<"cofferdam.stream.v1.CheckpointSeen"> & {
   cosignature: string;
 
   /**
-   * `rollback` or `fork`: the node keeps its own checkpoint and takes no new secrets.
+   * `rollback`, `fork` or `unsigned`: the node keeps its own checkpoint and takes no new secrets.
+   * `not-remembered`: the node could not write; show it the next one.
    *
    * @generated from field: string refused = 3;
    */

@@ -216,6 +216,7 @@ export class SimNode {
       weakenings: () => [],
       report: (receipt) => this.#session?.receipt(receipt),
       renewed: () => {},
+      notRenewed: () => {},
       ended: () => {
         if (this.#session !== session) return;
         this.#session = undefined;

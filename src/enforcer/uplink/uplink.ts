@@ -5,7 +5,8 @@
  *   - Nothing is sent before the peer has shown a certificate of the authority that this node joined,
  *     naming the gateway of its trust domain. An impostor learns this node's certificate, which is no
  *     secret, and nothing else.
- *   - It tries again for ever, with growing pauses and jitter, until it is told to stop.
+ *   - It tries again for ever, with growing pauses and jitter, until it is told to stop. Where the gateway
+ *     will not let this node in as it is, the pauses grow to minutes, and the log says what to do.
  */
 import { X509Certificate } from 'node:crypto';
 import type { ConnectionOptions, PeerCertificate } from 'node:tls';
@@ -16,11 +17,9 @@ import { errorFields, type Log } from '../../base/log.ts';
 import { limits } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
 import { readGatewayIdentity } from '../../crypto/certificate-identity.ts';
-import { makeCsr } from '../../crypto/csr.ts';
 import type { Link } from '../../wire/link.ts';
 import { webSocketLink } from '../../wire/web-socket-link.ts';
 import type { Credentials } from './credentials.ts';
-import { pem } from './join.ts';
 
 export {
   type Credentials,
@@ -28,9 +27,9 @@ export {
   openStateDirectory,
   readIfThere,
   replaceFile,
-  saveCertificate,
 } from './credentials.ts';
 export { type JoinOptions, joinGateway } from './join.ts';
+export { NodeCertificate, type NodeCertificateOptions } from './node-certificate.ts';
 
 export interface UplinkOptions {
   readonly clock: Clock;
@@ -43,18 +42,9 @@ export interface UplinkOptions {
 const connectWithinMs = 10_000;
 const pauseMsFirst = 200;
 const pauseMsMax = 15_000;
-
-/** A request for a new certificate for the same key. */
-export function renewalRequest(credentials: Credentials): string {
-  return pem('CERTIFICATE REQUEST', makeCsr(credentials.privateKey));
-}
-
-/** From when on a certificate should be renewed: two thirds through its life. */
-export function renewalDueMs(certificate: X509Certificate): number {
-  const from = certificate.validFromDate.getTime();
-  const to = certificate.validToDate.getTime();
-  return from + ((to - from) * 2) / 3;
-}
+const pauseDoublingsMax = 16;
+/** Only a person can help; who does need not wait: joining again is a restart. */
+const refusedPauseMsMax = 5 * 60_000;
 
 /**
  * Keeps one connection after another.
@@ -68,28 +58,40 @@ export async function keepConnected(
 ): Promise<void> {
   const { clock, random, log } = options;
   let failures = 0;
+  let refusals = 0;
   while (!signal.aborted) {
     const startedMs = clock.monotonicMs();
     try {
       const link = await connect(options, signal);
       log.info('gateway.connected');
+      refusals = 0;
       await use(link);
       // A connection that held for a while was a good one: the next pause is short again.
       if (clock.monotonicMs() - startedMs > pauseMsMax) failures = 0;
     } catch (error) {
-      if (isFault(error, 'gateway.impostor')) log.error('gateway.impostor', errorFields(error));
-      else if (isFault(error, 'node.refused')) log.error('gateway.refused', { code: error.code });
-      else log.warn('gateway.unreachable', errorFields(error));
+      refusals = logFailure(log, error) ? Math.min(refusals + 1, pauseDoublingsMax) : 0;
     }
-    const ceilingMs = Math.min(pauseMsFirst * 2 ** failures, pauseMsMax);
-    failures = Math.min(failures + 1, 16);
+    const ceilingMs =
+      refusals > 0
+        ? Math.min(pauseMsFirst * 2 ** refusals, refusedPauseMsMax)
+        : Math.min(pauseMsFirst * 2 ** failures, pauseMsMax);
+    failures = Math.min(failures + 1, pauseDoublingsMax);
     // Full jitter: after an outage five thousand nodes must not come back at once.
     const pauseMs = pauseMsFirst / 2 + ceilingMs * random.fraction();
     await clock.sleep(pauseMs, signal).catch(() => {});
   }
 }
 
-/** @throws Fault `gateway.unreachable`, `gateway.impostor`, `node.refused` */
+/** @returns whether the gateway will not let this node in as it is. */
+function logFailure(log: Log, error: unknown): boolean {
+  const isRefused = isFault(error, 'node.refused') || isFault(error, 'certificate.ended');
+  if (isRefused) log.error('gateway.refused', { ...errorFields(error), hint: error.spec.hint });
+  else if (isFault(error, 'gateway.impostor')) log.error('gateway.impostor', errorFields(error));
+  else log.warn('gateway.unreachable', errorFields(error));
+  return isRefused;
+}
+
+/** @throws Fault `gateway.unreachable`, `gateway.impostor`, `node.refused`, `certificate.ended` */
 export async function connect(options: UplinkOptions, signal: AbortSignal): Promise<Link> {
   const credentials = options.credentials();
   const { authority, trustDomain } = credentials;
@@ -138,6 +140,12 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
       impostor ?? (/CERT|SIGNATURE|ISSUER|SELF_SIGNED|PURPOSE/.test(code ?? '') ? code : undefined);
     if (untrusted !== undefined)
       throw new Fault('gateway.impostor', { reason: untrusted }, { cause: error });
+    // TLS refuses it before the gateway can say why; a gateway that is merely gone will refuse it too.
+    const ends = credentials.certificate.validToDate;
+    if (ends.getTime() <= options.clock.wallMs()) {
+      const detail = { node: credentials.node, ended: ends.toISOString() };
+      throw new Fault('certificate.ended', detail, { cause: error });
+    }
     const address = credentials.streamAddress;
     throw new Fault('gateway.unreachable', { address, reason: code }, { cause: error });
   } finally {

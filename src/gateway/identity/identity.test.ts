@@ -225,6 +225,26 @@ test('certificates of another authority, or that nobody listed, are not live', a
   equal(nodes.liveNode(renewed).kind, 'live', 'control: committed');
 });
 
+test('the certificate in use stays on the list, however many answers are lost', async () => {
+  const { rig, owner, nodes } = await setUp();
+  const key = newKey();
+  const { output } = await joinWith(rig, await tokenFor(rig, owner), makeRequestPem(key));
+  const inUse = new X509Certificate(output.certificate);
+  for (let lost = 0; lost < 2 * limits.nodeCertificatesMax; lost += 1) {
+    const live = nodes.liveNode(inUse);
+    ok(live.kind === 'live');
+    await rig.records.commit(nodes.planRenew(node, makeRequestPem(key), live.certificate));
+    equal(nodes.liveNode(inUse).kind, 'live');
+  }
+  const stored = nodes.find(node)?.node.certificates;
+  equal(stored?.length, limits.nodeCertificatesMax);
+  // Control: of certificates that are not in use the oldest go.
+  for (let more = 0; more < limits.nodeCertificatesMax; more += 1) {
+    await rig.records.commit(nodes.planRenew(node, makeRequestPem(key)));
+  }
+  equal(nodes.liveNode(inUse).kind, 'refused');
+});
+
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.constant('renew' as const) },
   { weight: 2, arbitrary: fc.constant('renew-other-key' as const) },

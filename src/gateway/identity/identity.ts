@@ -59,6 +59,8 @@ export interface NodeSettings {
   /** Where the node port answers: `host:port`. */
   readonly streamAddress: string;
   readonly trustDomain: string;
+  /** How long a node's certificate lives; `limits.nodeCertificateMs` when left out. */
+  readonly nodeCertificateMs?: number;
 }
 
 export interface IdentityOptions {

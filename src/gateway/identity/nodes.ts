@@ -173,10 +173,12 @@ export class Nodes {
    * A new certificate for a node that has one, with the same key.
    *
    * @param name - Of the node whose live certificate this connection was let in by.
+   * @param shown - That certificate. It stays on the list until its end, however many answers are lost:
+   *   the node may have no other.
    * @throws Fault `certificate.refused` if it is live no longer, or the request is for another key
    * @throws Fault `request.invalid` for a request that does not prove its key
    */
-  planRenew(name: Name, certificateRequest: string): RenewPlan {
+  planRenew(name: Name, certificateRequest: string, shown?: NodeCertificate): RenewPlan {
     const node = this.find(name)?.node;
     if (node?.state !== 'live') {
       throw new Fault('certificate.refused', { node: name, reason: 'not-live' });
@@ -188,7 +190,10 @@ export class Nodes {
     const issued = this.#issue(node.name, publicKey);
     const nowMs = this.#options.clock.wallMs();
     const kept = node.certificates.filter((entry) => entry.endsAtMs > nowMs);
-    const certificates = [...kept, certificateEntry(issued)].slice(-limits.nodeCertificatesMax);
+    const inUse = kept.filter((entry) => entry.sha256 === shown?.sha256);
+    const others = kept.filter((entry) => !inUse.includes(entry));
+    const room = limits.nodeCertificatesMax - inUse.length;
+    const certificates = [...inUse, ...[...others, certificateEntry(issued)].slice(-room)];
     return {
       writes: [this.#write({ ...node, certificates })],
       expectations: this.#expectNode(node.name),
@@ -255,7 +260,7 @@ export class Nodes {
       publicKey,
       trustDomain: settings().trustDomain,
       nowMs: clock.wallMs(),
-      lifetimeMs: limits.nodeCertificateMs,
+      lifetimeMs: settings().nodeCertificateMs ?? limits.nodeCertificateMs,
       random,
     });
   }

@@ -76,9 +76,8 @@ async function start(t: TestContext, isLive: () => boolean) {
     checkpointEveryMs: 1000,
     liveNode: () => {
       if (!isLive()) throw new Fault('node.refused', { reason: 'revoked' });
-      return { node: 'node-1', isLive };
+      return { node: 'node-1', isLive, renew: async () => '' };
     },
-    renew: async () => '',
   });
   t.after(() => server.close());
   return { server, ours };

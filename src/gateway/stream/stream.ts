@@ -36,6 +36,8 @@ export interface LivePeer {
   readonly node: string;
   /** Whether what it proved itself with is still good. */
   readonly isLive: () => boolean;
+  /** A new certificate for the key of that one. @throws Fault `certificate.refused` */
+  readonly renew: (certificateRequest: string) => Promise<string>;
 }
 
 export interface StreamServerOptions
@@ -46,8 +48,6 @@ export interface StreamServerOptions
   readonly tls: StreamCertificate;
   /** The live node that this certificate is for. @throws Fault `node.refused` */
   readonly liveNode: (certificate: X509Certificate) => LivePeer;
-  /** A new certificate for the key that the node has. @throws Fault `certificate.refused` */
-  readonly renew: (node: string, certificateRequest: string) => Promise<string>;
 }
 
 export const streamPath = '/v1/stream';
@@ -156,15 +156,15 @@ export class StreamServer {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
-    const { node, isLive } = peer;
+    const { node } = peer;
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       this.#sessions.get(node)?.end('replaced');
       const session: Session = new Session({
         ...this.#options,
         link: webSocketLink(webSocket),
         node,
-        renew: (certificateRequest) => this.#options.renew(node, certificateRequest),
-        isLive,
+        renew: peer.renew,
+        isLive: peer.isLive,
         ended: (reason) => {
           this.#options.log.info('node.disconnected', { node, reason });
           if (this.#sessions.get(node) === session) this.#sessions.delete(node);

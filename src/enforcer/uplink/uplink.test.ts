@@ -1,0 +1,73 @@
+/**
+ * Goal: a node that cannot get in as it is says so and does not knock all the time; one whose gateway is
+ * merely gone tries again soon. Method: real connections to a port where nobody is, on a clock that only
+ * counts how long it was to wait.
+ */
+import { deepEqual, ok } from 'node:assert/strict';
+import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { test } from 'node:test';
+import { createLog } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import { systemRandom } from '../../base/random.ts';
+import { issueNodeCertificate, makeAuthority } from '../../crypto/x509.ts';
+import { parseName } from '../../model/name.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
+import { type Credentials, keepConnected } from './uplink.ts';
+
+const hourMs = 3_600_000;
+
+/** For a port where nobody listens. */
+function makeCredentials(nowMs: number): Credentials {
+  const about = { trustDomain: 'test', nowMs, lifetimeMs: hourMs, random: systemRandom };
+  const authority = makeAuthority({ ...about, commonName: 'test' });
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const publicKey = createPublicKey(privateKey);
+  const certificate = issueNodeCertificate(authority, { ...about, nodeName: 'node-1', publicKey });
+  return {
+    node: parseName('node-1'),
+    streamAddress: '127.0.0.1:1',
+    trustDomain: 'test',
+    privateKey,
+    privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    certificatePem: certificate.toString(),
+    certificate: new X509Certificate(certificate.toString()),
+    authorityPem: authority.certificate.toString(),
+    authority: new X509Certificate(authority.certificate.toString()),
+  };
+}
+
+/** The longest pauses that may be drawn, and what was logged, of so many attempts. */
+async function attempts(count: number, sinceIssuedMs: number) {
+  const clock = new ManualClock();
+  const credentials = makeCredentials(clock.wallMs());
+  clock.advance(sinceIssuedMs);
+  const pauses: number[] = [];
+  const said: { readonly event: string; readonly code?: string; readonly hint?: string }[] = [];
+  const stop = new AbortController();
+  clock.sleep = async (delayMs) => {
+    if (pauses.push(delayMs) === count) stop.abort();
+  };
+  const random: Random = { ...systemRandom, fraction: () => 0.999 };
+  const write = (line: string): void => void said.push(JSON.parse(line) as (typeof said)[number]);
+  const log = createLog({ clock, level: 'info', write });
+  const options = { clock, random, log, credentials: () => credentials };
+  await keepConnected(options, stop.signal, () => Promise.resolve());
+  return { pauses, said };
+}
+
+test('a gateway that is gone is tried every few seconds', async () => {
+  const { pauses, said } = await attempts(20, 0);
+  ok(Math.max(...pauses) <= 15_100, 'control');
+  deepEqual(new Set(said.map(({ event }) => event)), new Set(['gateway.unreachable']));
+});
+
+test('a node whose certificate has ended says what to do, and knocks every few minutes', async () => {
+  const { pauses, said } = await attempts(20, hourMs + 1);
+  ok((pauses[0] ?? 0) < 1000, 'a gateway that is just going down refuses too');
+  ok((pauses.at(-1) ?? 0) > 4 * 60_000);
+  deepEqual(
+    new Set(said.map(({ event, code }) => `${event} ${code}`)),
+    new Set(['gateway.refused certificate.ended']),
+  );
+  ok(said.every(({ hint }) => hint?.includes('coffer node token NAME')));
+});
