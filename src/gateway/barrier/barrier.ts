@@ -455,6 +455,7 @@ export class Barrier {
 
   #enter(open: Open): void {
     this.#open = open;
+    for (const projection of this.#options.projections) projection.loaded?.();
     this.#generation += 1;
     this.#feeds.lose();
   }

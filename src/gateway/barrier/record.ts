@@ -56,6 +56,8 @@ export interface Projection {
     readonly revision: number;
     readonly bytes: Uint8Array | undefined;
   }): void;
+  /** Everything that there is has been applied: what is cheaper to do once, is done now. */
+  loaded?(): void;
 }
 
 export interface Change {

@@ -14,18 +14,22 @@ export function secretHandlers(tools: Tools): HandlersOf<typeof secretOperations
     'secret.list': (input, { principal, permits }) => {
       const scope = { operation: 'secret.list', principal, input };
       const isPermitted = permits('secret.list');
+      const selects =
+        input.selector === undefined ? () => true : parseLabelSelector(input.selector);
       const items = secrets.reader.list({
         prefix: input.prefix ?? '',
         after: paging.start(scope),
-        deleted: input.deleted ?? false,
-        ...(input.selector === undefined ? {} : { selector: parseLabelSelector(input.selector) }),
       });
       return answer(
         paging.page({
           scope,
           items,
           placeOf: ({ secret }) => secret.name,
-          isShown: ({ secret }) => isPermitted(`secrets/${secret.name}`),
+          // All of it here, where how many are looked at is bounded.
+          isShown: ({ secret }) =>
+            (secret.deletedAtMs !== undefined) === (input.deleted ?? false) &&
+            selects(secret.labels) &&
+            isPermitted(`secrets/${secret.name}`),
           view: ({ secret, revision }) => secretViewOf(secret, revision),
         }),
       );

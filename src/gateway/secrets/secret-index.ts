@@ -1,18 +1,28 @@
 /**
  * The metadata of every secret, in memory: by name, by id, and in order.
  *
- * A million secrets must fit, so an entry is one flat object: versions are packed into one list of
- * numbers, and labels and principals that repeat are kept once. Readers get ordinary `Secret`s, made
- * as they ask.
+ * A million secrets must fit, and must not be a million objects that the garbage collector walks again
+ * and again: they are packed into bytes, under numbers (slots). Readers get ordinary `Secret`s, made as
+ * they ask.
  */
 import { defined } from '../../base/assert.ts';
+import type { Random } from '../../base/random.ts';
 import type { SecretId } from '../../model/id.ts';
 import type { SecretName } from '../../model/name.ts';
-import type { Secret, SecretVersion } from '../../model/secret.ts';
+import type { Secret } from '../../model/secret.ts';
 import type { Projection, View } from '../barrier/barrier.ts';
-import type { LabelSelector } from './label-selector.ts';
-import { decodeSecret, versionStates } from './secret-record.ts';
-import { SortedNames } from './sorted-names.ts';
+import { PackedRecords } from './packed-records.ts';
+import {
+  type Authors,
+  packedId,
+  packedName,
+  packedRevision,
+  packSecret,
+  unpackSecret,
+} from './packed-secret.ts';
+import { decodeSecret } from './secret-record.ts';
+import { SlotTable } from './slot-table.ts';
+import { SortedSlots } from './sorted-slots.ts';
 
 /** A secret and the revision of the commit that wrote it. */
 export interface IndexedSecret {
@@ -25,58 +35,45 @@ export interface SecretFilter {
   readonly prefix: string;
   /** Strictly after this name. */
   readonly after: string;
-  readonly selector?: LabelSelector;
-  readonly deleted: boolean;
 }
 
-interface Entry {
-  readonly id: SecretId;
-  readonly name: SecretName;
-  readonly revision: number;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly description: string;
-  readonly current: number;
-  readonly previous: number;
-  readonly pending: number;
-  readonly createdAtMs: number;
-  /** −1 while it is not deleted: an absent member would give the engine two shapes. */
-  readonly deletedAtMs: number;
-  /** Four numbers per version: number, createdAtMs, index into `#authors`, index of its state. */
-  readonly versions: readonly number[];
-}
-
-const packedMembers = 4;
-/** Labels that repeat are shared; past this many different ones sharing costs more than it saves. */
-const sharedLabelsMax = 65_536;
 /** Secrets that delivery asks about again and again while it delivers them. */
 const unpackedMax = 64;
 
 export class SecretIndex implements Projection {
   readonly kind = 'secret';
   readonly #view: View;
-  readonly #byName = new Map<string, Entry>();
-  readonly #byId = new Map<SecretId, Entry>();
-  readonly #names = new SortedNames();
-  readonly #authors: string[] = [];
-  readonly #authorIndex = new Map<string, number>();
-  readonly #sharedLabels = new Map<string, Readonly<Record<string, string>>>();
-  /** By entry: a secret that changes has a new one. */
-  readonly #unpacked = new Map<Entry, IndexedSecret>();
+  readonly #records = new PackedRecords();
+  readonly #byName: SlotTable;
+  readonly #byId: SlotTable;
+  readonly #inOrder = new SortedSlots((slot) => packedName(this.#packed(slot)));
+  readonly #authors = new KeptAuthors();
+  /** By slot. */
+  readonly #unpacked = new Map<number, IndexedSecret>();
+  readonly #freeSlots: number[] = [];
+  #slots = 0;
   /** Kept from the first `takeChanged` on, so that loading a million secrets collects nothing. */
   #changed: Set<SecretName> | undefined;
 
-  constructor(view: View) {
+  constructor(view: View, random: Random) {
     this.#view = view;
+    this.#byName = new SlotTable(random, (slot) => packedName(this.#packed(slot)));
+    this.#byId = new SlotTable(random, (slot) => packedId(this.#packed(slot)));
   }
 
   reset(): void {
+    this.#records.clear();
     this.#byName.clear();
     this.#byId.clear();
-    this.#names.clear();
-    this.#authors.length = 0;
-    this.#authorIndex.clear();
-    this.#sharedLabels.clear();
+    this.#inOrder.clear();
+    this.#authors.clear();
     this.#unpacked.clear();
+    this.#freeSlots.length = 0;
+    this.#slots = 0;
+  }
+
+  loaded(): void {
+    this.#inOrder.settle();
   }
 
   apply(record: {
@@ -89,28 +86,22 @@ export class SecretIndex implements Projection {
       return;
     }
     const secret = decodeSecret(record.bytes);
-    const entry: Entry = {
-      id: secret.id,
-      name: secret.name,
-      revision: record.revision,
-      labels: this.#share(secret.labels),
-      description: secret.description,
-      current: secret.current,
-      previous: secret.previous,
-      pending: secret.pending,
-      createdAtMs: secret.createdAtMs,
-      deletedAtMs: secret.deletedAtMs ?? -1,
-      versions: secret.versions.flatMap((version) => [
-        version.number,
-        version.createdAtMs,
-        this.#authorOf(version.createdBy),
-        versionStates.indexOf(version.state),
-      ]),
-    };
-    this.#byName.set(entry.name, entry);
-    this.#byId.set(entry.id, entry);
-    this.#names.add(entry.name);
-    this.#changed?.add(entry.name);
+    const packed = packSecret(secret, record.revision, this.#authors);
+    const known = this.#byName.find(secret.name);
+    if (known === undefined) {
+      const slot = this.#freeSlots.pop() ?? this.#slots++;
+      this.#records.set(slot, packed);
+      this.#byName.add(secret.name, slot);
+      this.#byId.add(secret.id, slot);
+      this.#inOrder.add(slot);
+    } else {
+      const id = packedId(this.#packed(known));
+      if (id !== secret.id) this.#byId.remove(id);
+      this.#records.set(known, packed);
+      if (id !== secret.id) this.#byId.add(secret.id, known);
+      this.#unpacked.delete(known);
+    }
+    this.#changed?.add(secret.name);
   }
 
   takeChanged(): ReadonlySet<SecretName> {
@@ -126,76 +117,75 @@ export class SecretIndex implements Projection {
 
   /** Deleted secrets included: `deletedAtMs` says so. */
   find(name: SecretName): IndexedSecret | undefined {
-    const entry = this.#byName.get(name);
-    return entry && this.#read(entry);
+    const slot = this.#byName.find(name);
+    return slot === undefined ? undefined : this.#read(slot);
   }
 
   byId(id: SecretId): IndexedSecret | undefined {
-    const entry = this.#byId.get(id);
-    return entry && this.#read(entry);
+    const slot = this.#byId.find(id);
+    return slot === undefined ? undefined : this.#read(slot);
   }
 
-  /** In order of names. Take what is needed at once: the sequence does not survive a commit. */
+  /**
+   * In order of names, deleted secrets included. Take what is needed at once: the sequence does not
+   * survive a commit.
+   */
   *list(filter: SecretFilter): Generator<IndexedSecret> {
-    for (const name of this.#names.from(filter.prefix, filter.after)) {
-      const entry = defined(this.#byName.get(name), 'a listed name has its entry');
-      if (entry.deletedAtMs >= 0 !== filter.deleted) continue;
-      if (filter.selector && !filter.selector(entry.labels)) continue;
-      yield this.#read(entry);
-    }
+    for (const slot of this.#inOrder.from(filter.prefix, filter.after)) yield this.#unpack(slot);
   }
 
-  #read(entry: Entry): IndexedSecret {
-    const known = this.#unpacked.get(entry);
+  #packed(slot: number): Buffer {
+    return defined(this.#records.get(slot), 'a slot in use has its record');
+  }
+
+  #read(slot: number): IndexedSecret {
+    const known = this.#unpacked.get(slot);
     if (known !== undefined) return known;
-    const unpacked = this.#unpack(entry);
+    const unpacked = this.#unpack(slot);
     if (this.#unpacked.size >= unpackedMax) this.#unpacked.clear();
-    this.#unpacked.set(entry, unpacked);
+    this.#unpacked.set(slot, unpacked);
     return unpacked;
   }
 
-  #unpack(entry: Entry): IndexedSecret {
-    const versions: SecretVersion[] = [];
-    for (let at = 0; at < entry.versions.length; at += packedMembers) {
-      const [number = 0, createdAtMs = 0, author = 0, state = 0] = entry.versions.slice(
-        at,
-        at + packedMembers,
-      );
-      versions.push({
-        number,
-        createdAtMs,
-        createdBy: defined(this.#authors[author], 'a packed author is known'),
-        state: defined(versionStates[state], 'a packed state is known'),
-      });
-    }
-    const { revision, deletedAtMs, ...rest } = entry;
-    const secret = { ...rest, versions, ...(deletedAtMs < 0 ? {} : { deletedAtMs }) };
-    return { secret, revision };
+  #unpack(slot: number): IndexedSecret {
+    const packed = this.#packed(slot);
+    return { secret: unpackSecret(packed, this.#authors), revision: packedRevision(packed) };
   }
 
   /** Rare: no operation removes a secret's record. So ids are computed again rather than kept. */
   #remove(recordId: string): void {
-    for (const entry of this.#byName.values()) {
-      if (this.#view.nameId(entry.name) !== recordId) continue;
-      this.#byName.delete(entry.name);
-      this.#byId.delete(entry.id);
-      this.#names.remove(entry.name);
+    for (const slot of this.#inOrder.from('', '')) {
+      const name = packedName(this.#packed(slot));
+      if (this.#view.nameId(name) !== recordId) continue;
+      this.#inOrder.remove(slot);
+      this.#byName.remove(name);
+      this.#byId.remove(packedId(this.#packed(slot)));
+      this.#records.delete(slot);
+      this.#unpacked.delete(slot);
+      this.#freeSlots.push(slot);
       return;
     }
   }
+}
 
-  #authorOf(name: string): number {
-    const known = this.#authorIndex.get(name);
-    if (known !== undefined) return known;
-    this.#authorIndex.set(name, this.#authors.length);
-    return this.#authors.push(name) - 1;
+/** Who put versions: few, and each kept once. */
+class KeptAuthors implements Authors {
+  readonly #names: string[] = [];
+  readonly #indexes = new Map<string, number>();
+
+  clear(): void {
+    this.#names.length = 0;
+    this.#indexes.clear();
   }
 
-  #share(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-    const key = JSON.stringify(labels);
-    const known = this.#sharedLabels.get(key);
+  indexOf(name: string): number {
+    const known = this.#indexes.get(name);
     if (known !== undefined) return known;
-    if (this.#sharedLabels.size < sharedLabelsMax) this.#sharedLabels.set(key, labels);
-    return labels;
+    this.#indexes.set(name, this.#names.length);
+    return this.#names.push(name) - 1;
+  }
+
+  at(index: number): string {
+    return defined(this.#names[index], 'a packed author is known');
   }
 }

@@ -68,7 +68,7 @@ export interface SecretsReader {
   /** Deleted secrets included. */
   find(name: SecretName): IndexedSecret | undefined;
   byId(id: SecretId): IndexedSecret | undefined;
-  /** In order of names; not to be kept over a commit. */
+  /** In order of names, deleted secrets included; not to be kept over a commit. */
   list(filter: SecretFilter): Iterable<IndexedSecret>;
 }
 
@@ -93,7 +93,7 @@ export class Secrets {
 
   constructor(options: SecretsOptions) {
     this.#options = options;
-    this.#index = new SecretIndex(options.secrets);
+    this.#index = new SecretIndex(options.secrets, options.random);
   }
 
   get projection(): Projection {
