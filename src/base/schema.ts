@@ -73,13 +73,14 @@ export function string(rules: StringRules): Schema<string> {
   return {
     json,
     read(value, pointer, errors) {
-      if (typeof value !== 'string') return wrong(errors, pointer, 'must be a string', '');
+      const rule = description === undefined ? '' : `: ${description}`;
+      if (typeof value !== 'string') return wrong(errors, pointer, `must be a string${rule}`, '');
       if (value.length < min)
-        return wrong(errors, pointer, `must have at least ${min} characters`, value);
+        return wrong(errors, pointer, `must have at least ${min} characters${rule}`, value);
       if (value.length > max)
-        return wrong(errors, pointer, `must have at most ${max} characters`, value);
+        return wrong(errors, pointer, `must have at most ${max} characters${rule}`, value);
       if (pattern && !pattern.test(value))
-        return wrong(errors, pointer, `must match ${pattern.source}`, value);
+        return wrong(errors, pointer, `must match ${pattern.source}${rule}`, value);
       return value;
     },
   };

@@ -56,7 +56,26 @@ for (const [what, text, place] of refused) {
 
 test('a merge key is a key like any other, and YAML 1.1 spellings are text', () => {
   const [document] = parseYaml('"<<": { a: 1 }\non: yes\nmode: 0400\n', 'x');
-  deepEqual(document?.value, { '<<': { a: 1 }, on: 'yes', mode: 400 });
+  deepEqual(document?.value, { '<<': { a: 1 }, on: 'yes', mode: '0400' });
+});
+
+test('digits behind a zero are the text that stands there, in every style; other numbers are numbers', () => {
+  const [document] = parseYaml('[0440, "0440", 00, 08, 0, 440, 0o440, -0440, 0.5]', 'x');
+  deepEqual(document?.value, ['0440', '0440', '00', '08', 0, 440, 0o440, -440, 0.5]);
+});
+
+test('a mode without quotes is taken as it is written; one that is no mode is shown how, with its place', async () => {
+  using world = new CliWorld();
+  const grant = (mode: string): string =>
+    `kind: Grant\ngroup: api\nsecrets:\n  - secret: payments/db\n    mode: ${mode}\n`;
+  const check = async (mode: string) =>
+    await world.run(['apply', '--dry-run=client', '-f', '-'], { stdin: grant(mode) });
+  for (const mode of ['0440', '"0440"', '0400']) equal((await check(mode)).code, 0, mode);
+  for (const mode of ['440', '0o440', '0555', '00440', '0x120']) {
+    const { code, stderr } = await check(mode);
+    equal(code, 2, mode);
+    match(stderr, /stdin:5:5 secrets\.0\.mode: must [^]*four octal digits [^]*such as "0400"/);
+  }
 });
 
 test('__proto__ in a document changes no prototype', () => {

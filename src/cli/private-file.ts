@@ -4,15 +4,16 @@
  * Promises: a reader sees the old content or the new, never a part; what others may read or write is
  * refused and named, not used.
  */
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../base/fault.ts';
+import { makeDirectory } from '../base/files.ts';
 
 /** @throws Fault `cli.file` if it cannot be written. */
 export async function writePrivateFile(path: string, content: string | Buffer): Promise<void> {
   const next = `${path}.new`;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path), 0o700);
     await rm(next, { force: true });
     const file = await open(next, 'wx', 0o600);
     try {

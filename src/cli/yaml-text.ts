@@ -1,7 +1,9 @@
 /**
  * YAML as people write it, read strictly: duplicate keys, anchors and aliases, tags and merge keys
  * are refused, each with its line and column, because what they mean is not seen by who reviews the
- * file. One text may hold several documents; each remembers where its parts stand.
+ * file. Digits behind a zero (`mode: 0440`) are the text that stands there: YAML 1.1 reads an octal
+ * number, YAML 1.2 a decimal one, and who wrote it meant neither. One text may hold several documents;
+ * each remembers where its parts stand.
  */
 import {
   type Document,
@@ -43,7 +45,7 @@ export function parseYaml(text: string, source: string): readonly YamlDocument[]
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, {
     lineCounter: lines,
-    // YAML 1.2 core: `no` is a string, `010` is ten.
+    // YAML 1.2 core: `no` is a string.
     version: '1.2',
     schema: 'core',
     merge: false,
@@ -60,6 +62,7 @@ export function parseYaml(text: string, source: string): readonly YamlDocument[]
     const [error] = [...document.errors, ...document.warnings];
     if (error) fail(error.pos[0], plainProblem(error.code));
     refuseIndirection(document, fail);
+    keepLeadingZeros(document);
     // Nothing between two marks, or after the last: no document.
     const { contents } = document;
     if (contents === null || (isScalar(contents) && contents.value === null)) return [];
@@ -84,6 +87,15 @@ function refuseIndirection(document: Document, fail: (at: number, problem: strin
       const { key } = pair;
       if (isScalar(key) && typeof key.value === 'string') return;
       fail((key as Node | null)?.range?.[0] ?? 0, 'keys must be text: put it in quotes');
+    },
+  });
+}
+
+function keepLeadingZeros(document: Document): void {
+  visit(document, {
+    Scalar: (_key, node) => {
+      const { source = '' } = node;
+      if (typeof node.value === 'number' && /^0\d+$/.test(source)) node.value = source;
     },
   });
 }

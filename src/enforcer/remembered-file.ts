@@ -2,9 +2,10 @@
  * Where the remembered state lies: one small file on a tmpfs, replaced by rename. Written soon after
  * each change, and at once where the watchdog's knowledge must not lag.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
+import { makeDirectory } from '../base/files.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import { type RememberedState, stateFromText, stateToText } from './remembered.ts';
 
@@ -20,7 +21,7 @@ export class RememberedFile {
   #timer: Timer | undefined;
 
   constructor(options: { readonly directory: string; readonly clock: Clock; readonly log: Log }) {
-    mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    makeDirectory(options.directory, 0o700);
     this.#path = join(options.directory, name);
     this.#clock = options.clock;
     this.#log = options.log;

@@ -1,8 +1,8 @@
 /** Where a gateway keeps what it keeps: the data directory, the store in it, and the seal's place. */
-import { mkdirSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
+import { makeDirectory } from '../base/files.ts';
 import type { GatewayConfig } from './config.ts';
 
 export function storePath(config: Pick<GatewayConfig, 'dataDirectory'>): string {
@@ -17,7 +17,7 @@ export function sealContext(config: GatewayConfig): { keyFile?: string; dataPath
 export function makeDataDirectory(config: Pick<GatewayConfig, 'dataDirectory'>): void {
   const path = config.dataDirectory;
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path, 0o700);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     throw new Fault('storage.missing', { path, reason: code }, { cause });

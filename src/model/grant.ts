@@ -13,7 +13,12 @@ export const secretNameSchema = schema.text<SecretName>(parseSecretName, {
 });
 
 /** Octal, as people write it: "0400". No set-id bits, no execute bits: the mount is noexec. */
-export const modeSchema = schema.string({ min: 4, max: 4, pattern: /^0[0246]{3}$/ });
+export const modeSchema = schema.string({
+  min: 4,
+  max: 4,
+  pattern: /^0[0246]{3}$/,
+  description: 'four octal digits without execute bits, such as "0400"',
+});
 const idSchema = schema.integer({ min: 0, max: 4_294_967_294 });
 
 export const grantedSecretSchema = schema.object({
@@ -43,7 +48,14 @@ export const grantSchema = schema.object({
   group: nameSchema,
   secrets: schema.array(grantedSecretSchema, { min: 1, max: limits.setFilesMax }),
   /** Absolute directory inside the container. `/run/secrets` when left out. */
-  target: schema.optional(schema.string({ min: 2, max: 255, pattern: /^(?:\/[A-Za-z0-9._-]+)+$/ })),
+  target: schema.optional(
+    schema.string({
+      min: 2,
+      max: 255,
+      pattern: /^(?:\/[A-Za-z0-9._-]+)+$/,
+      description: 'an absolute directory inside the container, such as /run/secrets',
+    }),
+  ),
   onChange: schema.optional(onChangeSchema),
   onLeaseLoss: schema.optional(schema.oneOf(['wipe', 'keep'] as const)),
   /** How long the node may keep the files without hearing from the gateway. The gateway's default when left out. */

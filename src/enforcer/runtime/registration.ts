@@ -12,7 +12,6 @@ import {
   constants,
   fstatSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -22,6 +21,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../base/fault.ts';
+import { makeDirectory } from '../../base/files.ts';
 import { limits } from '../../base/limits.ts';
 import * as schema from '../../base/schema.ts';
 
@@ -47,7 +47,7 @@ export type Registration = schema.Infer<typeof registrationSchema>;
 
 /** Makes the directory if need be. @throws Fault `runtime.refused` if others may write to it. */
 export function openRegistrations(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, 0o700);
   const stat = lstatSync(directory);
   if (!stat.isDirectory() || stat.uid !== ownUid() || (stat.mode & writableByOthers) !== 0) {
     throw new Fault('runtime.refused', { what: 'registrations', directory });

@@ -5,10 +5,10 @@
  * Files are replaced by rename, so that a crash leaves the old or the new one.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../../base/fault.ts';
-import { writeDurably } from '../../base/files.ts';
+import { makeDirectory, writeDurably } from '../../base/files.ts';
 import * as schema from '../../base/schema.ts';
 import { nameSchema } from '../../model/group.ts';
 
@@ -37,7 +37,7 @@ export type NewCredentials = Membership &
 /** Creates the directory if need be. @throws Fault `enforcer.state-unsafe` */
 export function openStateDirectory(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     throw new Fault('enforcer.state-unsafe', { directory, reason: code }, { cause });
