@@ -64,6 +64,15 @@ export const limits = {
   principalRequestsBurst: 20_000,
   /** Audit entries about requests that nobody proved; more are counted, not listed. */
   anonymousEntriesPerSecond: 10,
+  /**
+   * Audit entries that one node causes by its word alone. At once: a machine that starts anew with all its
+   * workloads, a dozen files each. On average: the comings and goings of a busy builder.
+   */
+  nodeEntriesBurst: 65_536,
+  nodeEntriesPerSecond: 50,
+  /** Certificates that one node may ask for at once, and how soon another; it needs one in sixteen hours. */
+  nodeRenewalsBurst: 8,
+  nodeRenewalMs: 10 * 60_000,
   /** Names looked at for one page of a list that shows only some of them. */
   pageScanMax: 20_000,
   /** Certificates of one node that are accepted at once: the one in use and its renewals. */

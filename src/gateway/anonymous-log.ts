@@ -7,7 +7,7 @@ import { errorFields, type Log } from '../base/log.ts';
 import { limits } from '../base/limits.ts';
 import { anonymousFrom } from '../model/principal.ts';
 import type { Audit } from './audit/audit.ts';
-import { TokenBuckets } from './token-buckets.ts';
+import { TokenBuckets } from '../base/token-buckets.ts';
 
 export interface AnonymousAttempt {
   /** An operation's name, or `authenticate`. */

@@ -29,7 +29,7 @@ import type { View } from './barrier/barrier.ts';
 import { credentialOperations, type Handlers, type Plan } from './handlers/handlers.ts';
 import { Idempotency, type IdempotencySlot } from './idempotency.ts';
 import { decide, permits } from './policy/policy.ts';
-import { type BucketRate, TokenBuckets } from './token-buckets.ts';
+import { type BucketRate, TokenBuckets } from '../base/token-buckets.ts';
 
 export interface HandleRequestOptions {
   readonly handlers: Handlers;

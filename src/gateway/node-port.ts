@@ -4,8 +4,10 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
+import { limits } from '../base/limits.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
+import { TokenBuckets } from '../base/token-buckets.ts';
 import { type Name, parseName } from '../model/name.ts';
 import type { Change } from './barrier/barrier.ts';
 import { endOf, nodePortCertificate, renewalIsDue } from './certificates.ts';
@@ -38,6 +40,7 @@ const housekeepingEveryMs = 1000;
 export class NodePort implements NodePresence {
   readonly presence: Presence;
   readonly #options: NodePortOptions;
+  readonly #renewals: TokenBuckets;
   #stream: StreamServer | undefined;
   #stop: AbortController | undefined;
   #certificateEndsAtMs = 0;
@@ -49,6 +52,10 @@ export class NodePort implements NodePresence {
   constructor(options: NodePortOptions) {
     this.#options = options;
     this.presence = new Presence(options.clock);
+    this.#renewals = new TokenBuckets(options.clock, {
+      perSecond: 1000 / limits.nodeRenewalMs,
+      burst: limits.nodeRenewalsBurst,
+    });
   }
 
   #measure(): void {
@@ -120,7 +127,12 @@ export class NodePort implements NodePresence {
         if (live.kind === 'refused') throw new Fault('node.refused', { reason: live.reason });
         const { node, certificate: listed } = live;
         const isLive = () => core.identity.nodes.stillLive(node.name, listed).kind === 'live';
-        const renewal = (request: string) => renew(core, node.name, { request, shown: listed });
+        const renewal = async (request: string) => {
+          // Each is a commit and an entry.
+          if (this.#renewals.take(node.name) > 0)
+            throw new Fault('rate.exceeded', { node: node.name });
+          return renew(core, node.name, { request, shown: listed });
+        };
         return { node: node.name, isLive, renew: renewal };
       },
     });

@@ -1,6 +1,6 @@
 /** Delivery over records in memory, with nodes that answer as a test says. */
 import { createLog } from '../base/log.ts';
-import { Delivery, type NodeChannel } from '../gateway/delivery/delivery.ts';
+import { Delivery, type DeliveryOptions, type NodeChannel } from '../gateway/delivery/delivery.ts';
 import { gatewayPrincipal, type Principal } from '../model/principal.ts';
 import type { AssignedSet, ReceiptOutcome, SetReceipt } from '../model/assignment.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
@@ -42,24 +42,29 @@ export class DeliveryRig {
   readonly clock = new ManualClock();
   readonly requests = new RequestRig({ clock: this.clock });
   readonly logLines: string[] = [];
-  readonly delivery = new Delivery({
-    clock: this.clock,
-    log: createLog({
-      clock: this.clock,
-      level: 'debug',
-      write: (line) => this.logLines.push(line),
-    }),
-    audit: this.requests.audit,
-    entitlements: this.requests.policy,
-    secrets: this.requests.secrets.reader,
-    changes: this.requests.secrets.changes,
-    values: this.requests.values,
-  });
+  readonly delivery: Delivery;
   owner: Principal = gatewayPrincipal;
 
+  constructor(more: Pick<DeliveryOptions, 'nodeRate'> = {}) {
+    this.delivery = new Delivery({
+      clock: this.clock,
+      log: createLog({
+        clock: this.clock,
+        level: 'debug',
+        write: (line) => this.logLines.push(line),
+      }),
+      audit: this.requests.audit,
+      entitlements: this.requests.policy,
+      secrets: this.requests.secrets.reader,
+      changes: this.requests.secrets.changes,
+      values: this.requests.values,
+      ...more,
+    });
+  }
+
   /** A group of every container called `api`, which gets `payments/db`. */
-  static async make(): Promise<DeliveryRig> {
-    const rig = new DeliveryRig();
+  static async make(more: Pick<DeliveryOptions, 'nodeRate'> = {}): Promise<DeliveryRig> {
+    const rig = new DeliveryRig(more);
     const { requests } = rig;
     rig.owner = await requests.owner();
     await requests.put(rig.owner, 'payments/db', 'value 1');

@@ -10,7 +10,7 @@ import type { Binding, Principal } from '../model/principal.ts';
 import { SecretValue } from '../model/secret-value.ts';
 import type { OperationInput, OperationName } from '../protocol/operations.ts';
 import type { OperationReply, OperationRequest } from '../protocol/request.ts';
-import { type BucketRate } from '../gateway/token-buckets.ts';
+import { type BucketRate } from '../base/token-buckets.ts';
 import type { HoldingStatus } from '../gateway/delivery/delivery.ts';
 import { RequestHandler } from '../gateway/handle-request.ts';
 import { createHandlers, type Handlers, type SystemControl } from '../gateway/handlers/handlers.ts';

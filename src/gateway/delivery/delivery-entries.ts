@@ -1,6 +1,6 @@
 /** What delivery writes on the audit log: ids, names, versions and outcomes. */
 import type { HeldFile, SetReceipt } from '../../model/assignment.ts';
-import { gatewayPrincipal } from '../../model/principal.ts';
+import { gatewayPrincipal, type Principal } from '../../model/principal.ts';
 import type { AuditEntry } from '../audit/audit.ts';
 import type { SecretId } from '../../model/id.ts';
 import type { SelectableFacts } from '../policy/policy.ts';
@@ -62,7 +62,7 @@ export function receiptEntry(
 ): AuditEntry {
   return {
     ...base,
-    principal: { kind: 'node', id: node, name: node, method: 'mtls', source: 'stream' },
+    principal: nodePrincipal(node),
     action: 'delivery.receipt',
     resource: `workloads/${receipt.workloadId}`,
     outcome: receipt.outcome === 'failed' ? receipt.fault : 'ok',
@@ -82,13 +82,43 @@ export function receiptEntry(
 export function claimRefusedEntry(node: string, workloadId: string, code: string): AuditEntry {
   return {
     ...base,
-    principal: { kind: 'node', id: node, name: node, method: 'mtls', source: 'stream' },
+    principal: nodePrincipal(node),
     action: 'delivery.claim',
     resource: `workloads/${workloadId}`,
     outcome: code,
     rule: '',
     detail: { node },
   };
+}
+
+/** So much that a node said is not listed one by one. */
+export function unlistedEntry(node: string, count: number): AuditEntry {
+  return {
+    ...base,
+    principal: nodePrincipal(node),
+    action: 'node.unlisted',
+    resource: `nodes/${node}`,
+    outcome: 'rate.exceeded',
+    rule: '',
+    detail: { count: String(count) },
+  };
+}
+
+/** Something that a node did on its stream beside delivery. */
+export interface NodeEvent {
+  readonly action: string;
+  /** `ok` or a fault code. */
+  readonly outcome: string;
+  readonly detail: Readonly<Record<string, string>>;
+}
+
+export function nodeEventEntry(node: string, event: NodeEvent): AuditEntry {
+  const resource = `nodes/${node}`;
+  return { ...base, principal: nodePrincipal(node), resource, rule: '', ...event };
+}
+
+function nodePrincipal(node: string): Principal {
+  return { kind: 'node', id: node, name: node, method: 'mtls', source: 'stream' };
 }
 
 function holdsText(file: HeldFile): string {

@@ -18,33 +18,33 @@ import type { Clock } from '../../base/clock.ts';
 import { codeOf, Fault, isFault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import { errorFields, type Log } from '../../base/log.ts';
+import type { BucketRate } from '../../base/token-buckets.ts';
 import {
   type AssignedSet,
   type HeldSet,
   type ReceiptOutcome,
   type SetReceipt,
 } from '../../model/assignment.ts';
-import type { SecretId } from '../../model/id.ts';
-import { deliverableVersion } from '../../model/secret.ts';
 import type { SecretValue } from '../../model/secret-value.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
 import type { Entitlements, SelectableFacts, WantedSet } from '../policy/policy.ts';
 import type { SecretChanges, SecretsReader, SecretValues } from '../secrets/secrets.ts';
-import { assignEntries, claimRefusedEntry, receiptEntry } from './delivery-entries.ts';
 import {
-  type Difference,
-  type DueFile,
-  type DueSet,
-  difference,
-  dueSet,
-  nothingDue,
-  type SharedDueSets,
-} from './difference.ts';
+  assignEntries,
+  claimRefusedEntry,
+  type NodeEvent,
+  nodeEventEntry,
+  receiptEntry,
+} from './delivery-entries.ts';
+import { type DueSet, difference, dueSet, nothingDue, type SharedDueSets } from './difference.ts';
+import { NodeBudgets } from './node-budgets.ts';
 import { Recorder } from './recorder.ts';
+import { type Due, SetComposer } from './set-composer.ts';
 import { type HoldingStatus, SetState } from './set-state.ts';
-import { WorkloadQueue } from './workload-queue.ts';
+import { type Cause, WorkloadQueue } from './workload-queue.ts';
 
+export type { NodeEvent } from './delivery-entries.ts';
 export type { HoldingStatus } from './set-state.ts';
 
 /** How sets reach one node. */
@@ -68,6 +68,8 @@ export interface DeliveryOptions {
   readonly secrets: Pick<SecretsReader, 'find' | 'byId'>;
   readonly changes: SecretChanges;
   readonly values: Pick<SecretValues, 'openValue'>;
+  /** What a node may cause by its word alone; left out: as `limits` says. */
+  readonly nodeRate?: BucketRate;
   /** For metrics: a set was acknowledged, so many seconds after it was sent. */
   readonly acknowledged?: (outcome: ReceiptOutcome, seconds: number) => void;
 }
@@ -75,16 +77,11 @@ export interface DeliveryOptions {
 /** Directories of one workload of which something is remembered: what policy wants, and some that were. */
 const targetsMax = 64;
 
-interface Due {
-  readonly workload: SelectableFacts;
-  readonly state: SetState;
-  readonly due: DueSet;
-  readonly change: Difference;
-}
-
 export class Delivery {
   readonly #options: DeliveryOptions;
+  readonly #composer: SetComposer;
   readonly #recorder: Recorder;
+  readonly #budgets: NodeBudgets;
   readonly #channels = new Map<string, NodeChannel>();
   /** By workload, then by directory. */
   readonly #sets = new Map<WorkloadId, Map<string, SetState>>();
@@ -94,9 +91,21 @@ export class Delivery {
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
+    this.#composer = new SetComposer(options.secrets);
     this.#recorder = new Recorder(options);
     const { clock, log } = options;
-    this.#queue = new WorkloadQueue({ clock, log, look: (ids) => this.#look(ids) });
+    this.#budgets = new NodeBudgets(options, this.#recorder);
+    this.#queue = new WorkloadQueue({ clock, log, look: (marked) => this.#look(marked) });
+  }
+
+  /** Whether a node may connect: not while it owes too much of its budget. */
+  admits(node: string): boolean {
+    return !this.#budgets.isExhausted(node);
+  }
+
+  /** Records what a node did beside delivery, within its budget. */
+  noted(node: string, event: NodeEvent): void {
+    this.#budgets.record(node, nodeEventEntry(node, event));
   }
 
   /** A node is here, and this is what runs there and what is in place. Replaces what was known. */
@@ -115,7 +124,7 @@ export class Delivery {
       const state = this.#stateFor(node, held.workloadId, held.target);
       state?.reconnected(held);
     }
-    this.#queue.mark(this.#options.entitlements.workloadsOn(node));
+    this.#queue.mark(this.#options.entitlements.workloadsOn(node), 'word');
   }
 
   /** The channel is gone; what its node holds is as it was last said, and shown as unknown. */
@@ -132,7 +141,7 @@ export class Delivery {
 
   workloadStarted(node: string, workload: WorkloadFacts): void {
     this.#admit(node, workload);
-    this.#queue.mark([workload.id]);
+    this.#queue.mark([workload.id], 'word');
   }
 
   workloadStopped(node: string, workloadId: string): void {
@@ -144,7 +153,11 @@ export class Delivery {
     const workload = this.#owned(node, receipt.workloadId);
     // A receipt for a container that ended meanwhile is no claim on somebody else's.
     if (!workload && this.#options.entitlements.workload(receipt.workloadId as WorkloadId)) return;
-    this.#recorder.record(receiptEntry(node, workload, receipt));
+    const entry = receiptEntry(node, workload, receipt);
+    const asked = workload && this.#sets.get(workload.id)?.get(receipt.target);
+    // An answer comes once for each set that was sent: that is what bounds them.
+    if (asked?.isAnsweredBy(receipt)) this.#recorder.record(entry);
+    else this.#budgets.record(node, entry);
     if (!workload) return;
     const state = this.#stateFor(node, receipt.workloadId, receipt.target);
     if (!state) return;
@@ -155,19 +168,19 @@ export class Delivery {
 
   /** The channel of this node has room again. */
   drained(node: string): void {
-    this.#queue.mark(this.#options.entitlements.workloadsOn(node));
+    this.#queue.mark(this.#options.entitlements.workloadsOn(node), 'word');
   }
 
   /** Something was committed: look at whom it concerns. */
   changed(): void {
     if (this.#suspended && this.#options.audit.state !== 'rollback-suspected') {
       this.#suspended = false;
-      this.#queue.mark(this.#sets.keys());
+      this.#queue.mark(this.#sets.keys(), 'change');
     }
     for (const name of this.#options.changes.takeChanged()) {
-      this.#queue.mark(this.#options.entitlements.affectedBySecret(name));
+      this.#queue.mark(this.#options.entitlements.affectedBySecret(name), 'change');
     }
-    this.#queue.mark(this.#options.entitlements.takeAffected());
+    this.#queue.mark(this.#options.entitlements.takeAffected(), 'change');
   }
 
   /** What is where, for every file that is in place or should be. */
@@ -182,7 +195,7 @@ export class Delivery {
           workload,
           due,
           connected,
-          (secretId) => this.#nameOf(secretId),
+          (secretId) => this.#composer.nameOf(secretId),
         );
       }
     }
@@ -202,6 +215,7 @@ export class Delivery {
 
   close(): void {
     this.#queue.close();
+    this.#budgets.close();
     for (const states of this.#sets.values()) for (const state of states.values()) state.close();
   }
 
@@ -216,7 +230,7 @@ export class Delivery {
       if (!this.#sets.has(workload.id)) this.#sets.set(workload.id, new Map());
     } catch (error) {
       if (!isFault(error)) throw error;
-      this.#recorder.record(claimRefusedEntry(node, workload.id, error.code));
+      this.#budgets.record(node, claimRefusedEntry(node, workload.id, error.code));
     }
   }
 
@@ -232,7 +246,7 @@ export class Delivery {
     const workload = this.#options.entitlements.workload(workloadId as WorkloadId);
     if (!workload) return undefined;
     if (workload.node === node) return workload;
-    this.#recorder.record(claimRefusedEntry(node, workloadId, 'workload.elsewhere'));
+    this.#budgets.record(node, claimRefusedEntry(node, workloadId, 'workload.elsewhere'));
     return undefined;
   }
 
@@ -248,10 +262,11 @@ export class Delivery {
   /** Looks at a workload again: now, or after a pause if what was sent there did not come to be. */
   #again(id: WorkloadId, state: SetState): void {
     if (state.pauseMs === 0) {
-      this.#queue.mark([id]);
+      this.#queue.mark([id], 'word');
       return;
     }
-    state.retry(this.#options.clock, () => this.#queue.mark([id]));
+    // The pause bounds these: there is no need to charge them.
+    state.retry(this.#options.clock, () => this.#queue.mark([id], 'change'));
   }
 
   #state(id: WorkloadId, target: string): SetState {
@@ -262,9 +277,28 @@ export class Delivery {
     return state;
   }
 
-  async #look(ids: readonly WorkloadId[]): Promise<void> {
+  async #look(marked: readonly (readonly [WorkloadId, Cause])[]): Promise<void> {
     const shared: SharedDueSets = new Map();
-    await this.#deliver(ids.flatMap((id) => this.#changesOf(id, shared)));
+    const due = marked.flatMap(([id, cause]) => {
+      const changes = this.#changesOf(id, shared);
+      return cause === 'change' ? changes : changes.flatMap((item) => this.#affordable(item));
+    });
+    await this.#deliver(due);
+  }
+
+  /**
+   * Of what follows from a node's word, what its budget has room for; the rest is looked at again later.
+   * What should leave does not wait.
+   */
+  #affordable(item: Due): readonly Due[] {
+    const { id, node } = item.workload;
+    const hasRoom = this.#budgets.hasRoom(node);
+    if (!hasRoom) this.#queue.markLater(id);
+    const now = hasRoom ? item : this.#composer.withoutSent(item);
+    if (!now || this.#budgets.isExhausted(node)) return [];
+    // With one for the receipt, which also stands for a set of which only the terms change.
+    this.#budgets.charge(node, now.change.sent.length + now.change.withdrawn.length + 1);
+    return [now];
   }
 
   #changesOf(id: WorkloadId, shared: SharedDueSets): readonly Due[] {
@@ -313,13 +347,18 @@ export class Delivery {
     const entries: AuditEntry[] = [];
     let count = 0;
     for (const item of due) {
-      const own = assignEntries(item.workload, item.due, item.change, (id) => this.#nameOf(id));
+      const own = assignEntries(item.workload, item.due, item.change, (id) =>
+        this.#composer.nameOf(id),
+      );
       // One commit has a bound; what does not fit has the next one.
       if (entries.length + own.length > limits.commitGroupEntriesMax) break;
       entries.push(...own);
       count += 1;
     }
-    this.#queue.mark(due.slice(count).map(({ workload }) => workload.id));
+    this.#queue.mark(
+      due.slice(count).map(({ workload }) => workload.id),
+      'change',
+    );
     if (count > 0) await this.#commitAndSend(due.slice(0, count), entries);
   }
 
@@ -352,10 +391,12 @@ export class Delivery {
     // Of a store that may be an older one nothing follows, nor of a policy that was forgotten.
     if (!['ready', 'read-only'].includes(this.#options.audit.state)) return;
     for (const item of due) {
-      const left = this.#withoutSent(item);
+      const left = this.#composer.withoutSent(item);
       if (!left || !this.#isStillDue(item)) continue;
       this.#options.log.warn('delivery.withdrawn-unrecorded', { workload: item.workload.id });
-      const entries = assignEntries(left.workload, left.due, left.change, (id) => this.#nameOf(id));
+      const entries = assignEntries(left.workload, left.due, left.change, (id) =>
+        this.#composer.nameOf(id),
+      );
       for (const entry of entries) this.#recorder.record(entry);
       await this.#send(left, 0, new Map());
     }
@@ -364,7 +405,7 @@ export class Delivery {
   async #send(item: Due, revision: number, opened: Map<string, SecretValue>): Promise<void> {
     const { workload, state, due, change } = item;
     if (!this.#isStillDue(item)) {
-      this.#queue.mark([workload.id]);
+      this.#queue.mark([workload.id], 'change');
       return;
     }
     try {
@@ -383,7 +424,7 @@ export class Delivery {
       });
       state.failed(codeOf(error), due);
       this.#again(workload.id, state);
-      const rest = this.#withoutSent(item);
+      const rest = this.#composer.withoutSent(item);
       if (rest) await this.#send(rest, revision, opened);
       return;
     }
@@ -391,7 +432,7 @@ export class Delivery {
     const channel = this.#channels.get(workload.node);
     if (!channel || this.#options.entitlements.workload(workload.id)?.node !== workload.node)
       return;
-    const set = this.#assigned(item, state.nextRevision(revision), opened);
+    const set = this.#composer.assigned(item, state.nextRevision(revision), opened);
     state.sending(set.setRevision, due, this.#options.clock.wallMs());
     channel.send(set);
   }
@@ -408,72 +449,7 @@ export class Delivery {
     const wanted = entitlements.wantedFor(workload.id).find(({ target }) => target === due.target);
     // The very same object nearly always: what is wanted is remembered per combination of grants.
     const same = wanted === due.wanted || JSON.stringify(wanted) === JSON.stringify(due.wanted);
-    return same && change.sent.every((file) => this.#isDeliverable(file));
-  }
-
-  #isDeliverable(file: DueFile): boolean {
-    const secret = this.#options.secrets.find(file.wanted.secret)?.secret;
-    return secret?.id === file.secretId && deliverableVersion(secret) === file.version;
-  }
-
-  #assigned(item: Due, setRevision: number, opened: ReadonlyMap<string, SecretValue>): AssignedSet {
-    const { workload, due, change } = item;
-    const kept = new Set(change.kept);
-    const files = due.files.map((file) => {
-      const value = opened.get(`${file.secretId}.${file.version}`);
-      assert(kept.has(file) || value !== undefined, 'every sent file has its value open');
-      const { name, secretId, version, wanted } = file;
-      const owner = {
-        ...(wanted.uid === undefined ? {} : { uid: wanted.uid }),
-        ...(wanted.gid === undefined ? {} : { gid: wanted.gid }),
-      };
-      const content = kept.has(file) || value === undefined ? ('keep' as const) : value;
-      return { name, secretId, version, mode: wanted.mode, ...owner, content };
-    });
-    return {
-      workloadId: workload.id,
-      target: due.target,
-      setRevision,
-      files,
-      signals: due.wanted?.signals ?? [],
-      keepOnLeaseLoss: due.wanted?.onLeaseLoss === 'keep',
-      leaseMs: due.wanted?.leaseMs ?? 0,
-      urgent: change.withdrawn.some((file) => !this.#isSound(file)) || this.#replacesUnsound(item),
-      terms: due.terms,
-    };
-  }
-
-  /**
-   * What is left to do where new values cannot be sent: what should leave, leaves all the same, and what
-   * they should have replaced stays unless it is bad. Undefined where nothing should leave.
-   */
-  #withoutSent(item: Due): Due | undefined {
-    const { change, due, state } = item;
-    const earlier = change.sent.flatMap((file): DueFile[] => {
-      const there = state.held?.files.find(({ name }) => name === file.name);
-      return there?.secretId === file.secretId ? [{ ...file, version: there.version }] : [];
-    });
-    const sound = earlier.filter((file) => this.#isSound(file));
-    if (change.withdrawn.length === 0 && sound.length === earlier.length) return undefined;
-    const files = [...change.kept, ...sound];
-    return { ...item, due: { ...due, files }, change: { ...change, sent: [], kept: files } };
-  }
-
-  #replacesUnsound({ state: { held } }: Due): boolean {
-    // Of what nobody remembers, anything may be bad.
-    if (held?.files.length === 0) return true;
-    return (held?.files ?? []).some((file) => !this.#isSound(file));
-  }
-
-  /** Whether this version may still be read for the moment that a swap takes. */
-  #isSound(file: { readonly secretId: SecretId; readonly version: number }): boolean {
-    const secret = this.#options.secrets.byId(file.secretId)?.secret;
-    if (!secret || secret.deletedAtMs !== undefined) return false;
-    return secret.versions.find(({ number }) => number === file.version)?.state === 'stored';
-  }
-
-  #nameOf(secretId: SecretId): string {
-    return this.#options.secrets.byId(secretId)?.secret.name ?? secretId;
+    return same && change.sent.every((file) => this.#composer.isDeliverable(file));
   }
 }
 

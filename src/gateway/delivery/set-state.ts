@@ -63,6 +63,11 @@ export class SetState {
     return this.#sent !== undefined;
   }
 
+  /** Whether this receipt is for what is on its way: anything else nobody asked for. */
+  isAnsweredBy({ setRevision }: SetReceipt): boolean {
+    return this.#sent !== undefined && setRevision >= this.#sent.setRevision;
+  }
+
   /** Whether this very thing was tried in vain a moment ago. Anything else need not wait for that. */
   isPausing(due: DueSet): boolean {
     return this.#retry !== undefined && this.#tried !== undefined && sameDue(this.#tried, due);
@@ -113,7 +118,7 @@ export class SetState {
   received(receipt: SetReceipt, nowMs: number): number | undefined {
     const tookMs = this.#sent && this.#sinceMs !== undefined ? nowMs - this.#sinceMs : undefined;
     const { setRevision, outcome } = receipt;
-    const answers = this.#sent !== undefined && setRevision >= this.#sent.setRevision;
+    const answers = this.isAnsweredBy(receipt);
     // Also of a stale receipt without files: what comes next must be above what was withdrawn there.
     this.#newest = Math.max(this.#newest, setRevision);
     const nothing = receipt.files.length === 0 && receipt.terms !== unknownTerms;

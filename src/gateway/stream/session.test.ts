@@ -4,6 +4,7 @@
  */
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { Fault } from '../../base/fault.ts';
 import { silentLog } from '../../base/log.ts';
 import { systemClock } from '../../base/clock.ts';
 import { systemRandom } from '../../base/random.ts';
@@ -18,7 +19,7 @@ import {
 import { workload } from '../../testing/delivery-rig.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import type { Link, LinkHandlers } from '../../wire/link.ts';
-import type { NodeChannel } from '../delivery/delivery.ts';
+import type { NodeChannel, NodeEvent } from '../delivery/delivery.ts';
 import { Session, type SessionOptions } from './session.ts';
 
 const hello: FromEnforcer = {
@@ -38,6 +39,8 @@ class Rig {
   readonly connected: NodeChannel[] = [];
   readonly ends: string[] = [];
   readonly session: Session;
+  readonly noted: NodeEvent[] = [];
+  admits = true;
   shortestLeaseMs = Infinity;
   renewals = 0;
   timers = 0;
@@ -71,6 +74,8 @@ class Rig {
       link,
       node: 'node-1',
       delivery: {
+        admits: () => this.admits,
+        noted: (_node, event) => this.noted.push(event),
         connected: (_node, channel) => void this.connected.push(channel),
         disconnected: () => {},
         workloadStarted: () => {},
@@ -133,6 +138,14 @@ test('a node that was revoked after it connected and before its hello gets nothi
   equal(rig.count('welcome'), 0);
 });
 
+test('a node that owes its budget too much is let in to nothing, not to a lease either', async () => {
+  const rig = new Rig();
+  rig.admits = false;
+  await rig.say(hello);
+  deepEqual([rig.connected, rig.ends], [[], ['rate.exceeded']]);
+  deepEqual([rig.count('welcome'), rig.count('lease')], [0, 0]);
+});
+
 test('a grant with a short lease is renewed in time, also one that comes later', async () => {
   const rig = new Rig();
   await rig.say(hello);
@@ -190,4 +203,9 @@ test('requests to renew are carried out one at a time', async () => {
   rig.clock.advance(10);
   await rig.say();
   equal(rig.count('renewed'), 1);
+  deepEqual(rig.noted, []);
+  const refused = new Rig({ renew: () => Promise.reject(new Fault('rate.exceeded')) });
+  await refused.say(hello);
+  await refused.say(renew);
+  deepEqual(refused.noted, [{ action: 'node.renew', outcome: 'rate.exceeded', detail: {} }]);
 });

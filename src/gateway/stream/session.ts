@@ -37,6 +37,8 @@ export interface SessionOptions {
   readonly node: string;
   readonly delivery: Pick<
     Delivery,
+    | 'admits'
+    | 'noted'
     | 'connected'
     | 'disconnected'
     | 'workloadStarted'
@@ -166,6 +168,8 @@ export class Session {
       const { verifierKey } = await audit.checkpoint(0, { recent: true });
       if (this.#ended) return;
       if (!this.#options.isLive()) throw new Fault('node.refused', { reason: 'revoked' });
+      // Before it is given a lease: one that says too much is not renewed either.
+      if (!delivery.admits(node)) throw new Fault('rate.exceeded', { node });
       this.#introduced = true;
       this.#answeredAtMs = this.#options.clock.monotonicMs();
       nodes.seen(node, { version: hello.version, weakenings: hello.weakenings });
@@ -225,7 +229,7 @@ export class Session {
   }
 
   async #renew(certificateRequest: string): Promise<void> {
-    const { renew, node, log } = this.#options;
+    const { renew, delivery, node, log } = this.#options;
     // Each renewal is a commit: a node that asks faster than it is answered asks once.
     if (this.#renewing) return;
     this.#renewing = true;
@@ -234,6 +238,7 @@ export class Session {
       this.#send({ kind: 'renewed', certificate });
     } catch (error) {
       log.warn('node.renew-refused', { node, ...errorFields(error) });
+      delivery.noted(node, { action: 'node.renew', outcome: codeOf(error), detail: {} });
       this.#send({ kind: 'refused', code: codeOf(error) });
     } finally {
       this.#renewing = false;

@@ -58,6 +58,8 @@ async function start(t: TestContext, isLive: () => boolean) {
       authority: ours.certificate.toString(),
     },
     delivery: {
+      admits: () => true,
+      noted: nothing,
       connected: nothing,
       disconnected: nothing,
       workloadStarted: nothing,

@@ -1,5 +1,5 @@
 /** Token buckets: so many per second on average, so many at once. One per key, forgotten when full. */
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from './clock.ts';
 
 interface Bucket {
   tokens: number;
@@ -33,6 +33,16 @@ export class TokenBuckets {
     return 0;
   }
 
+  /** Takes so many, whether they are there or not: what is owed is paid off before any can be taken. */
+  spend(key: string, count: number): void {
+    this.#filled(key, this.#clock.monotonicMs()).tokens -= count;
+  }
+
+  /** How many there are; negative for what is owed. */
+  level(key: string): number {
+    return this.#filled(key, this.#clock.monotonicMs()).tokens;
+  }
+
   #filled(key: string, nowMs: number): Bucket {
     const { perSecond, burst } = this.#rate;
     const found = this.#buckets.get(key);
@@ -49,9 +59,9 @@ export class TokenBuckets {
   }
 
   #drop(nowMs: number): void {
-    const fullAfterMs = (this.#rate.burst * 1000) / this.#rate.perSecond;
-    for (const [key, bucket] of this.#buckets) {
-      if (nowMs - bucket.atMs >= fullAfterMs) this.#buckets.delete(key);
+    const { perSecond, burst } = this.#rate;
+    for (const [key, { tokens, atMs }] of this.#buckets) {
+      if (tokens + ((nowMs - atMs) * perSecond) / 1000 >= burst) this.#buckets.delete(key);
     }
   }
 }
