@@ -190,6 +190,12 @@ export const faults = {
     retry: 'after-change',
     hint: 'See `coffer help`, or the command with --help.',
   },
+  'enforcer.already-running': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'Another enforcer uses this directory. Stop it first; a second one on this machine needs --state and --run of its own.',
+  },
   'enforcer.not-joined': {
     status: 409,
     exit: 6,

@@ -15,6 +15,7 @@ import type { WorkloadFacts } from '../model/workload.ts';
 import type { Link } from '../wire/link.ts';
 import { type Attestor, createAttestor } from './attest/attest.ts';
 import type { EnforcerConfig } from './config.ts';
+import { lockDirectories } from './directory-lock.ts';
 import { Holdings } from './holdings.ts';
 import { openMounts } from './mount/mount.ts';
 import type { RememberedState } from './remembered.ts';
@@ -54,6 +55,7 @@ const untoldMax = 4096;
 
 export async function runEnforcer(config: EnforcerConfig, context: EnforcerContext): Promise<void> {
   openStateDirectory(config.stateDirectory);
+  using _locks = lockDirectories([config.stateDirectory, config.runDirectory]);
   let credentials = loadCredentials(config.stateDirectory);
   if (!credentials || config.joinToken !== undefined) credentials = await join(config, context);
   const file = new RememberedFile({ directory: config.runDirectory, ...context });

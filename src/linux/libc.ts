@@ -34,6 +34,8 @@ export const RESOLVE_IN_ROOT = 0x10;
 export const RENAME_EXCHANGE = 2;
 export const CLONE_FS = 0x200;
 export const CLONE_NEWNS = 0x20000;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 const MNT_DETACH = 2;
 const OPEN_TREE_CLONE = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
@@ -90,6 +92,7 @@ const c = {
   fsetxattr: libc.func(
     'int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)',
   ),
+  flock: libc.func('int flock(int fd, int operation)'),
   fstatfs: libc.func('int fstatfs(int fd, void *status)'),
   ftruncate: libc.func('int ftruncate(int fd, int64_t length)'),
   getdents64: libc.func('long getdents64(int fd, void *entries, size_t size)'),
@@ -394,6 +397,17 @@ export function tryUmountHere(): number {
 
 export function unshare(flags: number): void {
   check('unshare', c.unshare(flags));
+}
+
+/** Held until the descriptor is closed, or its process ends in whatever way. @returns false if another has it. */
+export function lockExclusively(fd: number): boolean {
+  try {
+    check('flock', c.flock(fd, LOCK_EX | LOCK_NB));
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'EAGAIN', 'EWOULDBLOCK')) return false;
+    throw error;
+  }
 }
 
 export function setns(fd: number, kind: number): void {
