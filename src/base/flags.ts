@@ -3,8 +3,7 @@
  * environment. Unknown ones are faults: a misspelt flag must not leave a default in force.
  */
 import { Fault } from './fault.ts';
-import { errorFields } from './log.ts';
-import type { ProgramIo } from './program.ts';
+import { nearest } from './nearest-word.ts';
 
 export interface FlagSpec {
   /** What stands for the value in the help; empty for a switch. */
@@ -28,9 +27,10 @@ export function readFlags<const Specs extends Readonly<Record<string, FlagSpec>>
     if (value !== undefined && value !== '') given[name] = value;
   }
   for (let index = 0; index < argv.length; index += 1) {
-    const [, name = '', inline] = /^--([a-z-]+)(?:=(.*))?$/s.exec(argv[index] ?? '') ?? [];
+    const word = argv[index] === '-h' ? '--help' : (argv[index] ?? '');
+    const [, name = '', inline] = /^--([a-z-]+)(?:=(.*))?$/s.exec(word) ?? [];
     const spec = Object.hasOwn(specs, name) ? specs[name] : undefined;
-    if (!spec) throw invalid(name === '' ? 'argument' : `--${name}`, 'is not known');
+    if (!spec) throw unknown(name, Object.keys(specs));
     if (spec.value === '') {
       if (inline !== undefined) throw invalid(`--${name}`, 'takes no value');
       given[name] = 'true';
@@ -74,19 +74,16 @@ export function hostAndPort(
   return { host: match[1] ?? match[2] ?? '', port };
 }
 
-/** Runs a program and tells a person what ended it: code, facts, what to do next. */
-export async function reportingFaults(io: ProgramIo, run: () => Promise<number>): Promise<number> {
-  try {
-    return await run();
-  } catch (error) {
-    if (error instanceof Fault) {
-      io.stderr.write(`error: ${error.message}\nhint: ${error.spec.hint}\n`);
-      return error.spec.exit;
-    }
-    const { error: kind = 'unknown', at = '' } = errorFields(error);
-    io.stderr.write(`error: this is a defect of Cofferdam: ${kind} ${at}\n`);
-    return 1;
-  }
+/** Never the word itself where no flag can be told: it may be a value. */
+function unknown(name: string, known: readonly string[]): Fault {
+  if (name === '') return invalid('argument', 'is not known');
+  const near = nearest(name, known);
+  const didYouMean = near === undefined ? {} : { didYouMean: `--${near}` };
+  return new Fault('request.invalid', {
+    what: `--${name}`,
+    problem: 'is not known',
+    ...didYouMean,
+  });
 }
 
 function invalid(what: string, problem: string): Fault {

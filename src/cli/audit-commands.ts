@@ -22,7 +22,7 @@ import { showRow, showText, tableOf } from './output.ts';
 import { fileFault } from './private-file.ts';
 import type { Session } from './session.ts';
 import { entryView } from './views.ts';
-import { visible, visibleLines } from './visible-text.ts';
+import { visible, visibleLines } from '../base/visible-text.ts';
 
 const filterOptions: readonly OptionSpec[] = [
   {

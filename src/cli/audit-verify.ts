@@ -25,7 +25,7 @@ import type { Given } from './given.ts';
 import { showText } from './output.ts';
 import type { Session } from './session.ts';
 import type { EntryItem } from './views.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 /** A checkpoint whose signature was verified. */
 export interface Signed {

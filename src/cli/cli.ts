@@ -23,8 +23,8 @@ export async function runCli(argv: readonly string[], io: ProgramIo): Promise<nu
     return await dispatch(argv, io, place);
   } catch (error) {
     const [{ formatProblem }, { makePaint }] = await Promise.all([
-      import('./problem-text.ts'),
-      import('./paint.ts'),
+      import('../protocol/problem-text.ts'),
+      import('../base/paint.ts'),
     ]);
     const json = wantsJson(argv, io);
     io.stderr.write(
@@ -141,7 +141,7 @@ async function help(words: readonly string[], io: ProgramIo, place: Place): Prom
 }
 
 async function unknownCommand(word: string): Promise<string> {
-  const { nearest } = await import('./nearest-word.ts');
+  const { nearest } = await import('../base/nearest-word.ts');
   const suggestion = nearest(
     word,
     catalogue.map((entry) => entry.noun),

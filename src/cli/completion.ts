@@ -12,7 +12,7 @@ import { liveNames } from './live-names.ts';
 import { formatNames } from './output.ts';
 import { globalOptions, optionsOf } from './parser.ts';
 import { Session } from './session.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 const liveTimeoutMs = 300;
 

@@ -19,7 +19,7 @@ import { auditMemoryFile, configFile, tokenFile } from './places.ts';
 import { readPrivateFile, readUserFile, removeFile, writePrivateFile } from './private-file.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 const nameWord: WordSpec = { name: 'name', about: 'of the context', kind: 'context' };
 

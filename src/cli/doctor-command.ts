@@ -5,7 +5,7 @@ import { isNode, nodeChecks } from './doctor-node.ts';
 import { showText } from './output.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 export interface Finding {
   readonly check: string;

@@ -7,11 +7,11 @@ import type { Given } from './given.ts';
 import { count } from './holders.ts';
 import { confirmByName } from './interaction.ts';
 import { showText } from './output.ts';
-import type { Colour } from './paint.ts';
+import type { Colour } from '../base/paint.ts';
 import { impactLines, noteWarnings, warningText } from './policy-impact.ts';
 import type { Session } from './session.ts';
 import { unifiedDiff } from './unified-diff.ts';
-import { visible, visibleLines } from './visible-text.ts';
+import { visible, visibleLines } from '../base/visible-text.ts';
 
 const differencesExit = 10;
 

@@ -10,7 +10,7 @@ import { Fault } from '../base/fault.ts';
 import fc from 'fast-check';
 import { CliWorld } from '../testing/cli-world.ts';
 import { applyJsonPath } from './json-path.ts';
-import { nearest } from './nearest-word.ts';
+import { nearest } from '../base/nearest-word.ts';
 import { duration } from './relative-time.ts';
 import { unifiedDiff } from './unified-diff.ts';
 import { parseYaml } from './yaml-text.ts';

@@ -13,7 +13,7 @@ import { Fault } from '../base/fault.ts';
 import { limits } from '../base/limits.ts';
 import { SecretValue } from '../model/secret-value.ts';
 import type { Session } from './session.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 const keys = {
   interrupt: 0x03,

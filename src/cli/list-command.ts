@@ -7,7 +7,7 @@ import type { Given } from './given.ts';
 import { checkInput } from './operation-command.ts';
 import { type ListBody, showList, showRow, type View } from './output.ts';
 import type { Session } from './session.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 type ListOperation = {
   [Name in JsonOperation]: OperationOutput<Name> extends {

@@ -8,7 +8,7 @@ import { checkInput, operationCommand } from './operation-command.ts';
 import { showList, showRow, showText } from './output.ts';
 import type { Session } from './session.ts';
 import { type HoldingItem, holdingView, type NodeItem, nodeView, workloadView } from './views.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 const nodeWord: WordSpec = { name: 'name', about: 'of the node', kind: 'node' };
 

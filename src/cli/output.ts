@@ -5,7 +5,7 @@ import { assert } from '../base/assert.ts';
 import { usage } from './command-spec.ts';
 import type { Session } from './session.ts';
 import { type Column, formatTable } from './table.ts';
-import { jsonText, visible, visibleLines } from './visible-text.ts';
+import { jsonText, visible, visibleLines } from '../base/visible-text.ts';
 
 export type Format =
   | { readonly kind: 'table' | 'wide' | 'json' | 'yaml' | 'name' }

@@ -12,7 +12,7 @@ import { putPolicy } from './policy-put.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
 import { type GrantItem, grantView, type GroupItem, groupView } from './views.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 import { count } from './holders.ts';
 
 const groupWord: WordSpec = { name: 'name', about: 'of the group', kind: 'group' };

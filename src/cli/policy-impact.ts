@@ -2,7 +2,7 @@
 import type { PolicyImpactView } from '../protocol/operations-policy.ts';
 import { count } from './holders.ts';
 import type { Session } from './session.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 /** Containers that are named one by one before the rest is counted. */
 const impactShownMax = 20;

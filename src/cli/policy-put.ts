@@ -11,7 +11,7 @@ import { revisionOrNew } from './operation-command.ts';
 import { impactLines, noteWarnings } from './policy-impact.ts';
 import type { Session } from './session.ts';
 import { unifiedDiff } from './unified-diff.ts';
-import { visibleLines } from './visible-text.ts';
+import { visibleLines } from '../base/visible-text.ts';
 import { formatYaml } from './yaml-text.ts';
 
 type PutView = PolicyImpactView & {

@@ -19,7 +19,7 @@ import { formatRows } from './table.ts';
 import { readValue, valueOptions } from './value-input.ts';
 import { labelsText, type SecretItem, secretView, stateOfVersion, versionText } from './views.ts';
 import { ageOf } from './relative-time.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 const nameWord: WordSpec = { name: 'name', about: 'such as payments/db-password', kind: 'secret' };
 

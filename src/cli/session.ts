@@ -15,9 +15,9 @@ import { type OperationInput, type OperationName, operationNamed } from '../prot
 import { usage } from './command-spec.ts';
 import { KeyInput } from './key-input.ts';
 import { type Format, parseFormat } from './output.ts';
-import { makePaint, type Paint } from './paint.ts';
+import { makePaint, type Paint } from '../base/paint.ts';
 import { type GlobalOptions, readSettings, type Settings } from './settings.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 /** Thrown when what was asked for has been printed already. */
 export class Printed extends Error {

@@ -6,7 +6,7 @@ import { Fault, isFault } from '../base/fault.ts';
 import type { CommandSpec, WordKind } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { liveNames } from './live-names.ts';
-import { nearest } from './nearest-word.ts';
+import { nearest } from '../base/nearest-word.ts';
 import type { Session } from './session.ts';
 
 const waitMsMax = 1000;

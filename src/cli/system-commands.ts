@@ -10,7 +10,7 @@ import { fileFault } from './private-file.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
 import { readPhrase } from './value-input.ts';
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 import type { OperationOutput } from '../protocol/operations.ts';
 
 type Status = OperationOutput<'system.status'>;

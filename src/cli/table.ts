@@ -1,5 +1,5 @@
 /** Tables as kubectl writes them: columns padded with blanks, three between, no lines. */
-import { visible } from './visible-text.ts';
+import { visible } from '../base/visible-text.ts';
 
 export interface Column<Item> {
   readonly title: string;

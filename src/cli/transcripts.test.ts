@@ -76,7 +76,7 @@ function settled(text: string, reached: Reached, world: CliWorld): string {
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, 'YYYY-MM-DDThh:mm:ss.mmmZ')
     .replaceAll(/(cofferdam\/ins_…\+)[0-9a-f]{8}\+[A-Za-z0-9+/]{44}/g, '$1…')
     .replaceAll(/[A-Za-z0-9+/]{43}=/g, '<hash>')
-    .replaceAll(/(?<= )\d+[smhd](\d+[smhd])?(?=$| ago)/gm, '<age>')
+    .replaceAll(/(?<=[ (])\d+[smhd](\d+[smhd])?(?=$| ago)/gm, '<age>')
     .replaceAll(/, \d+s old/g, ', <age> old')
     .replaceAll(/\d+ ms;/g, '<n> ms;')
     .replaceAll(/ends in \d+d/g, 'ends in <age>')

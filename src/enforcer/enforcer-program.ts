@@ -1,10 +1,11 @@
 /** `coffer enforcer` and `coffer watchdog`: from arguments to a running program, and its end. */
 import { readFileSync } from 'node:fs';
 import { Fault } from '../base/fault.ts';
-import { describeFlags, type FlagSpec, readFlags, reportingFaults } from '../base/flags.ts';
+import { describeFlags, type FlagSpec, readFlags } from '../base/flags.ts';
 import { createLog, type Log, type LogLevel, logLevels } from '../base/log.ts';
 import type { ProgramIo, RunProgram } from '../base/program.ts';
 import { version } from '../base/version.ts';
+import { reportingFaults } from '../protocol/problem-text.ts';
 import { type EnforcerConfig, enforcerDefaults } from './config.ts';
 
 const specs = {
@@ -21,9 +22,9 @@ const specs = {
     help: `on a tmpfs; what a successor must know (${enforcerDefaults.runDirectory})`,
   },
   runtime: { value: 'KIND', help: 'docker or process (docker)' },
-  'docker-socket': {
+  'engine-socket': {
     value: 'PATH',
-    help: `the engine's socket (${enforcerDefaults.dockerSocket})`,
+    help: `of the container engine (${enforcerDefaults.dockerSocket})`,
   },
   'process-directory': {
     value: 'DIR',
@@ -56,8 +57,10 @@ ${describeFlags(specs)}
 `;
 
 /** `argv` begins with `enforcer` or `watchdog`. */
-export const run: RunProgram = ([program, ...argv], io) =>
-  reportingFaults(io, () => (program === 'watchdog' ? watchdog(argv, io) : enforcer(argv, io)));
+export const run: RunProgram = ([program = 'enforcer', ...argv], io) =>
+  reportingFaults(io, { command: program }, () =>
+    program === 'watchdog' ? watchdog(argv, io) : enforcer(argv, io),
+  );
 
 async function enforcer(argv: readonly string[], io: ProgramIo): Promise<number> {
   const flags = readFlags(specs, argv, io.env);
@@ -110,7 +113,7 @@ function runtimeOf(
     case 'docker':
       return {
         kind: 'docker',
-        socketPath: flags['docker-socket'] ?? enforcerDefaults.dockerSocket,
+        socketPath: flags['engine-socket'] ?? enforcerDefaults.dockerSocket,
       };
     case 'process':
       return {

@@ -10,15 +10,10 @@ import {
   rmSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import {
-  describeFlags,
-  type FlagSpec,
-  readFlags,
-  reportingFaults,
-  wholeNumber,
-} from '../base/flags.ts';
+import { describeFlags, type FlagSpec, readFlags, wholeNumber } from '../base/flags.ts';
 import { Fault, isFault } from '../base/fault.ts';
 import { createLog } from '../base/log.ts';
+import { reportingFaults } from '../protocol/problem-text.ts';
 import type { ProgramIo, RunProgram } from '../base/program.ts';
 import { gatewayConfig, gatewayFlags, gatewayFlagsHelp, readGatewayConfig } from './config.ts';
 import type { SealRequest } from './seal/seal.ts';
@@ -72,7 +67,7 @@ Usage:
 
 /** `argv` begins with the command's words. */
 export const run: RunProgram = ([program, ...argv], io) =>
-  reportingFaults(io, () => {
+  reportingFaults(io, placeOf(program, argv), () => {
     switch (program ?? 'gateway') {
       case 'init':
         return init(argv, io);
@@ -82,6 +77,12 @@ export const run: RunProgram = ([program, ...argv], io) =>
         return gateway(argv, io);
     }
   });
+
+/** What failures are said of, and in which form. */
+function placeOf(program = 'gateway', [verb = '', ...rest]: readonly string[]) {
+  if (program === 'backup') return { command: `backup ${verb}` };
+  return { command: program, json: program === 'init' && [verb, ...rest].includes('--json') };
+}
 
 async function gateway(argv: readonly string[], io: ProgramIo): Promise<number> {
   const config = readGatewayConfig(argv, io.env);

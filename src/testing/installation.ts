@@ -198,7 +198,7 @@ export class Installation implements AsyncDisposable {
   #runtimeFlags(): readonly string[] {
     const { runtime } = this.#options;
     return 'dockerSocket' in runtime
-      ? ['--runtime', 'docker', '--docker-socket', runtime.dockerSocket]
+      ? ['--runtime', 'docker', '--engine-socket', runtime.dockerSocket]
       : ['--runtime', 'process', '--process-directory', runtime.processDirectory];
   }
 

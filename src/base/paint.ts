@@ -1,6 +1,6 @@
 /** Colour, where a person sees it; meaning is always in the words, too. */
 import { styleText } from 'node:util';
-import type { ProgramIo } from '../base/program.ts';
+import type { ProgramIo } from './program.ts';
 
 export type Colour = 'red' | 'green' | 'yellow' | 'cyan' | 'bold' | 'dim';
 export type Paint = (colour: Colour, text: string) => string;

@@ -1,12 +1,14 @@
 /**
- * What went wrong, for people: what failed, on which server, what was missing, what to do next, and
- * the request id to ask about. With `-o json`: the same as one line of RFC 9457.
+ * What went wrong, for people, in the one shape that all programs have: what failed, on which server,
+ * what was missing, what to do next, and the request id to ask about. With `-o json`: the same as one
+ * line of RFC 9457.
  */
 import { Fault, isFault } from '../base/fault.ts';
 import { errorFields } from '../base/log.ts';
-import { problemOf } from '../protocol/problem.ts';
-import type { Paint } from './paint.ts';
-import { jsonText, visible } from './visible-text.ts';
+import { problemOf } from './problem.ts';
+import { makePaint, type Paint } from '../base/paint.ts';
+import type { ProgramIo } from '../base/program.ts';
+import { jsonText, visible } from '../base/visible-text.ts';
 
 export interface ProblemPlace {
   readonly command: string;
@@ -43,6 +45,26 @@ export function formatProblem(error: unknown, place: ProblemPlace): string {
   return `${lines.join('\n')}\n`;
 }
 
+/**
+ * Runs a program, and says what ended it.
+ *
+ * @param command - As it is called: `gateway`, `backup restore`.
+ * @returns the exit code
+ */
+export async function reportingFaults(
+  io: ProgramIo,
+  { command, json = false }: { readonly command: string; readonly json?: boolean },
+  run: () => Promise<number>,
+): Promise<number> {
+  try {
+    return await run();
+  } catch (error) {
+    const paint = makePaint(io, 'stderr', undefined);
+    io.stderr.write(formatProblem(error, { command, where: undefined, json, paint }));
+    return isFault(error) ? error.spec.exit : 1;
+  }
+}
+
 /** Then it is said in a line that editors can follow. */
 function isInFile({ detail }: Fault): boolean {
   return detail['line'] !== undefined && detail['column'] !== undefined;
@@ -51,13 +73,18 @@ function isInFile({ detail }: Fault): boolean {
 /** The code, then the facts that are not said in lines of their own. */
 function sentenceOf(fault: Fault): string {
   if (fault.code === 'cli.usage') return String(fault.detail['problem']);
+  const { what, problem } = fault.detail;
+  // `request.invalid: --listen must be host:port`
+  const isSaid = what !== undefined && problem !== undefined && fault.errors.length === 0;
+  const code = isSaid ? `${fault.code}: ${String(what)} ${String(problem)}` : fault.code;
   const said = new Set(['requestId', 'action', 'didYouMean', fault.errors.length > 0 ? 'at' : '']);
+  if (isSaid) for (const fact of ['what', 'problem', 'at']) said.add(fact);
   if (isInFile(fault)) for (const fact of ['file', 'line', 'column', 'problem']) said.add(fact);
   if (fault.errors.length > 0) said.add('problem');
   const facts = Object.entries(fault.detail)
     .filter(([key, value]) => value !== undefined && !said.has(key))
     .map(([key, value]) => `${key} ${String(value)}`);
-  const sentence = facts.length === 0 ? fault.code : `${fault.code} (${facts.join(', ')})`;
+  const sentence = facts.length === 0 ? code : `${code} (${facts.join(', ')})`;
   const { didYouMean } = fault.detail;
   return didYouMean === undefined ? sentence : `${sentence}; did you mean ${String(didYouMean)}?`;
 }
