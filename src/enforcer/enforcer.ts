@@ -145,6 +145,9 @@ class Node {
       remembered: loadWitnessMemory(stateDirectory),
       remember: (memory) => saveWitnessMemory(stateDirectory, memory),
     });
+    const { alarm } = this.#witness;
+    if (alarm !== undefined)
+      context.log.error('witness.alarm', { reason: alarm, since: 'earlier' });
   }
 
   async run(): Promise<void> {

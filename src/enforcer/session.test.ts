@@ -8,7 +8,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { silentLog } from '../base/log.ts';
 import { signCheckpoint } from '../crypto/checkpoint.ts';
-import { Frontier } from '../crypto/merkle.ts';
+import { Frontier, hashLeaf } from '../crypto/merkle.ts';
 import { formatVerifier, noteSigner } from '../crypto/note.ts';
 import type { SetReceipt } from '../model/assignment.ts';
 import {
@@ -20,7 +20,7 @@ import {
 import { EnforcerRig } from '../testing/enforcer-rig.ts';
 import { SimConnection } from '../testing/sim-network.ts';
 import { Session } from './session.ts';
-import { Witness } from './witness.ts';
+import { Witness, type WitnessMemory } from './witness.ts';
 
 const verifier = formatVerifier(
   noteSigner('note', 'log', generateKeyPairSync('ed25519').privateKey),
@@ -34,20 +34,27 @@ class SessionRig extends EnforcerRig {
   readonly renewals: string[] = [];
   /** Set, the witness cannot remember. */
   isDiskFull = false;
-  readonly witness: Witness;
+  witness: Witness;
+  #witnessMemory: WitnessMemory | undefined;
   session!: Session;
   #connection!: SimConnection;
 
   constructor() {
     super();
-    this.witness = new Witness({
+    this.witness = this.startWitness();
+  }
+
+  /** One that knows what the one before it has written. */
+  startWitness(): Witness {
+    return (this.witness = new Witness({
       clock: this.clock,
       signer: noteSigner('cosignature', 'node/1', generateKeyPairSync('ed25519').privateKey),
-      remembered: undefined,
-      remember: () => {
+      remembered: this.#witnessMemory,
+      remember: (memory) => {
         if (this.isDiskFull) throw new Error('no space');
+        this.#witnessMemory = memory;
       },
-    });
+    }));
   }
 
   async connect(checkpointVerifier = verifier): Promise<void> {
@@ -240,6 +247,38 @@ test('after an alarm nothing new comes in, and what is withdrawn goes', async ()
   rig.say({ kind: 'assign', set: rig.set(app, []) });
   await rig.time.pass(100);
   deepEqual(rig.read(app), {});
+});
+
+test('an alarm outlives a restart: nothing new comes in before the log is as it was', async () => {
+  const log = noteSigner('note', 'log', generateKeyPairSync('ed25519').privateKey);
+  const checkpoint = (size: number) => {
+    const tree = Frontier.empty();
+    for (let leaf = 0; leaf < size; leaf += 1) tree.append(hashLeaf(Buffer.from([leaf])), () => {});
+    const content = { origin: 'log', size, root: tree.root(), extensions: [] };
+    return { kind: 'checkpoint', note: signCheckpoint(content, log), consistency: [] } as const;
+  };
+  const rig = new SessionRig();
+  const app = await rig.container();
+  await rig.connect(formatVerifier(log));
+  rig.say(checkpoint(2));
+  rig.say(checkpoint(1));
+  await rig.time.pass(100);
+  equal(rig.witness.alarm, 'rollback');
+  await rig.restart(app);
+  rig.startWitness();
+  await rig.connect(formatVerifier(log));
+  // Before any checkpoint was shown to this one.
+  rig.say({ kind: 'assign', set: rig.set(app, [rig.file('db', 1, 'one')]) });
+  await rig.time.pass(100);
+  deepEqual(rig.read(app), {});
+  deepEqual(
+    [rig.receipts.at(-1)?.outcome, rig.receipts.at(-1)?.fault],
+    ['failed', 'witness.alarm'],
+  );
+  rig.say(checkpoint(2));
+  rig.say({ kind: 'assign', set: rig.set(app, [rig.file('db', 1, 'one')]) });
+  await rig.time.pass(100);
+  deepEqual(rig.read(app), { db: 'one' }, 'control: once the log is the one it knows');
 });
 
 test('a gateway with another log key is left, and serves nothing', async () => {

@@ -177,7 +177,7 @@ export class Session {
     } catch (error) {
       // No room to remember it, say. Nothing is wrong with the gateway: it shows the next one in a minute.
       log.error('witness.not-remembered', errorFields(error));
-      return { ...said, size: 0, refused: 'not-remembered' };
+      return { ...said, size: 0, refused: witness.alarm ?? 'not-remembered' };
     }
   }
 

@@ -8,12 +8,18 @@ import type { WitnessMemory } from './witness.ts';
 const memorySchema = schema.object({
   verifier: schema.string({ max: 4096 }),
   note: schema.string({ max: 65_536 }),
+  alarm: schema.optional(schema.string({ max: 64 })),
 });
 
 export function loadWitnessMemory(stateDirectory: string): WitnessMemory | undefined {
   const content = readIfThere(join(stateDirectory, 'witness.json'));
   if (content === undefined) return undefined;
-  return schema.parse(memorySchema, JSON.parse(content) as unknown, 'witness.json');
+  const { alarm = '', ...rest } = schema.parse(
+    memorySchema,
+    JSON.parse(content) as unknown,
+    'witness.json',
+  );
+  return { ...rest, alarm };
 }
 
 /** `undefined` forgets: the node has joined anew, and trusts what it meets first. */

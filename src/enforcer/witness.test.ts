@@ -5,12 +5,16 @@
  */
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { signCheckpoint } from '../crypto/checkpoint.ts';
 import { consistencyProof, Frontier, hashLeaf, type TreeHash } from '../crypto/merkle.ts';
 import { formatVerifier, noteSigner } from '../crypto/note.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { Witness, type WitnessMemory } from './witness.ts';
+import { loadWitnessMemory, saveWitnessMemory } from './witness-file.ts';
 
 const key = (kind: 'note' | 'cosignature', name: string) =>
   noteSigner(kind, name, generateKeyPairSync('ed25519').privateKey);
@@ -84,7 +88,7 @@ test('Witness gives no answer when it cannot remember', () => {
   const broken = new Witness({
     clock: new ManualClock(),
     signer: node,
-    remembered: { verifier: log.verifier, note: '' },
+    remembered: { verifier: log.verifier, note: '', alarm: '' },
     remember: () => {
       throw new Error('no space');
     },
@@ -110,12 +114,45 @@ test('Witness refuses a rollback, a fork and a stranger, and raises the alarm', 
     const before = kept.length;
     const answer = made.consider(note, consistency);
     deepEqual([answer.kind, answer.kind === 'refused' && answer.reason], ['refused', reason]);
-    deepEqual([made.alarm, kept.length], [reason, before]);
+    deepEqual([made.alarm, kept.at(-1)?.alarm], [reason, reason]);
+    equal(kept.at(-1)?.note, kept[before - 1]?.note, 'its own checkpoint stays');
+    equal(witness(kept.at(-1)).made.alarm, reason, 'also after a restart');
     // It ends when the gateway shows the true log again.
     const { note: sound, consistency: proof } = log.show(9, 8);
     equal(made.consider(sound, proof).kind, 'accepted');
-    equal(made.alarm, undefined);
+    deepEqual([made.alarm, witness(kept.at(-1)).made.alarm], [undefined, undefined]);
   }
+});
+
+test('Witness is alarmed also when it cannot remember why, and remembers on the next occasion', () => {
+  const log = new Log();
+  const kept: WitnessMemory[] = [];
+  let isFull = false;
+  const made = new Witness({
+    clock: new ManualClock(),
+    signer: node,
+    remembered: witnessAt(log, 8).kept.at(-1),
+    remember: (memory) => {
+      if (isFull) throw new Error('no space');
+      kept.push(memory);
+    },
+  });
+  isFull = true;
+  throws(() => made.consider(log.show(4).note, []), /no space/);
+  equal(made.alarm, 'rollback');
+  isFull = false;
+  made.consider(log.show(4).note, []);
+  equal(kept.at(-1)?.alarm, 'rollback');
+});
+
+test('what is stored is read again, also by a version that knew no alarm', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-witness-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const memory = { verifier: 'v', note: 'n', alarm: 'fork' };
+  saveWitnessMemory(directory, memory);
+  deepEqual(loadWitnessMemory(directory), memory);
+  writeFileSync(join(directory, 'witness.json'), '{"verifier":"v","note":"n"}');
+  deepEqual(loadWitnessMemory(directory), { ...memory, alarm: '' });
 });
 
 test('control: a witness that remembers nothing accepts the very same rollback', () => {

@@ -5,8 +5,8 @@
  *
  * Promises
  *   - What is answered was remembered first, durably.
- *   - After a fork or a rollback the node takes no new secrets; what is in place stays on its lease,
- *     and withdrawals are still carried out.
+ *   - After a fork or a rollback the node takes no new secrets, also not after a restart, until the log
+ *     that it knows is continued; what is in place stays on its lease, and withdrawals are carried out.
  */
 import { Fault } from '../base/fault.ts';
 import type { Clock } from '../base/clock.ts';
@@ -24,6 +24,8 @@ export interface WitnessMemory {
   readonly verifier: string;
   /** The last checkpoint accepted; empty before the first. */
   readonly note: string;
+  /** Why this node takes no new secrets; empty when it does. */
+  readonly alarm: string;
 }
 
 export interface WitnessOptions {
@@ -45,11 +47,13 @@ export type WitnessAnswer =
 export class Witness {
   readonly #options: WitnessOptions;
   #memory: WitnessMemory | undefined;
-  #alarm: string | undefined;
+  /** Also one that could not be remembered. */
+  #alarm: string;
 
   constructor(options: WitnessOptions) {
     this.#options = options;
     this.#memory = options.remembered;
+    this.#alarm = options.remembered?.alarm ?? '';
   }
 
   /** What to show the gateway at hello; empty at first contact. */
@@ -59,7 +63,7 @@ export class Witness {
 
   /** Why this node takes no new secrets, if it does not. */
   get alarm(): string | undefined {
-    return this.#alarm;
+    return this.#alarm === '' ? undefined : this.#alarm;
   }
 
   /**
@@ -70,13 +74,14 @@ export class Witness {
   meet(verifier: string): void {
     if (this.#memory === undefined) {
       if (!parseVerifier(verifier)) throw new Fault('stream.malformed', { what: 'verifier' });
-      this.#keep({ verifier, note: '' });
+      this.#keep({ verifier, note: '', alarm: '' });
     } else if (this.#memory.verifier !== verifier) {
       this.#alarm = 'other-key';
       throw new Fault('witness.other-key');
     }
   }
 
+  /** Whatever is thrown, the alarm is on where it must be: only the memory of it is missing. */
   consider(note: string, consistency: readonly Uint8Array[]): WitnessAnswer {
     const log = this.#memory && parseVerifier(this.#memory.verifier);
     const opened = log && openCheckpoint(note, log);
@@ -88,8 +93,9 @@ export class Witness {
       return this.#refuse(checkpoint.size, 'fork');
     const timestampS = Math.floor(this.#options.clock.wallMs() / 1000);
     const cosignature = cosignCheckpoint(checkpoint, this.#options.signer, timestampS);
-    this.#keep({ verifier: this.#memory.verifier, note: addCosignatures(note, [cosignature]) });
-    this.#alarm = undefined;
+    const { verifier } = this.#memory;
+    this.#keep({ verifier, note: addCosignatures(note, [cosignature]), alarm: '' });
+    this.#alarm = '';
     return { kind: 'accepted', size: checkpoint.size, cosignature };
   }
 
@@ -101,6 +107,9 @@ export class Witness {
 
   #refuse(size: number, reason: 'rollback' | 'fork' | 'unsigned'): WitnessAnswer {
     this.#alarm = reason;
+    if (this.#memory && this.#memory.alarm !== reason) {
+      this.#keep({ ...this.#memory, alarm: reason });
+    }
     return { kind: 'refused', size, reason };
   }
 
