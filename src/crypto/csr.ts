@@ -97,7 +97,9 @@ function readCsr(request: Uint8Array): CsrParts | undefined {
 /** Only the canonical encoding: no compressed points, no curves spelt out as parameters. */
 function readPublicKey(spki: Buffer): KeyObject | undefined {
   try {
-    const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+    const read = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+    // By way of its numbers: OpenSSL writes a key as it read it, a compressed point compressed.
+    const key = createPublicKey({ key: read.export({ format: 'jwk' }), format: 'jwk' });
     return key.export({ format: 'der', type: 'spki' }).equals(spki) ? key : undefined;
   } catch {
     return undefined;

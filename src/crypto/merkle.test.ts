@@ -128,6 +128,17 @@ test('inclusionProof is accepted for every leaf of every small tree, and only th
   }
 });
 
+test('a proof that ends below the root proves nothing, even if somebody calls that a root', () => {
+  // The left half of a tree of eight is a tree of four; its proofs say nothing of one of eight.
+  const leafHash = leafHashOf(entries[1]!);
+  const root = rootAt(4, read);
+  const proof = inclusionProof(1, 4, read);
+  ok(verifyInclusion({ leafHash, index: 1, size: 4, root, proof }), 'control');
+  for (const size of [5, 6, 7, 8]) {
+    ok(!verifyInclusion({ leafHash, index: 1, size, root, proof }), `${size}`);
+  }
+});
+
 test('consistencyProof is accepted for every pair of small sizes, and only there', () => {
   for (let size = 0; size <= sizeMax; size++) {
     const root = rootAt(size, read);

@@ -64,6 +64,30 @@ test('One share too few leaves every key possible', () => {
   throws(() => combineShares([first!]), /right number/);
 });
 
+test('each byte of the key has coefficients of its own, and none of them is left', () => {
+  for (const threshold of [2, 3, 5]) {
+    const drawn: { readonly now: Buffer; readonly before: Buffer }[] = [];
+    const watched = {
+      ...random,
+      bytes: (length: number) => {
+        const now = random.bytes(length);
+        drawn.push({ now, before: Buffer.from(now) });
+        return now;
+      },
+    };
+    // Of a key whose bytes are all alike a share tells it, if coefficients are used twice.
+    const shares = splitKey(Buffer.alloc(32, 7), { count: 5, threshold, random: watched });
+    for (const { bytes } of shares) ok(new Set(bytes).size > 16, 'bytes that differ');
+    const coefficients = drawn.filter(({ now }) => now.length === 32 * (threshold - 1));
+    equal(coefficients.length, 1);
+    ok(coefficients.every(({ now }) => now.every((byte) => byte === 0)));
+    ok(
+      coefficients.every(({ before }) => before.some((byte) => byte !== 0)),
+      'control',
+    );
+  }
+});
+
 test('combineShares gives a wrong key for a forged share and takes no doubles or strangers', () => {
   const shares = splitKey(key, { count: 3, threshold: 2, random });
   const forged = { ...shares[1]!, bytes: random.bytes(32) };

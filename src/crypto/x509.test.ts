@@ -27,8 +27,8 @@ import {
   readGatewayIdentity,
   readNodeIdentity,
 } from './certificate-identity.ts';
-import { checkCsr, makeCsr } from './csr.ts';
-import { readDer } from './der.ts';
+import { checkCsr, makeCsr, signDer } from './csr.ts';
+import { der, derBitString, derInteger, derSequence, derTags, readDer } from './der.ts';
 import {
   type Authority,
   type CertificateContent,
@@ -118,6 +118,22 @@ test('readAuthority accepts a stored authority and no other pair', () => {
   equal(readAuthority(node.raw, nodePkcs8), undefined, 'a leaf is no authority');
 });
 
+test('readAuthority leaves no copy of the key in memory that others may be given', (t) => {
+  const copies: Buffer[] = [];
+  const { from } = Buffer;
+  t.mock.method(Buffer, 'from', (...given: Parameters<typeof from>) => {
+    const made = from.apply(Buffer, given);
+    copies.push(made);
+    return made;
+  });
+  const pkcs8 = authority.privateKey.export({ format: 'der', type: 'pkcs8' });
+  const kept = () => copies.filter((copy) => copy.includes(pkcs8.subarray(-64))).length;
+  ok(readAuthority(authority.certificate.raw, pkcs8));
+  equal(kept(), 0);
+  Buffer.from(pkcs8);
+  equal(kept(), 1, 'control');
+});
+
 test('readNodeIdentity refuses every bad certificate, each for its reason', () => {
   const id = `spiffe://${trustDomain}/node/worker-1`;
   const good: CertificateContent = {
@@ -190,6 +206,7 @@ test('readNodeIdentity refuses every bad certificate, each for its reason', () =
   }
 
   equal(read({}, sameName), 'other-authority', 'another authority of the same name');
+  equal(read({}, { commonName: 'Another' }), 'other-authority', 'our key under another name');
   const otherKey = { privateKey: sameName.privateKey };
   equal(read({}, otherKey), 'other-authority', 'our key id, signed by another key');
   const selfSigned = { commonName: 'worker-1', privateKey: nodeKey, certificate: undefined };
@@ -202,6 +219,35 @@ test('readNodeIdentity refuses every bad certificate, each for its reason', () =
     'refused',
     'the authority itself is no node',
   );
+});
+
+test('readNodeIdentity refuses what outlives its authority', () => {
+  const short = makeAuthority({ ...authorityOptions, lifetimeMs: dayMs });
+  const certificate = signCertificate(
+    { commonName: 'Cofferdam authority', ...short },
+    {
+      commonName: 'worker-1',
+      publicKey: leaf.publicKey,
+      notBeforeMs: nowMs,
+      notAfterMs: nowMs + 2 * dayMs,
+      isAuthority: false,
+      alternativeNames: [uri(`spiffe://${trustDomain}/node/worker-1`)],
+      extendedKeyUsages: [extendedKeyUsages.clientAuth],
+    },
+    random,
+  );
+  const at = (ms: number): unknown =>
+    readNodeIdentity(certificate, { authority: short.certificate, trustDomain, nowMs: ms });
+  deepEqual(at(nowMs + dayMs), { kind: 'node', name: 'worker-1' }, 'control');
+  deepEqual(at(nowMs + dayMs + 1000), { kind: 'refused', reason: 'expired' });
+});
+
+test('an authority says that it signs leaves only', () => {
+  // basicConstraints: cA TRUE, pathLenConstraint 0.
+  const leavesOnly = Buffer.from('30060101ff020100', 'hex');
+  ok(authority.certificate.raw.includes(leavesOnly));
+  const node = issueNodeCertificate(authority, { ...leaf, nodeName: 'worker-1' });
+  ok(!node.raw.includes(leavesOnly), 'control');
 });
 
 test('readGatewayIdentity refuses nodes, consoles and doubles', () => {
@@ -292,6 +338,47 @@ test('checkCsr refuses other keys, other signers and every single-bit change', a
   ]) {
     equal(reason(wrong), 'malformed');
   }
+});
+
+test('checkCsr refuses whatever is not exactly a request, also when it is signed', () => {
+  const p256 = Buffer.from(createPublicKey(nodeKey).export({ format: 'der', type: 'spki' }));
+  const [algorithm, point] = readDer(readDer(p256)![0]!.content)!;
+  const [x, y] = [point!.content.subarray(2, 34), point!.content.subarray(34)];
+  // The same key, as its x and the sign of its y: OpenSSL reads it, and we want one spelling.
+  const half = Buffer.concat([Buffer.of(2 + (y.at(-1)! & 1)), x]);
+  const compressed = derSequence(algorithm!.whole, derBitString(half));
+  ok(createPublicKey({ key: compressed, format: 'der', type: 'spki' }), 'control: a key');
+
+  const signed = (change: {
+    readonly version?: number;
+    readonly spki?: Buffer;
+    readonly attributes?: Buffer;
+    readonly inside?: Buffer;
+    readonly after?: Buffer;
+    readonly unusedBits?: number;
+  }): string => {
+    const { version = 0, spki = p256, attributes, inside, after, unusedBits = 0 } = change;
+    const info = derSequence(
+      derInteger(Buffer.of(version)),
+      derSequence(),
+      spki,
+      der(0xa0, attributes ?? Buffer.alloc(0)),
+      inside ?? Buffer.alloc(0),
+    );
+    const { algorithm: by, signature } = signDer(info, nodeKey);
+    const bits = derBitString(signature, unusedBits);
+    const checked = checkCsr(derSequence(info, by, bits, after ?? Buffer.alloc(0)));
+    return checked.kind === 'refused' ? checked.reason : checked.kind;
+  };
+  const more = derInteger(Buffer.of(1));
+  equal(signed({}), 'checked', 'control');
+  equal(signed({ attributes: more }), 'checked', 'control: attributes are not looked at');
+  equal(signed({ attributes: der(derTags.octetString, Buffer.alloc(5000)) }), 'malformed');
+  equal(signed({ version: 1 }), 'malformed');
+  equal(signed({ inside: more }), 'malformed');
+  equal(signed({ after: more }), 'malformed');
+  equal(signed({ unusedBits: 1 }), 'malformed');
+  equal(signed({ spki: compressed }), 'wrong-key-type');
 });
 
 test('readDer accepts distinguished encodings only', () => {
