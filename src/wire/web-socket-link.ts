@@ -2,27 +2,59 @@
  * A link over one WebSocket: one binary frame per message, no compression (a compressed secret tells
  * its content by its length), frames bounded before they are read.
  */
+import type { Readable, Writable } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import { assert } from '../base/assert.ts';
 import { wipe } from '../base/bytes.ts';
+import { FrameWriter } from './frame-writer.ts';
 import type { Link, LinkHandlers } from './link.ts';
 
 const normalClosure = 1000;
 const policyViolation = 1008;
 
+/** The stream below a socket, where what goes that way may be secret: no copy of it is left behind. */
+export interface SecretWay {
+  readonly reads?: Readable | undefined;
+  /** Of a server: a client would have to mask what it sends. */
+  readonly writes?: Writable | undefined;
+}
+
 /** Takes over a socket that is open or about to be. */
-export function webSocketLink(socket: WebSocket): Link {
-  return new WebSocketLink(socket);
+export function webSocketLink(socket: WebSocket, { reads, writes }: SecretWay = {}): Link {
+  if (reads !== undefined) wipePieces(socket, reads);
+  return new WebSocketLink(socket, writes && new FrameWriter(writes));
+}
+
+/**
+ * Of a message that came in several pieces ws makes one copy, and leaves the pieces as they are. They are
+ * wiped once a later piece has ended a message: the last of them only then, as more may begin in it.
+ */
+function wipePieces(socket: WebSocket, stream: Readable): void {
+  let held: Buffer[] = [];
+  let isMessageOver = false;
+  socket.on('message', () => (isMessageOver = true));
+  // After the listener of ws: what this piece has ended, it has ended by now.
+  stream.on('data', (piece: Buffer) => {
+    if (isMessageOver) for (const read of held.splice(0)) wipe(read);
+    isMessageOver = false;
+    held.push(piece);
+  });
+  socket.on('close', () => {
+    for (const read of held) wipe(read);
+    held = [];
+  });
 }
 
 /** A gateway has thousands of them, so that what each of them would bind for itself is kept small. */
 class WebSocketLink implements Link {
   readonly #socket: WebSocket;
+  readonly #writer: FrameWriter | undefined;
   #handlers: LinkHandlers | undefined;
   #ended: string | undefined;
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, writer: FrameWriter | undefined) {
     this.#socket = socket;
+    this.#writer = writer;
     socket.binaryType = 'nodebuffer';
     // An `error` is always followed by `close`; without a listener it would end the process.
     socket.on('error', ignore);
@@ -42,11 +74,12 @@ class WebSocketLink implements Link {
       wipe(bytes);
       return;
     }
-    socket.send(bytes, { binary: true, compress: false }, () => wipe(bytes));
+    if (this.#writer) this.#writer.send(bytes);
+    else socket.send(bytes, { binary: true, compress: false }, () => wipe(bytes));
   }
 
   get queuedBytes(): number {
-    return this.#socket.bufferedAmount;
+    return this.#socket.bufferedAmount + (this.#writer?.waitingBytes ?? 0);
   }
 
   get isOpen(): boolean {
@@ -55,6 +88,7 @@ class WebSocketLink implements Link {
 
   close(reason: string): void {
     const socket = this.#socket;
+    this.#writer?.flush();
     if (socket.readyState === socket.OPEN) socket.close(normalClosure, reason.slice(0, 100));
     else socket.terminate();
     // The peer may never answer; what it would still send is of no interest.

@@ -9,6 +9,7 @@
  *     will not let this node in as it is, the pauses grow to minutes, and the log says what to do.
  */
 import { X509Certificate } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import type { ConnectionOptions, PeerCertificate } from 'node:tls';
 import { WebSocket } from 'ws';
 import type { Clock } from '../../base/clock.ts';
@@ -17,6 +18,7 @@ import { errorFields, type Log } from '../../base/log.ts';
 import { limits } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
 import { readGatewayIdentity } from '../../crypto/certificate-identity.ts';
+import { SSL_OP_CLEANSE_PLAINTEXT } from '../../wire/cleanse-plaintext.ts';
 import type { Link } from '../../wire/link.ts';
 import { webSocketLink } from '../../wire/web-socket-link.ts';
 import type { Credentials } from './credentials.ts';
@@ -103,6 +105,7 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
     ca: credentials.authorityPem,
     minVersion: 'TLSv1.3',
     rejectUnauthorized: true,
+    secureOptions: SSL_OP_CLEANSE_PLAINTEXT,
     // Who it is counts, not where: the name in the certificate is the gateway's, not the host's.
     checkServerIdentity: (_host: string, certificate: PeerCertificate) => {
       const nowMs = options.clock.wallMs();
@@ -120,6 +123,8 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
     maxPayload: limits.streamFrameBytesMax,
     handshakeTimeout: connectWithinMs,
   });
+  let stream: Readable | undefined;
+  socket.once('upgrade', (response) => (stream = response.socket));
   const abort = (): void => socket.terminate();
   signal.addEventListener('abort', abort, { once: true });
   try {
@@ -151,5 +156,5 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
   } finally {
     signal.removeEventListener('abort', abort);
   }
-  return webSocketLink(socket);
+  return webSocketLink(socket, { reads: stream });
 }

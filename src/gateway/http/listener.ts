@@ -13,6 +13,7 @@ import { Fault } from '../../base/fault.ts';
 import { limits as sizes } from '../../base/limits.ts';
 import { errorFields } from '../../base/log.ts';
 import { problemMediaType, problemOf } from '../../protocol/problem.ts';
+import { SSL_OP_CLEANSE_PLAINTEXT } from '../../wire/cleanse-plaintext.ts';
 import { type HttpLimits, httpLimits, type HttpOptions, type HttpServer } from './http-options.ts';
 import { declareHttpMetrics, type HttpMetrics } from './http-metrics.ts';
 import { requestIdOf } from './request-headers.ts';
@@ -230,7 +231,11 @@ const addressFaults: ReadonlySet<string> = new Set([
   'ENOTFOUND',
 ]);
 
-const tlsRules = { minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] } as const;
+const tlsRules = {
+  minVersion: 'TLSv1.2',
+  ALPNProtocols: ['http/1.1'],
+  secureOptions: SSL_OP_CLEANSE_PLAINTEXT,
+} as const;
 
 const refusals: Readonly<Record<string, () => Fault>> = {
   HPE_HEADER_OVERFLOW: () => new Fault('request.header-too-large'),

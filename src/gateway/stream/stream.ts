@@ -161,7 +161,7 @@ export class StreamServer {
       this.#sessions.get(node)?.end('replaced');
       const session: Session = new Session({
         ...this.#options,
-        link: webSocketLink(webSocket),
+        link: webSocketLink(webSocket, { writes: socket }),
         node,
         renew: peer.renew,
         isLive: peer.isLive,
