@@ -6,6 +6,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { systemClock } from './base/clock.ts';
 import { errorFields } from './base/log.ts';
+import { keepMemoryPrivate } from './base/private-memory.ts';
 import type { ProgramIo, ProgramOutput, RunProgram } from './base/program.ts';
 import { systemRandom } from './base/random.ts';
 
@@ -36,6 +37,7 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   });
 }
 
+keepMemoryPrivate();
 const argv = process.argv.slice(2);
 const io = systemIo();
 const run = await pickProgram(argv);

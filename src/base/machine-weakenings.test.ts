@@ -58,3 +58,16 @@ test('a core limit above nothing is a weakening, and so is one that cannot be re
   deepEqual(found({ '/proc/self/limits': limitsWith('1048576') }), ['core-dumps-on']);
   deepEqual(found({ '/proc/self/limits': '' }), ['core-dumps-on']);
 });
+
+test('a process whose core dumps hold no memory is well, whatever their limit', () => {
+  const filter = '/proc/self/coredump_filter';
+  const unlimited = { '/proc/self/limits': limitsWith('unlimited') };
+  deepEqual(found({ ...unlimited, [filter]: '00000000\n' }), []);
+  deepEqual(found({ ...unlimited, [filter]: '00000033\n' }), ['core-dumps-on']);
+});
+
+test('a process that catches SIGUSR1 opens its inspector on it', () => {
+  const catching = (mask: string) => ({ '/proc/self/status': `SigBlk:\t0\nSigCgt:\t${mask}\n` });
+  deepEqual(found(catching('0000000100004602')), ['inspector-on']);
+  deepEqual(found(catching('0000000100004402')), []);
+});

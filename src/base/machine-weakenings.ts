@@ -1,18 +1,21 @@
 /**
  * What this machine and this process make weaker than it could be: swap that keeps memory on a disk in
- * the clear, and core dumps. As codes, which `status` shows and docs/guides/production.md explains.
+ * the clear, core dumps, and an inspector that a signal opens. As codes, which `status` shows and
+ * docs/guides/production.md explains.
  */
 import { readFileSync } from 'node:fs';
+import { coreFilterPath } from './private-memory.ts';
 
 /** The text of a file below /proc or /sys; undefined if there is none. */
 export type ReadText = (path: string) => string | undefined;
 
-export type MachineWeakening = 'swap-on' | 'core-dumps-on';
+export type MachineWeakening = 'swap-on' | 'core-dumps-on' | 'inspector-on';
 
 export function machineWeakenings(read: ReadText = readText): readonly MachineWeakening[] {
   const found: MachineWeakening[] = [];
   if (swapsInClear(read).length > 0 && !isKeptFromSwap(read)) found.push('swap-on');
   if (mayDumpCore(read)) found.push('core-dumps-on');
+  if (opensInspector(read)) found.push('inspector-on');
   return found;
 }
 
@@ -46,10 +49,18 @@ function isKeptFromSwap(read: ReadText): boolean {
   });
 }
 
-/** By the soft limit, which is what counts. */
+/** By the soft limit, which is what counts for files; what the filter leaves out is in no dump at all. */
 function mayDumpCore(read: ReadText): boolean {
+  if (/^0+$/.test((read(coreFilterPath) ?? '').trim())) return false;
   const [, soft] = /^Max core file size\s+(\S+)/m.exec(read('/proc/self/limits') ?? '') ?? [];
   return soft !== '0';
+}
+
+/** Node catches SIGUSR1 to open it, unless it was started so that it does not. */
+function opensInspector(read: ReadText): boolean {
+  const [, caught = '0'] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(read('/proc/self/status') ?? '') ?? [];
+  const sigusr1 = 10n;
+  return ((BigInt(`0x${caught}`) >> (sigusr1 - 1n)) & 1n) === 1n;
 }
 
 function readText(path: string): string | undefined {

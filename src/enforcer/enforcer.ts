@@ -6,8 +6,10 @@ import { readFileSync } from 'node:fs';
 import type { Clock } from '../base/clock.ts';
 import { Fault, isFault } from '../base/fault.ts';
 import { errorFields, type Log } from '../base/log.ts';
+import { machineWeakenings } from '../base/machine-weakenings.ts';
 import type { Random } from '../base/random.ts';
 import { noteSigner } from '../crypto/note.ts';
+import { makeUndumpable } from '../linux/libc.ts';
 import { signalProcess } from '../linux/process.ts';
 import type { SetReceipt } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
@@ -54,6 +56,7 @@ const attestTries = 3;
 const untoldMax = 4096;
 
 export async function runEnforcer(config: EnforcerConfig, context: EnforcerContext): Promise<void> {
+  makeUndumpable();
   openStateDirectory(config.stateDirectory);
   using _locks = lockDirectories([config.stateDirectory, config.runDirectory]);
   let credentials = loadCredentials(config.stateDirectory);
@@ -307,8 +310,7 @@ class Node {
   }
 
   #weakenings(): readonly string[] {
-    const swaps = readFileSync('/proc/swaps', 'utf8').trim().split('\n').length - 1;
-    return [...(swaps > 0 ? ['swap-on'] : []), ...(this.#config.watchdog ? [] : ['no-watchdog'])];
+    return [...machineWeakenings(), ...(this.#config.watchdog ? [] : ['no-watchdog'])];
   }
 }
 

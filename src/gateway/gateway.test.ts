@@ -133,7 +133,7 @@ test('status lists what the gateway knows to be weak: of its seal, its storage, 
   const found = await weakeningsAt(gateway.apiPort, made.ownerToken);
   ok(found.includes('key-file-same-device'), 'beside the data directory');
   deepEqual(
-    found.filter((code) => ['swap-on', 'core-dumps-on'].includes(code)),
+    found.filter((code) => ['swap-on', 'core-dumps-on', 'inspector-on'].includes(code)),
     machineWeakenings(),
   );
   equal(found.includes('storage-in-memory'), await isInMemory(config));

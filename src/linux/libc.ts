@@ -101,6 +101,7 @@ const c = {
   ),
   mkdirat: libc.func('int mkdirat(int fd, const char *path, unsigned int mode)'),
   openat: libc.func('int openat(int fd, const char *path, int flags, unsigned int mode)'),
+  prctl: libc.func('int prctl(int option, long a, long b, long c, long d)'),
   read: libc.func('long read(int fd, void *bytes, size_t size)'),
   readlinkat: libc.func('long readlinkat(int fd, const char *path, void *bytes, size_t size)'),
   renameat2: libc.func(
@@ -442,6 +443,12 @@ export function inTheNameOf<T>(owner: Owner, act: () => T): T {
     c.setfsuid(0);
     c.setfsgid(0);
   }
+}
+
+/** No core dump of this process, and no tracing of it but by root. */
+export function makeUndumpable(): void {
+  const setDumpable = 4;
+  check('prctl', c.prctl(setDumpable, 0, 0, 0, 0));
 }
 
 export function pidfdOpen(pid: number): number {
