@@ -101,7 +101,7 @@ export function writeSet(base: number, set: NewSet, previous: StoredSet | undefi
     }
     return stored;
   } catch (error) {
-    eraseSet(base, stored);
+    discardSet(base, stored);
     throw error;
   }
 }
@@ -194,24 +194,50 @@ function symlinkReplacing(base: number, name: string): void {
   }
 }
 
-/** Empties one file of a set and takes its name away. Shared content stays until its last holder goes. */
+/**
+ * Empties one file of a set and takes its name away. Shared content stays until its last holder goes.
+ * Forgotten last: what could not be emptied is still known, and the next attempt finds it.
+ */
 export function dropFile(stored: StoredSet, name: string): void {
   const file = stored.files.get(name);
   if (file === undefined) return;
-  stored.files.delete(name);
-  file.holders -= 1;
-  if (file.holders === 0) overwrite(stored.fd, name, file.size);
+  if (file.holders === 1) overwrite(stored.fd, name, file.size);
   unlinkExisting(stored.fd, name);
+  file.holders -= 1;
+  stored.files.delete(name);
 }
 
-/** Empties and removes a set that is no longer shown, and lets go of it. */
+/** Empties and removes a set that is no longer shown, and lets go of it; if that fails, try again. */
 export function eraseSet(base: number, stored: StoredSet): void {
+  forEach([...stored.files.keys()], (name) => dropFile(stored, name));
+  eraseDirectory(base, stored.name);
+  close(stored.fd);
+}
+
+/** As `eraseSet`, of a set that nobody will ask for again: what stays is found by `loadSet`. */
+export function discardSet(base: number, stored: StoredSet): void {
   try {
-    for (const name of stored.files.keys()) dropFile(stored, name);
-    eraseDirectory(base, stored.name);
-  } finally {
+    eraseSet(base, stored);
+  } catch (error) {
     close(stored.fd);
+    throw error;
   }
+}
+
+/**
+ * Does what can be done of it all, then throws what went wrong first. A program may hold one file up
+ * (a lease on it, fcntl(2), that it takes the kernel 45 s to break), and must not hold up the others.
+ */
+export function forEach<T>(items: Iterable<T>, act: (item: T) => void): void {
+  const errors: unknown[] = [];
+  for (const item of items) {
+    try {
+      act(item);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }
 
 /**
@@ -223,13 +249,18 @@ export function eraseSet(base: number, stored: StoredSet): void {
 export function loadSet(base: number): StoredSet | undefined {
   const shown = openShownSet(base);
   const present: string[] = [];
-  for (const name of listNames(base)) {
-    if (shown !== undefined && (name === dataName || name === shown.name)) continue;
-    if (shown?.files.has(name) === true) present.push(name);
-    else eraseStray(base, name);
+  try {
+    forEach(listNames(base), (name) => {
+      if (shown !== undefined && (name === dataName || name === shown.name)) return;
+      if (shown?.files.has(name) === true) present.push(name);
+      else eraseStray(base, name);
+    });
+    if (shown !== undefined) alignNames(base, shown, present);
+    return shown;
+  } catch (error) {
+    if (shown !== undefined) close(shown.fd);
+    throw error;
   }
-  if (shown !== undefined) alignNames(base, shown, present);
-  return shown;
 }
 
 function openShownSet(base: number): StoredSet | undefined {
@@ -237,7 +268,8 @@ function openShownSet(base: number): StoredSet | undefined {
   let name: string;
   try {
     name = readlinkat(base, dataName);
-    if (!setNamePattern.test(name)) return undefined;
+    if (!setNamePattern.test(name) || !Number.isSafeInteger(Number(name.slice(2))))
+      return undefined;
     fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'EINVAL', 'ELOOP', 'ENOTDIR')) return undefined;
@@ -249,6 +281,11 @@ function openShownSet(base: number): StoredSet | undefined {
     if (type === S_IFREG && isFileName(file)) files.set(file, { mode, uid, gid, size, holders: 1 });
   }
   return { revision: Number(name.slice(2)), name, fd, mode: statx(fd).mode, files };
+}
+
+/** Erases whatever stands there, as far as we could have made it. */
+export function eraseAll(base: number): void {
+  forEach(listNames(base), (name) => eraseStray(base, name));
 }
 
 /** Erases one entry that belongs to no set that is in place: a file, a link, or a directory of files. */
@@ -271,11 +308,11 @@ function eraseStray(directory: number, name: string): void {
 function eraseStraysIn(directory: number, name: string): void {
   const fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   try {
-    for (const entry of listNames(fd)) {
+    forEach(listNames(fd), (entry) => {
       // We make no deeper directories. One that a container made stays, with whatever it put there.
       const status = statx(fd, entry);
       if (status.type !== S_IFDIR) eraseStray(fd, entry);
-    }
+    });
   } finally {
     close(fd);
   }

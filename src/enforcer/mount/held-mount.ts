@@ -8,14 +8,17 @@
 import { defined } from '../../base/assert.ts';
 import { Fault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
-import { close, fchmod } from '../../linux/libc.ts';
+import { close, fchmod, isErrno } from '../../linux/libc.ts';
 import { detachIfThere, type HomeNamespace } from '../../linux/namespace.ts';
 import { parseMountinfo } from '../../linux/mountinfo.ts';
 import type { HeldProcess } from '../../linux/process.ts';
 import {
   alignNames,
+  discardSet,
   dropFile,
+  eraseAll,
   eraseSet,
+  forEach,
   hideSet,
   type NewSet,
   showSet,
@@ -46,8 +49,6 @@ export class HeldMount {
   readonly #retired: StoredSet[] = [];
   #set: StoredSet;
   #urgent = false;
-  /** Once it is emptied: the names that are still to be removed. */
-  #names: readonly string[] | undefined;
 
   constructor(parts: HeldMountParts) {
     this.#parts = parts;
@@ -82,7 +83,7 @@ export class HeldMount {
         fchmod(baseFd, written.mode | previous.mode);
       showSet(baseFd, written);
     } catch (error) {
-      eraseSet(baseFd, written);
+      discardSet(baseFd, written);
       throw error;
     }
     this.#set = written;
@@ -105,14 +106,19 @@ export class HeldMount {
     if (newest !== undefined && (newest.mode | current.mode) !== current.mode) {
       fchmod(baseFd, current.mode);
     }
-    for (const set of this.#retired) {
-      for (const [name, file] of set.files) {
+    forEach(this.#retired, (set) => {
+      forEach([...set.files], ([name, file]) => {
         const shown = current.files.get(name);
         if (shown === undefined || (this.#urgent && shown !== file)) dropFile(set, name);
-      }
-    }
+      });
+    });
     const excess = this.#urgent ? this.#retired.length : this.#retired.length - retiredSetsMax;
-    for (let count = 0; count < excess; count += 1) this.#eraseOldest();
+    try {
+      for (let count = 0; count < excess; count += 1) this.#eraseOldest();
+    } catch (error) {
+      // A program holds it up; it may be read a while longer, and `retire` comes back to it.
+      if (this.#urgent || !isErrno(error, 'EWOULDBLOCK')) throw error;
+    }
     return this.#retired.length > 0;
   }
 
@@ -128,19 +134,20 @@ export class HeldMount {
   /** Withdraws, first half: the names lead nowhere and every content is overwritten. */
   empty(): void {
     hideSet(this.#parts.baseFd);
-    this.#names ??= [...this.#set.files.keys()];
-    for (const set of [...this.#retired, this.#set]) {
-      for (const name of set.files.keys()) dropFile(set, name);
-    }
+    forEach([...this.#retired, this.#set], (set) => {
+      forEach([...set.files.keys()], (name) => dropFile(set, name));
+    });
   }
 
-  /** Withdraws, second half: removes what is left, unmounts unless it is covered, lets go. */
+  /**
+   * Withdraws, second half: removes what is left, unmounts unless it is covered, lets go. Until it has
+   * returned, nothing is let go, so that a withdrawal that failed can be repeated.
+   */
   remove(home: HomeNamespace): 'withdrawn' | 'gone' {
-    const names = defined(this.#names, 'a mount is emptied before it is removed');
     const { baseFd, process } = this.#parts;
-    this.retire(this.#set.revision);
-    alignNames(baseFd, this.#set, names);
-    eraseSet(baseFd, this.#set);
+    while (this.#retired.length > 0) this.#eraseOldest();
+    // Also what an attempt at a set left behind that could not be erased then.
+    eraseAll(baseFd);
     const namespace = process.openMountNamespace();
     try {
       if (namespace !== undefined && !this.#isCovered()) {
@@ -148,8 +155,9 @@ export class HeldMount {
       }
     } finally {
       if (namespace !== undefined) close(namespace.fd);
-      this.#closeParts();
     }
+    close(this.#set.fd);
+    this.#closeParts();
     return namespace === undefined ? 'gone' : 'withdrawn';
   }
 
@@ -176,8 +184,10 @@ export class HeldMount {
     this.#parts.process[Symbol.dispose]();
   }
 
+  /** Let go of once it is erased. */
   #eraseOldest(): void {
-    eraseSet(this.#parts.baseFd, defined(this.#retired.shift(), 'there is a retired set'));
+    eraseSet(this.#parts.baseFd, defined(this.#retired[0], 'there is a retired set'));
+    this.#retired.shift();
   }
 
   #refuseUnknownKept(next: NewSet): void {

@@ -3,7 +3,7 @@
  * Method: hold the files open and mapped, withdraw, look again. The control does what seems enough,
  * unlink and lazy unmount, and the content is still there.
  */
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readSync } from 'node:fs';
@@ -71,6 +71,41 @@ print(m[:6].strip(b'\\0').decode() or 'zeros', flush=True)
     // The page is gone with the file's length: to touch it is a bus error.
     ok(signal === 'SIGBUS' || output.endsWith('zeros\n'));
     match(output, /^secret\n/);
+  });
+
+  test('does not say withdrawn while a program holds a file up with a lease', {
+    skip,
+  }, async () => {
+    await using container = await NamespaceContainer.start();
+    await using opened = new TestMounts();
+    const { mounts } = opened;
+    const texts = { a: 'secret-a', b: 'secret-b', c: 'secret-c' };
+    await mounts.place('leased', placeIn(container), setOf(1, texts));
+    const directory = `/proc/${container.pid}/root/run/secrets`;
+    const fds = ['a', 'b', 'c'].map((name) => openSync(`${directory}/${name}`, 'r'));
+    // To open such a file for writing takes until the lease is given back, or 45 s.
+    const program = `
+import fcntl, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+held = [open(${JSON.stringify(directory)} + '/' + name, 'rb') for name in 'ab']
+for f in held: fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+print('held', flush=True)
+sys.stdin.readline()
+`;
+    const holder = spawn('python3', ['-c', program], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const ended = once(holder, 'close');
+    await once(holder.stdout, 'data');
+    const isHeldUp = { code: 'mount.failed', detail: { call: 'openat', errno: 'EWOULDBLOCK' } };
+    await rejects(mounts.withdraw('leased'), isHeldUp);
+    // The others do not wait for it, and it is not forgotten.
+    await rejects(mounts.withdraw('leased'), isHeldUp);
+    deepEqual(fds.map(readAt), ['secret-a', 'secret-b', '']);
+    holder.stdin.end('\n');
+    await ended;
+    deepEqual(await mounts.withdraw('leased'), { outcome: 'withdrawn' });
+    deepEqual(fds.map(readAt), ['', '', '']);
+    equal(await mounts.inspect('leased'), 'gone');
+    for (const fd of fds) closeSync(fd);
   });
 
   test('of many empties all of them', async () => {

@@ -42,6 +42,9 @@ export interface WorkerMountsOptions extends MountWorkerOptions {
   readonly graceMs: number;
 }
 
+/** Until what could not be erased is tried again. */
+const retireAgainAfterMs = 5_000;
+
 /** A hundred short values. */
 const contentsBytesMin = 8 * 1024;
 
@@ -181,11 +184,15 @@ export class WorkerMounts implements Mounts {
     for (const { reject } of asking) reject(this.#ended);
   }
 
-  #startGrace(id: string, before: number): void {
-    const timer = this.#options.clock.setTimer(this.#options.graceMs, () => {
+  #startGrace(id: string, before: number, afterMs = this.#options.graceMs): void {
+    const timer = this.#options.clock.setTimer(afterMs, () => {
       this.#graces.delete(id);
       this.#ask({ kind: 'retire', id, before }).catch((error: unknown) => {
         this.#options.log.warn('mount.retire-failed', { id, ...errorFields(error) });
+        // Unless something newer came between, which retires this one too.
+        if (this.#ended === undefined && !this.#graces.has(id)) {
+          this.#startGrace(id, before, retireAgainAfterMs);
+        }
       });
     });
     this.#graces.set(id, timer);
