@@ -34,6 +34,8 @@ export class FakeKernel {
   readonly ended = new Set<string>();
   /** Called before each change: may throw, to fail it. */
   before: (what: 'place' | 'withdraw' | 'adopt', id: string) => void = () => {};
+  /** What a container made of a mount that is there. */
+  shown: (id: string) => MountState = () => 'in-place';
 
   /** What a process in the container reads: file name to content. */
   read(process: MountProcess, target = '/run/secrets'): ReadonlyMap<string, string> {
@@ -78,7 +80,7 @@ export class FakeMounts implements Mounts {
     this.#kernel.mounts.set(id, { id, target, process, revision: set.revision, files });
     this.#held.set(id, process);
     const outcome = there ? 'rotated' : 'mounted';
-    return { outcome, revision: set.revision, state: 'in-place' };
+    return { outcome, revision: set.revision, state: this.#kernel.shown(id) };
   }
 
   async withdraw(id: string): Promise<WithdrawResult> {
@@ -113,7 +115,7 @@ export class FakeMounts implements Mounts {
     const process = this.#held.get(id);
     if (process === undefined || this.#kernel.ended.has(keyOf(process))) return 'gone';
     // Somebody else took it away.
-    return this.#kernel.mounts.has(id) ? 'in-place' : 'unmounted';
+    return this.#kernel.mounts.has(id) ? this.#kernel.shown(id) : 'unmounted';
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,167 @@
+/**
+ * Goal: what happens between two steps, comes late, or was made of a mount by others changes no promise
+ * of `Holdings`: nothing outlives its lease, nothing goes back, no receipt says more than is there.
+ * Method: real holdings over a kernel in memory; what happens in the middle of a step happens in the
+ * kernel's call. Controls: the same course without what comes between.
+ */
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { unknownTerms } from '../model/assignment.ts';
+import { EnforcerRig, leaseMs } from '../testing/enforcer-rig.ts';
+
+const kinds = (rig: EnforcerRig): (string | undefined)[] =>
+  rig.changes.map((change) => change.split(' ')[0]);
+
+test('a word of the gateway after a silence saves nothing whose lease had ended', async () => {
+  for (const [silentMs, left] of [
+    [leaseMs - 1, { db: 'one' }],
+    [leaseMs, {}],
+  ] as const) {
+    const rig = new EnforcerRig();
+    const app = await rig.container();
+    await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+    rig.time.jump(silentMs);
+    rig.holdings.heard();
+    await rig.time.pass(1);
+    deepEqual(rig.read(app), left, `after ${silentMs} ms`);
+  }
+});
+
+test('what ended while an earlier step took long is wiped before the next step', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  rig.changes.length = 0;
+  rig.failing = (what) => {
+    if (what !== 'place') return;
+    rig.failing = () => {};
+    rig.time.jump(leaseMs);
+  };
+  const place = (target: string) =>
+    rig.holdings.assign(rig.set(app, [rig.file('x', 1, 'x')], { target }));
+  await Promise.all([place('/run/slow'), place('/run/next')]);
+  deepEqual(kinds(rig), ['place', 'withdraw', 'withdraw', 'place']);
+  deepEqual([rig.read(app), rig.read(app, '/run/slow')], [{}, {}]);
+  deepEqual(rig.read(app, '/run/next'), { x: 'x' });
+});
+
+test('a wipe that was due is not done to the set that came in between', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  rig.failing = () => {
+    rig.failing = () => {};
+    rig.time.jump(leaseMs);
+    // Queues the wipe of what is there still, behind the step that replaces it.
+    rig.holdings.heard();
+  };
+  const next = [rig.file('db', 2, 'two')];
+  equal((await rig.holdings.assign(rig.set(app, next))).outcome, 'placed');
+  await rig.time.pass(1);
+  deepEqual(rig.read(app), { db: 'two' });
+  await rig.time.pass(leaseMs);
+  deepEqual(rig.read(app), {}, 'control: its own lease ends it');
+});
+
+test('an assignment from before a withdrawal is stale, though newer than what was withdrawn', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  const late = rig.set(app, [rig.file('db', 2, 'two')]);
+  await rig.holdings.assign(rig.set(app, []));
+  deepEqual([(await rig.holdings.assign(late)).outcome, rig.read(app)], ['stale', {}]);
+  const next = rig.set(app, [rig.file('db', 3, 'three')]);
+  equal((await rig.holdings.assign(next)).outcome, 'placed', 'control');
+});
+
+test('a restarted enforcer takes no older set than the one that it found', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  const old = rig.set(app, [rig.file('db', 1, 'one')]);
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 2, 'two')]));
+  await rig.restart(app);
+  deepEqual([(await rig.holdings.assign(old)).outcome, rig.read(app)], ['stale', { db: 'two' }]);
+});
+
+test('a set at another revision than was remembered is reported as unknown', async () => {
+  for (const [by, files] of [
+    [0, 1],
+    [-1, 0],
+  ] as const) {
+    const rig = new EnforcerRig();
+    const app = await rig.container();
+    await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+    const { remembered } = rig;
+    const holdings = remembered?.holdings.map((holding) => ({
+      ...holding,
+      setRevision: holding.setRevision + by,
+    }));
+    ok(remembered && holdings);
+    rig.remembered = { ...remembered, holdings };
+    await rig.restart(app);
+    equal(rig.holdings.held[0]?.files.length, files);
+    equal(rig.holdings.held[0]?.terms === unknownTerms, by !== 0);
+  }
+});
+
+test('the watchdog knows on which lease a set is before the set is there', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  const known: unknown[] = [];
+  rig.failing = (what) => {
+    if (what !== 'place') return;
+    known.push(rig.remembered?.holdings.map((holding) => [holding.leaseMs, holding.files.length]));
+  };
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')], { leaseMs: 5000 }));
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 2, 'two')], { leaseMs: 7000 }));
+  deepEqual(known, [[[5000, 0]], [[7000, 0]]]);
+  deepEqual(rig.remembered?.holdings[0]?.files.length, 1, 'control: afterwards, with its files');
+});
+
+test('a receipt says placed only of what the container sees', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  const assign = async (state: ReturnType<typeof rig.kernel.shown>, signals: 'SIGHUP'[] = []) => {
+    rig.kernel.shown = () => state;
+    const set = rig.set(app, [rig.file('db', 1, 'one')], { signals });
+    const { outcome, fault, files, terms } = await rig.holdings.assign(set);
+    return [outcome, fault, files.length, terms];
+  };
+  deepEqual(await assign('in-place'), ['placed', '', 1, 'terms'], 'control');
+  for (const state of ['altered', 'over-mounted', 'unmounted'] as const) {
+    deepEqual(await assign(state, ['SIGHUP']), ['failed', 'mount.covered', 0, unknownTerms], state);
+  }
+  deepEqual((await assign('gone', ['SIGHUP']))[0], 'gone');
+  deepEqual(rig.signalled, [], 'nobody is told to read what is not there');
+});
+
+test('a mount that somebody inside covered is reported once, and as holding nothing', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  deepEqual(await rig.holdings.tampered(), [], 'control');
+  for (const state of ['over-mounted', 'altered', 'unmounted'] as const) {
+    rig.kernel.shown = () => 'in-place';
+    await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+    rig.told.length = 0;
+    rig.kernel.shown = () => state;
+    for (let look = 0; look < 2; look++) deepEqual(await rig.holdings.tampered(), [app.id], state);
+    deepEqual(
+      rig.told.map(({ outcome, fault, files }) => [outcome, fault, files.length]),
+      [['failed', 'mount.covered', 0]],
+    );
+    deepEqual(rig.holdings.held[0]?.files, []);
+  }
+});
+
+test('what our handles of a container that ended still reach is wiped, and its numbers are forgotten', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  const older = rig.set(app, [rig.file('db', 1, 'one')]);
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  rig.changes.length = 0;
+  await rig.holdings.stopped(app.id);
+  deepEqual([kinds(rig), rig.read(app)], [['withdraw'], {}]);
+  await rig.holdings.started(app, undefined);
+  equal((await rig.holdings.assign(older)).outcome, 'placed');
+});
