@@ -234,6 +234,40 @@ test('what cannot be kept is not said to be held, and what is left of the set is
   deepEqual(rig.read(app), {});
 });
 
+test('what somebody inside took away is noticed, sent anew and in place again', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  deepEqual(await rig.holdings.tampered(), []);
+  rig.kernel.mounts.clear();
+  deepEqual(await rig.holdings.tampered(), [app.id]);
+  deepEqual(
+    rig.told.map(({ outcome, fault, files, terms }) => [outcome, fault, files, terms]),
+    [['failed', 'mount.covered', [], unknownTerms]],
+  );
+  // Its place is taken: nothing of the earlier set is said to be there.
+  rig.failing = () => {
+    throw new Fault('mount.target-occupied');
+  };
+  const failed = await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  deepEqual([failed.outcome, failed.files, failed.terms], ['failed', [], unknownTerms]);
+  rig.failing = () => {};
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  deepEqual([rig.read(app), await rig.holdings.tampered()], [{ db: 'one' }, []]);
+});
+
+test('a set that could not be changed and is not there any more is not said to be held', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  rig.failing = full;
+  const kept = await rig.holdings.assign(rig.set(app, [rig.file('db', 2, 'two')]));
+  equal(kept.files.length, 1, 'control: while it is there it is held');
+  rig.kernel.mounts.clear();
+  const failed = await rig.holdings.assign(rig.set(app, [rig.file('db', 2, 'two')]));
+  deepEqual([failed.files, failed.terms], [[], unknownTerms]);
+});
+
 test('a restarted enforcer takes up what is in place without touching it, on the old lease', async () => {
   const rig = new EnforcerRig();
   const app = await rig.container();

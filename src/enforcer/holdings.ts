@@ -26,7 +26,8 @@ import {
 } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
-import type { Mounts, PlaceResult, SetFile } from './mount/mount.ts';
+import { lend } from './lend.ts';
+import type { Mounts, MountState, PlaceResult } from './mount/mount.ts';
 import {
   expired,
   heldOf,
@@ -173,9 +174,7 @@ export class Holdings {
   async tampered(): Promise<readonly string[]> {
     const found = new Set<string>();
     for (const holding of this.#held.values()) {
-      const state = await this.#options.mounts
-        .inspect(mountIdOf(holding))
-        .catch(() => 'gone' as const);
+      const state = await this.#stateOf(holding);
       if (state === 'in-place' || state === 'gone') continue;
       found.add(holding.workloadId);
       if (this.#held.get(setKeyText(holding)) !== holding || holding.files.length === 0) continue;
@@ -214,8 +213,9 @@ export class Holdings {
     } catch (error) {
       this.#failed(set, error);
       if (isFault(error, 'mount.process-gone')) return { outcome: 'gone', fault: '' };
-      // What we took for held is not there, or not whole: the watchdog wiped while we were stopped.
-      if (isFault(error, 'mount.keep-unknown')) this.#unsure(set);
+      // What we took for held is not whole, or not there: somebody inside, or the watchdog, took it away.
+      const isPartial = isFault(error, 'mount.keep-unknown');
+      if (isPartial || (await this.#stateOf(set)) !== 'in-place') this.#unsure(set);
       if (step === 'place' && set.urgent) await this.#letGo(workload, set);
       return { outcome: 'failed', fault: codeOf(error) };
     }
@@ -354,6 +354,10 @@ export class Holdings {
     return heldOf(holding);
   }
 
+  #stateOf(key: SetKey): Promise<MountState> {
+    return this.#options.mounts.inspect(mountIdOf(key)).catch(() => 'gone');
+  }
+
   async #withdraw(key: SetKey): Promise<void> {
     try {
       await this.#options.mounts.withdraw(mountIdOf(key));
@@ -484,15 +488,4 @@ export class Holdings {
     this.#tails.set(workloadId, settled);
     return tail;
   }
-}
-
-/** The set's files with their bytes lent: `Mounts.place` copies them before it returns its promise. */
-function lend(set: AssignedSet): readonly SetFile[] {
-  return set.files.map((file) => ({
-    name: file.name,
-    mode: file.mode,
-    ...(file.uid === undefined ? {} : { uid: file.uid }),
-    ...(file.gid === undefined ? {} : { gid: file.gid }),
-    content: file.content === 'keep' ? 'keep' : file.content.use((bytes) => bytes),
-  }));
 }

@@ -65,6 +65,7 @@ const steps: readonly (readonly [weight: number, step: Step])[] = [
   [3, contEnforcer],
   [2, sealGateway],
   [2, waitLong],
+  [2, unmountInside],
   [2, denyOutOfReach],
   [1, stepWallClock],
 ];
@@ -332,6 +333,15 @@ async function sealGateway(world: World): Promise<string> {
     }
   }
   return 'seal';
+}
+
+/** Somebody inside with the right to do so takes a mount of ours away. */
+function unmountInside(world: World): string {
+  const node = world.random.pick(world.nodes);
+  const mount = node && world.random.pick([...node.kernel.mounts.values()]);
+  if (!node || !mount) return 'unmount inside: none';
+  node.kernel.mounts.delete(mount.id);
+  return `${node.name}: somebody inside unmounts ${mount.id}`;
 }
 
 /** As it is, for longer than anything denied may stay. */

@@ -33,7 +33,8 @@ describe('tampering', { skip: whyNoContainers(), timeout: 300_000 }, () => {
       equal(await container.run(command), '');
       equal(await mounts.inspect('t'), state);
       const rotated = await mounts.place('t', place, setOf(2, { a: 'c' }));
-      equal(rotated.state, state);
+      // What was taken away altogether is put there anew.
+      equal(rotated.state, state === 'unmounted' ? 'in-place' : state);
       deepEqual(await mounts.withdraw('t'), { outcome: 'withdrawn' });
       const left =
         state === 'over-mounted' ? 'umount /run/secrets; find /run/secrets -type f; ' : '';
@@ -41,6 +42,34 @@ describe('tampering', { skip: whyNoContainers(), timeout: 300_000 }, () => {
       equal(await container.run(`${left}grep -c coffer /proc/mounts`), unmounted);
     });
   }
+
+  test('what was unmounted inside is mounted anew, whole, once its place is free', async () => {
+    await using container = await NamespaceContainer.start();
+    await using opened = new TestMounts();
+    const { mounts } = opened;
+    const place = placeIn(container);
+    await mounts.place('anew', place, setOf(1, { a: 'one', b: 'two' }));
+    await container.run(
+      'umount -l /run/secrets; mkdir -p /run/secrets; touch /run/secrets/squatter',
+    );
+    const keeping = setOf(2, { a: 'new', b: 'two' });
+    const occupied = { code: 'mount.target-occupied' };
+    await rejects(mounts.place('anew', place, keeping), occupied);
+    equal(await mounts.inspect('anew'), 'gone', 'the old one was let go, and wiped');
+    await container.run('rm /run/secrets/squatter');
+    const { outcome, state } = await mounts.place('anew', place, keeping);
+    deepEqual([outcome, state], ['mounted', 'in-place']);
+    equal(await container.run('cat /run/secrets/a /run/secrets/b'), 'newtwo');
+    await container.run('umount -l /run/secrets');
+    // Of what went with the mount nothing can be kept.
+    const [a, b] = setOf(3, { a: 'newer', b: '' }).files;
+    ok(a && b);
+    const kept = { revision: 3, files: [a, { ...b, content: 'keep' as const }] };
+    await rejects(mounts.place('anew', place, kept), { code: 'mount.keep-unknown' });
+    equal(await container.run('grep -c coffer /proc/mounts'), '0');
+    await mounts.place('anew', place, setOf(4, { a: 'newest' }));
+    equal(await container.run('cat /run/secrets/a; ls /run/secrets'), 'newesta');
+  });
 
   test('moving the directory away is seen', async () => {
     await using container = await NamespaceContainer.start();

@@ -130,8 +130,23 @@ function place(command: MountCommand & { readonly kind: 'place' }, contents: Uin
   const outcome = found ? mount.change(set, contents) : 'mounted';
   return () => {
     const retired = mount.settle(context.retiredSetsMax);
-    return { outcome, revision: set.revision, state: mount.inspect(), retired };
+    const state = mount.inspect();
+    // Somebody inside took it away, so nobody reads it there any more: its place may be free.
+    if (state === 'unmounted') return placeAnew(command, contents);
+    return { outcome, revision: set.revision, state, retired };
   };
+}
+
+/** Files to keep are gone with the mount that had them: then this fails, and all must be sent. */
+function placeAnew(
+  { id, set, place: wanted }: MountCommand & { readonly kind: 'place' },
+  contents: Uint8Array,
+): MountAnswers['place'] {
+  withdraw(id, held.get(id));
+  const { mount } = openMount(context, id, { place: wanted, set, contents });
+  held.set(id, mount);
+  const state = mount.inspect();
+  return { outcome: 'mounted', revision: set.revision, state, retired: false };
 }
 
 /** The mount of this id. One that was made for another process or target is withdrawn. */

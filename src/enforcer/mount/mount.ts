@@ -103,7 +103,8 @@ export interface FoundMount {
 
 export interface Mounts {
   /**
-   * Mounts a new set, or swaps the set if one is held under this id.
+   * Mounts a new set, or swaps the set if one is held under this id. One that somebody inside unmounted
+   * is let go, and mounted anew if its place is free.
    *
    * @param id - Names the mount across restarts: letters, digits, `.`, `_`, `:`, `-`; up to 128. The
    *   container can see it.
@@ -115,7 +116,8 @@ export interface Mounts {
    * @throws Fault `mount.stale`: a later revision is in place already.
    * @throws Fault `mount.keep-unknown`: there is no file to keep under that name.
    * @throws Fault `mount.owner-unmapped`: an owner has no number outside the container.
-   * @throws Fault `mount.full`, `mount.failed`: no room, or the kernel refused. The old set is as it was.
+   * @throws Fault `mount.full`, `mount.failed`: no room, or the kernel refused. The old set is as it was,
+   *   after any of these, unless it was unmounted.
    * @throws Fault `mount.swappable`: this kernel cannot keep a tmpfs out of swap, and swap is on.
    */
   place(id: string, place: MountPlace, set: FileSet): Promise<PlaceResult>;
