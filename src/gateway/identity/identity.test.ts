@@ -5,12 +5,15 @@
  * many redemptions; random histories compared with what an administrator allowed.
  */
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
-import { createPublicKey, X509Certificate } from 'node:crypto';
+import crypto, { createPublicKey, X509Certificate } from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Fault, isFault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
+import { systemRandom } from '../../base/random.ts';
 import { keyPin } from '../../crypto/certificate-identity.ts';
+import { issueNodeCertificate } from '../../crypto/x509.ts';
 import { parseName } from '../../model/name.ts';
 import { anonymousFrom } from '../../model/principal.ts';
 import { formatJoinToken, parseJoinToken } from '../../protocol/join-token.ts';
@@ -87,7 +90,8 @@ test('a token proves its principal; everything else is refused with the same wor
 
 test('what is stored proves nothing: no token, no secret of one, no name in a key', async () => {
   const { rig, owner } = await setUp();
-  const plan = rig.identity.planPrincipal({ kind: 'user', name: parseName('ada'), bindings: [] });
+  // Not a name of hexadecimal letters: ids have those, and sooner or later that name.
+  const plan = rig.identity.planPrincipal({ kind: 'user', name: parseName('zoe'), bindings: [] });
   await rig.records.commit(plan);
   const join = parseJoinToken(await tokenFor(rig, owner));
   const dump = rig.records.dump();
@@ -100,7 +104,7 @@ test('what is stored proves nothing: no token, no secret of one, no name in a ke
     ok(!plain.includes(Buffer.from(secret, 'base64url').toString('latin1')));
   }
   const keys = dump.split('\n').map((line) => line.split(' ')[0]);
-  ok(keys.every((key) => !/\/.*(ada|owner|node-1)/.test(key ?? '')));
+  ok(keys.every((key) => !/\/.*(zoe|owner|node-1)/.test(key ?? '')));
   ok(plain.includes(join.id) || dump.includes(join.id), 'control: the scan sees what is there');
 });
 
@@ -208,6 +212,8 @@ test('a revoked node is refused at once, gets no new certificate and no new toke
   equal(await codeOfRefusal(joinWith(rig, spare)), 'auth.failed');
   await rejects(rig.ask(owner, 'node.token', { name: node }), { code: 'node.revoked' });
   await rig.ask(owner, 'node.revoke', { name: node });
+  deepEqual(nodes.find(node)?.node.certificates, [], 'nothing is listed');
+  ok(!rig.records.dump().includes('join-token/'), 'no token is left');
 });
 
 test('certificates of another authority, or that nobody listed, are not live', async () => {
@@ -243,6 +249,120 @@ test('the certificate in use stays on the list, however many answers are lost', 
     await rig.records.commit(nodes.planRenew(node, makeRequestPem(key)));
   }
   equal(nodes.liveNode(inUse).kind, 'refused');
+});
+
+test('a certificate with the serial number of a listed one is not that one', async () => {
+  const { clock, rig, owner, nodes } = await setUp();
+  const { certificate } = await joinNode(rig, owner, nobody, 'node-1');
+  const listed = new X509Certificate(certificate);
+  const twin = issueNodeCertificate(rig.identity.authorityForGateway(), {
+    nodeName: 'node-1',
+    publicKey: createPublicKey(newKey()),
+    trustDomain: 'test.example',
+    nowMs: clock.wallMs(),
+    lifetimeMs: 3_600_000,
+    random: { ...systemRandom, bytes: () => Buffer.from(listed.serialNumber, 'hex') },
+  });
+  equal(twin.serialNumber, listed.serialNumber);
+  deepEqual(nodes.liveNode(twin), { kind: 'refused', reason: 'not-listed' });
+  equal(nodes.liveNode(listed).kind, 'live', 'control');
+});
+
+test('of two plans about one node that were made at once, the one that comes second conflicts', async () => {
+  const key = newKey();
+  type Rig = Awaited<ReturnType<typeof setUp>>;
+  type Plan = Parameters<Rig['rig']['records']['commit']>[0];
+  const tokenOf = async ({ rig, owner }: Rig) => parseJoinToken(await tokenFor(rig, owner));
+  const joining = async (rig: Rig): Promise<() => Plan> => {
+    const { id: publicId, secret } = await tokenOf(rig);
+    const given = {
+      publicId,
+      secret,
+      node: 'node-1',
+      certificateRequest: makeRequestPem(newKey()),
+    };
+    return () => rig.nodes.planJoin(given);
+  };
+  const renewing =
+    async ({ nodes }: Rig) =>
+    () =>
+      nodes.planRenew(node, makeRequestPem(key));
+  const revoking =
+    async ({ nodes }: Rig) =>
+    () =>
+      nodes.planRevoke(node);
+  const tokening =
+    async ({ nodes }: Rig) =>
+    () =>
+      nodes.planToken(node);
+  const pairs = [
+    [renewing, revoking, 'a renewal brings no revoked node back'],
+    [joining, revoking, 'nor does a join'],
+    [tokening, revoking, 'nor a token'],
+    [joining, tokening, 'a token that a newer one ended is not redeemed'],
+    [renewing, renewing, 'no renewal loses another’s certificate'],
+    [revoking, renewing, 'what is revoked is what is there'],
+    [revoking, joining, 'that too'],
+  ] as const;
+  for (const [late, early, why] of pairs) {
+    const rig = await setUp();
+    await joinWith(rig.rig, await tokenFor(rig.rig, rig.owner), makeRequestPem(key));
+    const [makeLate, makeEarly] = [await late(rig), await early(rig)];
+    const [second, first] = [makeLate(), makeEarly()];
+    await rig.rig.records.commit(first);
+    await rejects(rig.rig.records.commit(second), { code: 'request.conflict' }, why);
+    if (early === revoking) equal(rig.nodes.find(node)?.node.state, 'revoked');
+  }
+});
+
+test('a join token that somehow outlived its node’s revocation is refused', async () => {
+  const { rig, owner, nodes } = await setUp();
+  await joinNode(rig, owner, nobody, 'node-1');
+  const token = await tokenFor(rig, owner);
+  const view = rig.records.view('join-token');
+  const kept = await view.get(parseJoinToken(token).id);
+  await rig.ask(owner, 'node.revoke', { name: node });
+  const back = view.put(kept?.id ?? '', kept?.bytes ?? Buffer.alloc(0));
+  await rig.records.commit({ writes: [back], expectations: [] });
+  equal(await codeOfRefusal(joinWith(rig, token)), 'auth.failed');
+  equal(nodes.find(node)?.node.state, 'revoked');
+});
+
+test('a new token ends the older one of its name, however many others have ended', async () => {
+  const { clock, rig, owner } = await setUp();
+  for (let index = 0; index < 40; index++) {
+    await rig.ask(owner, 'node.token', { name: `other-${index}` });
+  }
+  clock.advance(limits.joinTokenMsMax - 1);
+  const older = await tokenFor(rig, owner);
+  clock.advance(1);
+  await tokenFor(rig, owner);
+  equal(await codeOfRefusal(joinWith(rig, older)), 'auth.failed');
+});
+
+test('every refused token costs the same: one hash, and one comparison in constant time', async (t) => {
+  const { rig } = await setUp();
+  const plan = rig.identity.planPrincipal({ kind: 'user', name: parseName('zoe'), bindings: [] });
+  await rig.records.commit(plan);
+  const compared = t.mock.method(crypto, 'timingSafeEqual').mock;
+  const hashed = t.mock.method(crypto, 'createHash').mock;
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  const id = plan.token.slice(0, -43);
+  for (const bearer of [
+    '',
+    'nonsense',
+    `${id}${'A'.repeat(43)}`,
+    `${id.replace(/[0-9a-f]{32}/, 'f'.repeat(32))}${'A'.repeat(43)}`,
+  ]) {
+    compared.resetCalls();
+    hashed.resetCalls();
+    await rejects(rig.identity.authenticate(bearer, 'x'), { code: 'auth.failed' });
+    deepEqual([compared.callCount(), hashed.callCount()], [1, 1], bearer);
+  }
 });
 
 const step = fc.oneof(
