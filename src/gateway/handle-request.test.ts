@@ -98,6 +98,9 @@ test('when nothing can be recorded, nothing is done or answered', async () => {
     const status = await rig.ask(owner, 'system.status', {});
     equal(status.output.secrets, 1, 'what mends the gateway can still be asked');
   }
+  // What fails for another reason is no reason to go unrecorded.
+  rig.audit.failure = new Fault('gateway.busy');
+  await rejects(rig.ask(owner, 'system.status', {}), { code: 'gateway.busy' });
   equal(rig.records.dump(), before);
   rig.audit.failure = undefined;
   rig.audit.state = 'sealed';
@@ -157,6 +160,20 @@ test('a dry run answers what would be and writes only its entry', async () => {
   await rejects(rig.ask(owner, 'node.token', { name: 'n' }, { dryRun: true }), {
     code: 'request.invalid',
   });
+});
+
+test('a dry run of what commits by itself, or acts afterwards, does neither', async () => {
+  const rig = new RequestRig();
+  const owner = await rig.owner();
+  rig.audit.state = 'rollback-suspected';
+  const accept = (more: object) =>
+    rig.ask(owner, 'system.accept-rollback', { reason: 'a restored backup' }, more);
+  await accept({ dryRun: true });
+  deepEqual([rig.audit.state, outcomes(rig)], ['rollback-suspected', ['dry-run']]);
+  await accept({});
+  equal(rig.audit.state, 'ready', 'control');
+  await rig.ask(owner, 'system.seal', {}, { dryRun: true });
+  equal(rig.audit.state, 'ready');
 });
 
 test('a crash or an answer that does not fit is a bug: recorded once, shown as nothing else', async () => {

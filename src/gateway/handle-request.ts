@@ -166,9 +166,6 @@ export class RequestHandler {
         return await this.#carryOut(run, plan, slot);
       } catch (error) {
         if (!isFault(error, 'request.conflict') || run.isRecorded) throw error;
-        if (run.request.ifRevision !== undefined) {
-          throw new Fault('request.stale', { resource: run.resource });
-        }
         if (attempt >= attemptsMax) throw error;
       } finally {
         wipeValues(plan);
@@ -353,10 +350,10 @@ function misfit(problem: string): Fault {
   return new Fault('request.invalid', { what: 'operation', problem });
 }
 
-/** Values and private keys are plaintext in a plan, for as long as it takes to commit it. */
+/** Values are plaintext in a plan, for as long as it takes to commit it. */
 function wipeValues(plan: Plan<unknown>): void {
   for (const { kind, bytes } of plan.writes ?? []) {
-    if (bytes !== undefined && (kind === 'value' || kind === 'authority')) wipe(bytes);
+    if (bytes !== undefined && kind === 'value') wipe(bytes);
   }
 }
 

@@ -57,6 +57,24 @@ test('another input, value, operation or revision is a mismatch, also after a ch
   equal(versionsOf(rig), 1);
 });
 
+test('an answer to one operation is none to another that takes the same input', async () => {
+  const { rig, owner } = await setUp();
+  const { revision = 0 } = await rig.put(owner, name, 'value');
+  await rig.ask(owner, 'secret.restore', { name }, { idempotencyKey, ifRevision: revision });
+  const asked = rig.ask(owner, 'secret.delete', { name }, { idempotencyKey, ifRevision: revision });
+  await rejects(asked, { code: 'idempotency.mismatch' });
+  await rig.ask(owner, 'secret.delete', { name }, { ifRevision: revision });
+});
+
+test('a rehearsal is a rehearsal, also with the key of what was done', async () => {
+  const { rig, owner } = await setUp();
+  await rig.put(owner, name, 'value', { idempotencyKey });
+  const rehearsed = await rig.put(owner, name, 'value', { idempotencyKey, dryRun: true });
+  deepEqual([rehearsed.replayed, rehearsed.output.current], [undefined, 2]);
+  equal(rig.audit.kept.at(-1)?.outcome, 'dry-run');
+  equal((await rig.put(owner, name, 'value', { idempotencyKey })).replayed, true, 'control');
+});
+
 test('a key is its principal’s own', async () => {
   const { rig, owner } = await setUp();
   const other = await rig.principal('other', bind('owner', '**'));
