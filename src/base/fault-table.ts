@@ -706,6 +706,12 @@ export const faults = {
     retry: 'after-change',
     hint: 'This node saw the audit log rolled back or forked, and takes no new secrets. Find out why; then join the node again.',
   },
+  'witness.cosignature': {
+    status: 409,
+    exit: 6,
+    retry: 'never',
+    hint: 'A node answered a checkpoint with a signature that is not its own over what it was shown. It does not count as a witness. Look at that node.',
+  },
   'witness.other-key': {
     status: 409,
     exit: 6,

@@ -16,7 +16,7 @@ import type { Core } from './core.ts';
 import type { NodeCertificate } from './identity/identity.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import type { NodePresence } from './handlers/handlers.ts';
-import { Presence, StreamServer } from './stream/stream.ts';
+import { Presence, StreamServer, witnessKeyOf } from './stream/stream.ts';
 
 export interface NodePortOptions {
   readonly config: GatewayConfig;
@@ -129,11 +129,12 @@ export class NodePort implements NodePresence {
         const isLive = () => core.identity.nodes.stillLive(node.name, listed).kind === 'live';
         const renewal = async (request: string) => {
           // Each is a commit and an entry.
-          if (this.#renewals.take(node.name) > 0)
-            throw new Fault('rate.exceeded', { node: node.name });
+          const isTooMany = this.#renewals.take(node.name) > 0;
+          if (isTooMany) throw new Fault('rate.exceeded', { node: node.name });
           return renew(core, node.name, { request, shown: listed });
         };
-        return { node: node.name, isLive, renew: renewal };
+        const witnessKey = witnessKeyOf(node.name, certificate.publicKey);
+        return { node: node.name, isLive, renew: renewal, witnessKey };
       },
     });
     const renewCertificate = (): void => {

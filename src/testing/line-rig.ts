@@ -174,6 +174,7 @@ export class LineRig {
       log: this.#log,
       link: connection.gatewayEnd,
       node,
+      witnessKey: this.nodes.get(node)?.witnessKey ?? '',
       delivery: this.#counting(),
       audit: {
         observe: async () => 'consistent',

@@ -9,6 +9,7 @@ import { gatewayPrincipal, type Principal } from '../model/principal.ts';
 import type { Link } from '../wire/link.ts';
 import { type CommitPlan, FaultyPhysical } from './faulty-physical.ts';
 import type { SimClock, SimTime } from './sim-clock.ts';
+import type { SimNode } from './sim-node.ts';
 import type { SeededRandom } from './sim-random.ts';
 
 export interface SimGatewayOptions {
@@ -106,7 +107,7 @@ export class SimGateway {
   }
 
   /** A node has connected and proved who it is. */
-  accept(node: string, link: Link): void {
+  accept({ name: node, witnessKey }: Pick<SimNode, 'name' | 'witnessKey'>, link: Link): void {
     const running = this.#running;
     if (!running) {
       link.close('refused');
@@ -120,6 +121,7 @@ export class SimGateway {
       log: this.#options.log,
       link,
       node,
+      witnessKey,
       delivery: core.delivery,
       audit: core.audit,
       nodes: presence,

@@ -1,7 +1,7 @@
 /** A simulated node: the real holdings, session and witness over a kernel and containers in memory. */
 import { generateKeyPairSync } from 'node:crypto';
 import type { Log } from '../base/log.ts';
-import { noteSigner } from '../crypto/note.ts';
+import { formatVerifier, noteSigner } from '../crypto/note.ts';
 import { Holdings } from '../enforcer/holdings.ts';
 import {
   mountIdOf,
@@ -86,6 +86,11 @@ export class SimNode {
     this.#signer = noteSigner('cosignature', `node/${options.name}`, privateKey);
     this.#watchdogClock = options.time.clock();
     this.#watch();
+  }
+
+  /** Its key, as its certificate would show it. */
+  get witnessKey(): string {
+    return formatVerifier(this.#signer);
   }
 
   get enforcerIsUp(): boolean {

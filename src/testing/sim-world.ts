@@ -200,7 +200,8 @@ export class World {
     const connection = new SimConnection(this.time, this.random);
     this.#connections.get(node)?.cut('replaced');
     this.#connections.set(node, connection);
-    this.gateway.accept(node, connection.gatewayEnd);
+    const peer = this.nodes.find(({ name }) => name === node);
+    if (peer) this.gateway.accept(peer, connection.gatewayEnd);
     return connection.enforcerEnd;
   }
 

@@ -3,11 +3,19 @@
  * time whatever a grant says (G26). Method: a real session over a link in memory.
  */
 import { deepEqual, equal, ok } from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { Fault } from '../../base/fault.ts';
 import { silentLog } from '../../base/log.ts';
 import { systemClock } from '../../base/clock.ts';
 import { systemRandom } from '../../base/random.ts';
+import {
+  type Checkpoint,
+  cosignCheckpoint,
+  formatCheckpoint,
+  signCheckpoint,
+} from '../../crypto/checkpoint.ts';
+import { cosignNote, formatVerifier, noteSigner, signNote } from '../../crypto/note.ts';
 import { makeId } from '../../model/id.ts';
 import {
   decodeFromGateway,
@@ -32,6 +40,19 @@ const hello: FromEnforcer = {
   checkpoint: '',
   weakenings: [],
 };
+
+const signer = (kind: 'note' | 'cosignature', name: string) =>
+  noteSigner(kind, name, generateKeyPairSync('ed25519').privateKey);
+const logKey = signer('note', 'log');
+const witness = signer('cosignature', 'node/node-1');
+const head = (size: number): Checkpoint => ({
+  origin: 'log',
+  size,
+  root: Buffer.alloc(32, 7),
+  extensions: [],
+});
+const note = signCheckpoint(head(7), logKey);
+const nowS = 1_700_000_000;
 
 class Rig {
   readonly clock = new ManualClock();
@@ -86,9 +107,10 @@ class Rig {
       },
       audit: {
         observe: async () => 'consistent',
-        checkpoint: async () => ({ note: 'n', size: 7, verifierKey: 'v', consistency: [] }),
+        checkpoint: async () => ({ note, size: 7, verifierKey: 'v', consistency: [] }),
       },
       nodes: { seen: () => {}, witnessed: (_node, size) => void this.witnessed.push(size) },
+      witnessKey: formatVerifier(witness),
       renew: async () => {
         this.renewals += 1;
         await clock.sleep(10);
@@ -184,14 +206,53 @@ test('a node that answers no lease is given up; one cannot answer in advance', a
   deepEqual(rig.ends, ['silent']);
 });
 
-test('a node cannot claim to have witnessed more than it was shown', async () => {
+async function shown(): Promise<Rig> {
   const rig = new Rig();
   await rig.say(hello);
   rig.clock.advance(1200);
   await rig.say();
   equal(rig.count('checkpoint'), 1);
-  await rig.say({ kind: 'checkpoint-seen', size: 1e12, cosignature: '', refused: '' });
-  deepEqual(rig.witnessed, [7]);
+  return rig;
+}
+
+const seen = (cosignature: string, size = 7): FromEnforcer => ({
+  kind: 'checkpoint-seen',
+  size,
+  cosignature,
+  refused: '',
+});
+
+test('a node has witnessed what it was shown and signed with its own key, and nothing else', async () => {
+  const own = cosignCheckpoint(head(7), witness, nowS);
+  const control = await shown();
+  await control.say(seen(own));
+  deepEqual([control.witnessed, control.noted], [[7], []]);
+  const larger = await shown();
+  await larger.say(seen(own, 1e12));
+  deepEqual(larger.witnessed, [7], 'whatever size it says');
+  const wrong: Readonly<Record<string, string>> = {
+    none: '',
+    'another tree': cosignCheckpoint(head(8), witness, nowS),
+    'another node': cosignCheckpoint(head(7), signer('cosignature', 'node/node-2'), nowS),
+    'another key': cosignCheckpoint(head(7), signer('cosignature', 'node/node-1'), nowS),
+    'the log’s own': signNote(formatCheckpoint(head(7)), logKey),
+    'one bit': own.replace(/.(?=..\n$)/, (last) => (last === 'A' ? 'B' : 'A')),
+    twice: own + own,
+    'more text': `more\n\n${cosignNote(`${formatCheckpoint(head(7))}\nmore\n`, witness, nowS)}`,
+  };
+  for (const [what, cosignature] of Object.entries(wrong)) {
+    const rig = await shown();
+    await rig.say(seen(cosignature), seen(cosignature));
+    deepEqual(rig.witnessed, [], what);
+    deepEqual(
+      rig.noted,
+      [{ action: 'witness.cosign', outcome: 'witness.cosignature', detail: { size: '7' } }],
+      `${what}: recorded once`,
+    );
+    deepEqual(rig.ends, [], 'it stays: others witness');
+    await rig.say(seen(own));
+    deepEqual(rig.witnessed, [7], 'and a good one counts again');
+  }
 });
 
 test('requests to renew are carried out one at a time', async () => {

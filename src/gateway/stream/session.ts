@@ -18,6 +18,7 @@ import {
 import type { Link } from '../../wire/link.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Delivery, NodeChannel } from '../delivery/delivery.ts';
+import { isCosigned } from './cosignature.ts';
 
 /** What a session asks of the gateway's knowledge of nodes. */
 export interface SessionNodes {
@@ -25,8 +26,8 @@ export interface SessionNodes {
     node: string,
     facts: { readonly version: string; readonly weakenings: readonly string[] },
   ): void;
-  /** The checkpoint that the node now remembers, with its cosignature. */
-  witnessed(node: string, size: number, cosignature: string): void;
+  /** The size of the checkpoint that the node now remembers, as it has proved. */
+  witnessed(node: string, size: number): void;
 }
 
 export interface SessionOptions {
@@ -53,6 +54,8 @@ export interface SessionOptions {
   readonly renew: (certificateRequest: string) => Promise<string>;
   /** Whether this node may still have anything: it may be revoked before it says hello. */
   readonly isLive: () => boolean;
+  /** The node's key as a witness, as `witnessKeyOf` writes it. */
+  readonly witnessKey: string;
   readonly leaseMs: number;
   /** The longest time between two renewals; the node is told this one. */
   readonly leaseEveryMs: number;
@@ -90,8 +93,9 @@ export class Session {
   #answeredAtMs = 0;
   /** Size of the checkpoint that the node said it remembers. */
   #witnessed = 0;
-  /** Size of the newest checkpoint that it was shown here. */
-  #shown = 0;
+  /** The checkpoint that it was shown last. */
+  #shown = { note: '', size: 0 };
+  #hasMiscosigned = false;
   readonly #timers = new Set<Timer>();
 
   constructor(options: SessionOptions) {
@@ -209,13 +213,8 @@ export class Session {
         break;
       case 'checkpoint-seen':
         this.#isShowing = false;
-        if (message.refused === '') {
-          // A node can remember nothing larger than what it was shown.
-          this.#witnessed = Math.min(message.size, this.#shown);
-          nodes.witnessed(node, this.#witnessed, message.cosignature);
-        } else {
-          log.error('witness.refused', { node, verdict: message.refused, size: message.size });
-        }
+        if (message.refused === '') this.#cosigned(message.cosignature);
+        else log.error('witness.refused', { node, verdict: message.refused, size: message.size });
         break;
       case 'renew':
         void this.#renew(message.certificateRequest);
@@ -226,6 +225,23 @@ export class Session {
         break;
     }
     this.#resumeIfDrained();
+  }
+
+  /** It remembers what it was shown: nothing larger, and only what it signed with its own key. */
+  #cosigned(cosignature: string): void {
+    const { nodes, delivery, node, log, witnessKey } = this.#options;
+    const { note, size } = this.#shown;
+    if (isCosigned(note, cosignature, witnessKey)) {
+      this.#witnessed = size;
+      nodes.witnessed(node, size);
+      return;
+    }
+    // Once per connection: the next ones say nothing new.
+    if (this.#hasMiscosigned) return;
+    this.#hasMiscosigned = true;
+    log.error('witness.cosignature', { node, size });
+    const detail = { size: String(size) };
+    delivery.noted(node, { action: 'witness.cosign', outcome: 'witness.cosignature', detail });
   }
 
   async #renew(certificateRequest: string): Promise<void> {
@@ -289,7 +305,7 @@ export class Session {
         recent: true,
       });
       this.#isShowing = true;
-      this.#shown = Math.max(this.#shown, size);
+      this.#shown = { note, size };
       this.#send({ kind: 'checkpoint', note, consistency });
     } catch (error) {
       this.#options.log.warn('witness.not-shown', {

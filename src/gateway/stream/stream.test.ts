@@ -78,7 +78,7 @@ async function start(t: TestContext, isLive: () => boolean) {
     checkpointEveryMs: 1000,
     liveNode: () => {
       if (!isLive()) throw new Fault('node.refused', { reason: 'revoked' });
-      return { node: 'node-1', isLive, renew: async () => '' };
+      return { node: 'node-1', isLive, renew: async () => '', witnessKey: '' };
     },
   });
   t.after(() => server.close());

@@ -21,6 +21,7 @@ import { webSocketLink } from '../../wire/web-socket-link.ts';
 import { Session, type SessionOptions } from './session.ts';
 
 export { type NodePresence, Presence } from './presence.ts';
+export { witnessKeyOf } from './cosignature.ts';
 export { Session, type SessionNodes, type SessionOptions } from './session.ts';
 
 export interface StreamCertificate {
@@ -36,12 +37,14 @@ export interface LivePeer {
   readonly node: string;
   /** Whether what it proved itself with is still good. */
   readonly isLive: () => boolean;
+  /** Its key as a witness, as `witnessKeyOf` writes it. */
+  readonly witnessKey: string;
   /** A new certificate for the key of that one. @throws Fault `certificate.refused` */
   readonly renew: (certificateRequest: string) => Promise<string>;
 }
 
 export interface StreamServerOptions
-  extends Omit<SessionOptions, 'link' | 'node' | 'ended' | 'renew' | 'isLive'> {
+  extends Omit<SessionOptions, 'link' | 'node' | 'ended' | 'renew' | 'isLive' | 'witnessKey'> {
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
@@ -165,6 +168,7 @@ export class StreamServer {
         node,
         renew: peer.renew,
         isLive: peer.isLive,
+        witnessKey: peer.witnessKey,
         ended: (reason) => {
           this.#options.log.info('node.disconnected', { node, reason });
           if (this.#sessions.get(node) === session) this.#sessions.delete(node);
