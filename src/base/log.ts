@@ -59,6 +59,15 @@ export const silentLog: Log = {
 export function errorFields(error: unknown): LogFields {
   if (error instanceof Fault) return { code: error.code, message: error.message };
   if (!(error instanceof Error)) return { code: codeOf(error) };
-  const place = error.stack?.split('\n').find((line) => line.startsWith('    at '));
-  return { code: codeOf(error), error: error.name, at: place?.trim() };
+  return { code: codeOf(error), error: error.name, at: placeOf(error) };
+}
+
+/** The first frame. The stack begins with the text, which may look like frames itself. */
+function placeOf({ stack = '', message }: Error): string | undefined {
+  const textAt = message === '' ? -1 : stack.indexOf(message);
+  const frames = textAt < 0 ? stack : stack.slice(textAt + message.length);
+  return frames
+    .split('\n')
+    .find((line) => line.startsWith('    at '))
+    ?.trim();
 }

@@ -15,19 +15,15 @@ import type { SetReceipt } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
 import type { Link } from '../wire/link.ts';
-import { type Attestor, createAttestor } from './attest/attest.ts';
+import { createAttestor } from './attest/attest.ts';
 import type { EnforcerConfig } from './config.ts';
+import { Containers } from './containers.ts';
 import { lockDirectories } from './directory-lock.ts';
 import { Holdings } from './holdings.ts';
 import { openMounts } from './mount/mount.ts';
 import type { RememberedState } from './remembered.ts';
 import { RememberedFile } from './remembered-file.ts';
-import {
-  createRuntime,
-  type Runtime,
-  type RuntimeContainer,
-  type RuntimeEvent,
-} from './runtime/runtime.ts';
+import { createRuntime } from './runtime/runtime.ts';
 import { Session } from './session.ts';
 import {
   type Credentials,
@@ -52,7 +48,6 @@ export interface EnforcerContext {
 
 const syncWithinMs = 10_000;
 const lookEveryMs = 15_000;
-const attestTries = 3;
 const untoldMax = 4096;
 
 export async function runEnforcer(config: EnforcerConfig, context: EnforcerContext): Promise<void> {
@@ -101,15 +96,11 @@ interface NodeState {
 class Node {
   readonly #config: EnforcerConfig;
   readonly #context: EnforcerContext;
-  readonly #remembered: RememberedState | undefined;
   readonly #file: RememberedFile;
-  readonly #runtime: Runtime;
-  readonly #attestor: Attestor;
   readonly #mounts;
   readonly #holdings: Holdings;
   readonly #witness: Witness;
-  /** Container id to the workload that it is now. */
-  readonly #running = new Map<string, Promise<WorkloadFacts | undefined>>();
+  readonly #containers: Containers;
   readonly #certificate: NodeCertificate;
   #session: Session | undefined;
   /** Receipts that no gateway was there to hear. */
@@ -126,9 +117,6 @@ class Node {
     const { stateDirectory } = config;
     this.#certificate = new NodeCertificate({ ...context, stateDirectory, credentials });
     this.#file = state.file;
-    this.#remembered = state.remembered;
-    this.#runtime = createRuntime(config.runtime, context);
-    this.#attestor = createAttestor({ runtime: this.#runtime, node: credentials.node });
     const { targetPrefixes } = config;
     this.#mounts = openMounts({ ...context, ...(targetPrefixes ? { targetPrefixes } : {}) });
     this.#holdings = new Holdings({
@@ -142,6 +130,17 @@ class Node {
       told: (receipt) => this.#tell(receipt),
     });
     if (state.remembered) this.#holdings.resume(state.remembered);
+    const runtime = createRuntime(config.runtime, context);
+    this.#containers = new Containers({
+      ...context,
+      runtime,
+      attestor: createAttestor({ runtime, node: credentials.node }),
+      holdings: this.#holdings,
+      remembered: state.remembered,
+      admitted: () => this.#file.flush(),
+      started: (workload) => this.#session?.workloadStarted(workload),
+      stopped: (workloadId) => this.#session?.workloadStopped(workloadId),
+    });
     this.#witness = new Witness({
       clock: context.clock,
       signer: noteSigner('cosignature', `node/${credentials.node}`, credentials.privateKey),
@@ -156,7 +155,7 @@ class Node {
   async run(): Promise<void> {
     const { clock, signal } = this.#context;
     const synced = Promise.withResolvers<void>();
-    const watching = this.#watchRuntime(() => synced.resolve());
+    const watching = this.#containers.watch(signal, () => synced.resolve());
     // Say everything at once rather than nothing now: a hello without containers would withdraw nothing,
     // but would have to be followed by all of them.
     await Promise.race([
@@ -215,77 +214,6 @@ class Node {
   #tell(receipt: SetReceipt): void {
     if (this.#session) this.#session.receipt(receipt);
     else if (this.#untold.push(receipt) > untoldMax) this.#untold.shift();
-  }
-
-  async #watchRuntime(synced: () => void): Promise<void> {
-    /** Until everything that runs already is known. */
-    let first: Promise<unknown>[] | undefined = [];
-    for await (const event of this.#runtime.watch(this.#context.signal)) {
-      if (event.kind === 'synced') {
-        void Promise.allSettled(first ?? []).then(synced);
-        first = undefined;
-        continue;
-      }
-      // What goes wrong with one container must not end what all others depend on.
-      const happened = this.#happened(event).catch((error: unknown) =>
-        this.#context.log.error('workload.failed', errorFields(error)),
-      );
-      first?.push(happened);
-    }
-    synced();
-  }
-
-  #happened(event: Exclude<RuntimeEvent, { kind: 'synced' }>): Promise<void> {
-    switch (event.kind) {
-      case 'started':
-        return this.#started(event.container);
-      case 'stopped':
-        return this.#stopped(event.id);
-      case 'paused':
-      case 'resumed':
-        // A paused container keeps its mounts, and takes updates: nothing of it has to run for that.
-        return Promise.resolve();
-    }
-  }
-
-  async #started(container: RuntimeContainer): Promise<void> {
-    const attested = this.#attest(container);
-    this.#running.set(container.id, attested);
-    const workload = await attested;
-    if (!workload) return;
-    const taken = this.#holdings.started(workload, this.#remembered);
-    // At once: before anything is mounted there, the watchdog must know where to look.
-    this.#file.flush();
-    await taken;
-    this.#session?.workloadStarted(workload);
-  }
-
-  async #stopped(containerId: string): Promise<void> {
-    const attested = this.#running.get(containerId);
-    // At once: the same container may start again before we know what it was.
-    this.#running.delete(containerId);
-    const workload = await attested;
-    if (!workload) return;
-    await this.#holdings.stopped(workload.id);
-    this.#session?.workloadStopped(workload.id);
-  }
-
-  async #attest(container: RuntimeContainer): Promise<WorkloadFacts | undefined> {
-    const { clock, log } = this.#context;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.#attestor.attest(container);
-      } catch (error) {
-        // Gone is ordinary; a disagreement may be a restart half seen, so it is looked at again.
-        const final = isFault(error, 'attest.gone') || attempt === attestTries;
-        log[isFault(error, 'attest.gone') ? 'debug' : 'warn']('workload.not-attested', {
-          container: container.id,
-          ...errorFields(error),
-        });
-        if (final) return undefined;
-        await clock.sleep(100 * attempt);
-      }
-    }
   }
 
   /** Looks whether mounts are still as they were made. */

@@ -1,0 +1,112 @@
+/**
+ * Which containers run here, and what each of them is: follows the runtime, has each container attested,
+ * and hands what it turns out to be to the holdings, then to the gateway.
+ *
+ * Promises
+ *   - A container that stops while it is attested leaves nothing behind, also when it starts again under
+ *     the same id before that is known.
+ *   - What goes wrong with one container ends nothing for the others.
+ */
+import type { Clock } from '../base/clock.ts';
+import { isFault } from '../base/fault.ts';
+import { errorFields, type Log } from '../base/log.ts';
+import type { WorkloadFacts } from '../model/workload.ts';
+import type { Attestor } from './attest/attest.ts';
+import type { Holdings } from './holdings.ts';
+import type { RememberedState } from './remembered.ts';
+import type { Runtime, RuntimeContainer, RuntimeEvent } from './runtime/runtime.ts';
+
+export interface ContainersOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly runtime: Pick<Runtime, 'watch'>;
+  readonly attestor: Attestor;
+  readonly holdings: Pick<Holdings, 'started' | 'stopped'>;
+  /** What an earlier enforcer knew. */
+  readonly remembered: RememberedState | undefined;
+  /** The holdings know of one more: what they remember must be written before anything is mounted there. */
+  readonly admitted: () => void;
+  readonly started: (workload: WorkloadFacts) => void;
+  readonly stopped: (workloadId: string) => void;
+}
+
+const attestTries = 3;
+const attestAgainAfterMs = 100;
+
+export class Containers {
+  readonly #options: ContainersOptions;
+  /** Container id to the workload that it is now. */
+  readonly #running = new Map<string, Promise<WorkloadFacts | undefined>>();
+
+  constructor(options: ContainersOptions) {
+    this.#options = options;
+  }
+
+  /** @param synced - Called once everything that runs already is known. */
+  async watch(signal: AbortSignal, synced: () => void): Promise<void> {
+    let first: Promise<unknown>[] | undefined = [];
+    for await (const event of this.#options.runtime.watch(signal)) {
+      if (event.kind === 'synced') {
+        void Promise.allSettled(first ?? []).then(synced);
+        first = undefined;
+        continue;
+      }
+      const happened = this.#happened(event).catch((error: unknown) =>
+        this.#options.log.error('workload.failed', errorFields(error)),
+      );
+      first?.push(happened);
+    }
+    synced();
+  }
+
+  #happened(event: Exclude<RuntimeEvent, { kind: 'synced' }>): Promise<void> {
+    switch (event.kind) {
+      case 'started':
+        return this.#started(event.container);
+      case 'stopped':
+        return this.#stopped(event.id);
+      case 'paused':
+      case 'resumed':
+        // A paused container keeps its mounts, and takes updates: nothing of it has to run for that.
+        return Promise.resolve();
+    }
+  }
+
+  async #started(container: RuntimeContainer): Promise<void> {
+    const { holdings, remembered, admitted, started } = this.#options;
+    const attested = this.#attest(container);
+    this.#running.set(container.id, attested);
+    const workload = await attested;
+    if (!workload) return;
+    const taken = holdings.started(workload, remembered);
+    admitted();
+    await taken;
+    started(workload);
+  }
+
+  async #stopped(containerId: string): Promise<void> {
+    const attested = this.#running.get(containerId);
+    // At once: the same container may start again before we know what it was.
+    this.#running.delete(containerId);
+    const workload = await attested;
+    if (!workload) return;
+    await this.#options.holdings.stopped(workload.id);
+    this.#options.stopped(workload.id);
+  }
+
+  async #attest(container: RuntimeContainer): Promise<WorkloadFacts | undefined> {
+    const { clock, log, attestor } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await attestor.attest(container);
+      } catch (error) {
+        // Gone is ordinary; a disagreement may be a restart half seen, so it is looked at again.
+        const isGone = isFault(error, 'attest.gone');
+        const about = { container: container.id, ...errorFields(error) };
+        log[isGone ? 'debug' : 'warn']('workload.not-attested', about);
+        if (isGone || attempt === attestTries) return undefined;
+        await clock.sleep(attestAgainAfterMs * attempt);
+      }
+    }
+  }
+}
