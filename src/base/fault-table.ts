@@ -62,7 +62,7 @@ export const faults = {
     status: 401,
     exit: 5,
     retry: 'never',
-    hint: 'This token is unknown, expired or withdrawn. Ask an owner for a new one.',
+    hint: 'This token is unknown, expired, withdrawn or, if it joins a node, used. Ask for a new one.',
   },
   'auth.required': {
     status: 401,
@@ -584,7 +584,7 @@ export const faults = {
     status: 503,
     exit: 8,
     retry: 'after-change',
-    hint: 'The key file must be the one this store was sealed with: a plain file, no symbolic link, mode 0600, owned by the gateway user or root. A new one is never written over an old one.',
+    hint: 'Name the key file with --key-file. It must be the one this store was sealed with: a plain file, no symbolic link, mode 0600, owned by the gateway user or root. A new one is never written over an old one.',
   },
   'seal.share-foreign': {
     status: 400,
@@ -668,7 +668,7 @@ export const faults = {
     status: 503,
     exit: 7,
     retry: 'after-change',
-    hint: 'Another gateway is using this store. Stop it first; one file serves one gateway, and several gateways need PostgreSQL.',
+    hint: 'Another gateway is using this store. Stop it first: one store serves one gateway.',
   },
   'storage.missing': {
     status: 503,

@@ -80,7 +80,12 @@ export function string(rules: StringRules): Schema<string> {
       if (value.length > max)
         return wrong(errors, pointer, `must have at most ${max} characters${rule}`, value);
       if (pattern && !pattern.test(value))
-        return wrong(errors, pointer, `must match ${pattern.source}${rule}`, value);
+        return wrong(
+          errors,
+          pointer,
+          `must ${description === undefined ? `match ${pattern.source}` : `be ${description}`}`,
+          value,
+        );
       return value;
     },
   };
@@ -229,21 +234,24 @@ export function optional<T>(schema: Schema<T>): OptionalSchema<T> {
 }
 
 /** Exactly one of several object shapes, told apart by which of their required members is there. */
-export function anyOf<const S extends readonly Schema<unknown>[]>(
-  ...schemas: S
-): Schema<Infer<S[number]>> {
+export function tagged<const S extends Readonly<Record<string, Schema<unknown>>>>(
+  member: string,
+  schemas: S,
+): Schema<Infer<S[keyof S]>> {
+  const tags = Object.keys(schemas);
   return {
-    json: { anyOf: schemas.map((schema) => schema.json) },
+    json: { anyOf: Object.values(schemas).map((schema) => schema.json) },
     read(value, pointer, errors) {
-      let fewest: FaultError[] | undefined;
-      for (const schema of schemas) {
-        const own: FaultError[] = [];
-        const parsed = schema.read(value, pointer, own);
-        if (own.length === 0) return parsed as Infer<S[number]>;
-        if (!fewest || own.length < fewest.length) fewest = own;
+      type Read = Infer<S[keyof S]>;
+      if (!isPlainObject(value)) {
+        return wrong(errors, pointer, 'must be an object', value as Read);
       }
-      errors.push(...(fewest ?? []));
-      return value as Infer<S[number]>;
+      const tag = value[member];
+      const chosen =
+        typeof tag === 'string' && Object.hasOwn(schemas, tag) ? schemas[tag] : undefined;
+      if (chosen) return chosen.read(value, pointer, errors) as Read;
+      const problem = `must be one of ${tags.join(', ')}`;
+      return wrong(errors, `${pointer}/${member}`, problem, value as Read);
     },
   };
 }

@@ -6,7 +6,6 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault, type FaultError } from '../base/fault.ts';
 import { limits } from '../base/limits.ts';
-import { isPlainObject } from '../base/schema.ts';
 import { type PolicyDocument, policyDocument } from '../protocol/operations-policy.ts';
 import { usage } from './command-spec.ts';
 import { fileFault, readUserFile } from './private-file.ts';
@@ -45,26 +44,13 @@ export async function readDocuments(
   if (sourced.length === 0) throw usage(`no documents in ${paths.join(', ')}`);
   const errors: FaultError[] = [];
   const documents = sourced.map(({ yaml }, at) =>
-    readDocument(yaml.value, `/documents/${at}`, errors),
+    policyDocument.read(yaml.value, `/documents/${at}`, errors),
   );
   const located = (fault: Fault): Fault => locate(fault, sourced);
   if (errors.length === 0) refuseTwins(documents, errors);
   if (errors.length > 0)
     throw located(new Fault('request.invalid', { what: 'documents' }, { errors }));
   return { documents, located };
-}
-
-/** By its kind, so that a wrong member of a group is not reported as a wrong grant. */
-function readDocument(value: unknown, pointer: string, errors: FaultError[]): PolicyDocument {
-  const kind = isPlainObject(value) ? value['kind'] : undefined;
-  if (kind !== 'Group' && kind !== 'Grant') {
-    errors.push({ pointer: `${pointer}/kind`, detail: 'kind must be Group or Grant' });
-    return value as PolicyDocument;
-  }
-  const own: FaultError[] = [];
-  const document = policyDocument.read(value, pointer, own);
-  errors.push(...own);
-  return document;
 }
 
 function refuseTwins(documents: readonly PolicyDocument[], errors: FaultError[]): void {

@@ -190,8 +190,23 @@ const explain = operationCommand({
         return `${visible(workload)} ${verb} ${visible(secret)}\n${formatRows(rows.map((row) => row.map(visible)))}`;
       },
     });
+    if (session.isForPeople) await noteHoldings(session, given);
   },
 });
+
+/** What is there is another question than what should be: a mount may have failed. */
+async function noteHoldings(session: Session, given: Given): Promise<void> {
+  const { output } = await session.call(
+    'holding.list',
+    checkInput('holding.list', { secret: given.word('secret'), workload: given.word('workload') }),
+  );
+  if (output.items.length === 0) session.note('It holds none now.');
+  for (const { file, version, state, fault } of output.items) {
+    const holds = version === 0 ? 'is not there' : `holds version ${version}`;
+    const because = fault === undefined ? '' : `: ${fault}`;
+    session.note(visible(`The file ${file} ${holds} (${state}${because}).`));
+  }
+}
 
 const whoCan = operationCommand({
   operation: 'access.who-can',

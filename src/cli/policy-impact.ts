@@ -14,7 +14,7 @@ export function impactLines({ impact, impactTotal }: PolicyImpactView): readonly
     const parts = [
       ...(gains.length > 0 ? [`gains ${gains.join(', ')}`] : []),
       ...(loses.length > 0 ? [`loses ${loses.join(', ')}`] : []),
-      ...(updates.length > 0 ? [`other ${updates.join(', ')}`] : []),
+      ...(updates.length > 0 ? [`changes ${updates.join(', ')}`] : []),
     ];
     return `  ${workload} on ${node} ${parts.join('; ')}`;
   });
@@ -31,6 +31,7 @@ const sentences: Readonly<Record<string, string>> = {
     'whoever may start a container can satisfy it; an image digest or a node cannot be chosen',
   'matches-everything': 'every container of every node is in it',
   'matches-nothing': 'no running container is in it now',
+  'secret-withheld': 'so nobody receives it now',
   'secret-unknown': 'there is no such secret yet; it is delivered once there is',
 };
 

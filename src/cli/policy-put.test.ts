@@ -69,7 +69,7 @@ for (const [name, argv] of [
       deepEqual([code, asked], [0, ['rehearsed', 'sent']]);
       match(
         stderr,
-        /1 running container affected:\n {2}api-1 on node-1 (gains|other mode, signal)/,
+        /1 running container affected:\n {2}api-1 on node-1 (gains|changes mode, signal)/,
       );
     }
   });

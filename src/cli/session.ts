@@ -69,6 +69,11 @@ export class Session {
     return this.#format?.kind === 'wide';
   }
 
+  /** Whether a table is shown, and not data: then there may be words beside it. */
+  get isForPeople(): boolean {
+    return this.#format?.kind === 'wide' || this.#format?.kind === 'table';
+  }
+
   /** Whether `--curl` or `--policy` was given: then nothing is read beforehand, either. */
   get isExplaining(): boolean {
     return this.flags.curl === true || this.flags.policy === true;

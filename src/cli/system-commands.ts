@@ -1,6 +1,7 @@
 /** Commands on the gateway itself: status, seal, root key, rollback, backup, version. */
 import { readFileSync } from 'node:fs';
 import { Fault } from '../base/fault.ts';
+import { SecretValue } from '../model/secret-value.ts';
 import { operationCommand } from './operation-command.ts';
 import type { CommandSpec } from './command-spec.ts';
 import { confirmByName } from './interaction.ts';
@@ -26,8 +27,7 @@ const status: CommandSpec = {
       if (seal.sealed) {
         await showText(session, seal, {
           name: 'sealed',
-          text: () =>
-            `sealed (${visible(seal.kind)}): ${seal.sharesGiven} of ${seal.sharesNeeded} given\n`,
+          text: () => `sealed (${visible(seal.kind)})${progressOf(seal)}\n`,
         });
         session.note('Unseal it with `coffer unseal`.');
         return 8;
@@ -38,6 +38,12 @@ const status: CommandSpec = {
     return output.state === 'ready' ? 0 : 7;
   },
 };
+
+/** Of shares only: everything else opens at once. */
+function progressOf(seal: { readonly sharesGiven: number; readonly sharesNeeded: number }): string {
+  if (seal.sharesNeeded === 0) return '';
+  return `: ${seal.sharesGiven} of ${seal.sharesNeeded} shares given`;
+}
 
 function statusText(status: Status): string {
   const { audit, storage, rewrap } = status;
@@ -89,14 +95,15 @@ const unseal: CommandSpec = {
       return 0;
     }
     const what = before.kind === 'shares' ? 'Share' : 'Passphrase';
-    using material = await readPhrase(session, `${what} (hidden)`);
+    // The key file opens it without anybody: there is nothing to type.
+    const isOpenedAlone = before.kind === 'keyfile';
+    using material = isOpenedAlone
+      ? SecretValue.copy(Buffer.alloc(0))
+      : await readPhrase(session, `${what} (hidden)`);
     const { output } = await session.call('system.unseal', {}, { value: material });
     await showText(session, output, {
       name: output.sealed ? 'sealed' : 'unsealed',
-      text: () =>
-        output.sealed
-          ? `sealed: ${output.sharesGiven} of ${output.sharesNeeded} shares given\n`
-          : 'unsealed\n',
+      text: () => (output.sealed ? `sealed${progressOf(output)}\n` : 'unsealed\n'),
     });
     return 0;
   },

@@ -64,24 +64,34 @@ function wordsOf(line: string): string[] {
   );
 }
 
+const ofMachine = '(?:(?:, )?(?:swap-on|core-dumps-on|inspector-on))+';
+
 function settled(text: string, reached: Reached, world: CliWorld): string {
-  return text
-    .replaceAll(`${world.path('')}/`, '')
-    .replaceAll(world.home, '$HOME')
-    .replaceAll(reached.server, 'https://gateway:8443')
-    .replaceAll(/(port )\d+/g, '$1NNNN')
-    .replaceAll(reached.pin, '$PIN')
-    .replaceAll(/coffer-join-[A-Za-z0-9_-]+/g, 'coffer-join-…')
-    .replaceAll(/\b(req|sec|ins|nod|grp|gra|key)_[0-9a-f-]{20,}/g, '$1_…')
-    .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, 'YYYY-MM-DDThh:mm:ss.mmmZ')
-    .replaceAll(/(cofferdam\/ins_…\+)[0-9a-f]{8}\+[A-Za-z0-9+/]{44}/g, '$1…')
-    .replaceAll(/[A-Za-z0-9+/]{43}=/g, '<hash>')
-    .replaceAll(/(?<=[ (])\d+[smhd](\d+[smhd])?(?=$| ago)/gm, '<age>')
-    .replaceAll(/, \d+s old/g, ', <age> old')
-    .replaceAll(/\d+ ms;/g, '<n> ms;')
-    .replaceAll(/ends in \d+d/g, 'ends in <age>')
-    .replaceAll(/\d+ bytes/g, '<n> bytes')
-    .replaceAll(clientVersion(), 'VERSION');
+  return (
+    text
+      .replaceAll(`${world.path('')}/`, '')
+      .replaceAll(world.home, '$HOME')
+      .replaceAll(reached.server, 'https://gateway:8443')
+      .replaceAll(/(port )\d+/g, '$1NNNN')
+      .replaceAll(reached.pin, '$PIN')
+      .replaceAll(/coffer-join-[A-Za-z0-9_-]+/g, 'coffer-join-…')
+      .replaceAll(/\b(req|sec|ins|nod|grp|gra|key)_[0-9a-f-]{20,}/g, '$1_…')
+      .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, 'YYYY-MM-DDThh:mm:ss.mmmZ')
+      .replaceAll(/(cofferdam\/ins_…\+)[0-9a-f]{8}\+[A-Za-z0-9+/]{44}/g, '$1…')
+      .replaceAll(/[A-Za-z0-9+/]{43}=/g, '<hash>')
+      .replaceAll(/(?<=[ (])\d+[smhd](\d+[smhd])?(?=$| ago)/gm, '<age>')
+      .replaceAll(/, \d+s old/g, ', <age> old')
+      .replaceAll(/\d+ ms;/g, '<n> ms;')
+      .replaceAll(/ends in \d+d/g, 'ends in <age>')
+      .replaceAll(/\d+ bytes/g, '<n> bytes')
+      // What this machine and this test's process make weaker is no part of the story.
+      .replaceAll(new RegExp(`^(Weakenings: +)${ofMachine}$`, 'gm'), '$1none')
+      .replaceAll(
+        new RegExp(`^warn( +state +ready), but [^:]+: ${ofMachine}\\n.*\\n`, 'gm'),
+        'pass$1\n',
+      )
+      .replaceAll(clientVersion(), 'VERSION')
+  );
 }
 
 async function perform(text: string): Promise<string> {

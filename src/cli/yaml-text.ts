@@ -109,6 +109,8 @@ function plainProblem(code: string): string {
     MISSING_CHAR: 'lacks a closing character',
     MULTILINE_IMPLICIT_KEY: 'lacks a colon, or is indented wrongly',
     TAG_RESOLVE_FAILED: 'tags are not taken',
+    RESOURCE_EXHAUSTION: 'is nested too deeply',
+    BLOCK_AS_IMPLICIT_KEY: 'has a second colon in one line, or is indented wrongly',
     BAD_ALIAS: 'aliases are not taken: write it out',
   };
   return words[code] ?? `is no YAML (${code.toLowerCase().replaceAll('_', ' ')})`;

@@ -132,9 +132,10 @@ function readToken(path: string): string {
   try {
     return readFileSync(path === '-' ? 0 : path, 'utf8').trim();
   } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
     throw new Fault(
       'request.invalid',
-      { what: '--join-token-file', problem: 'cannot be read' },
+      { what: '--join-token-file', problem: 'cannot be read', path, reason: code },
       { cause },
     );
   }

@@ -126,10 +126,11 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
       'warning: a key file opens this store without anybody: for development only.\n',
     );
   }
+  const keepers = shares.length > 0 ? 'Give each share to another person, and keep' : 'Keep';
   const shown = shares.map((share, index) => `share ${index + 1}: ${share}\n`).join('');
   io.stdout.write(`${shown}owner token: ${made.ownerToken}\n`);
   io.stderr.write(
-    `\nThis is shown once. Give each share to another person, and keep the token like a root password.
+    `\nThis is shown once. ${keepers} the token like a root password.
 Next:
   coffer gateway --data ${config.dataDirectory}${config.keyFile ? ` --key-file ${config.keyFile}` : ''}
   coffer context add local --server ${server} --pin ${made.pin}    # asks for the token

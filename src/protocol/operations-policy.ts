@@ -48,14 +48,14 @@ export const policyImpact = schema.object(impactMembers);
 export type PolicyImpactView = schema.Infer<typeof policyImpact>;
 
 /** One YAML document, as data. */
-export const policyDocument = schema.anyOf(
-  schema.object({
+export const policyDocument = schema.tagged('kind', {
+  Group: schema.object({
     kind: schema.oneOf(['Group'] as const),
     name: nameSchema,
     match: groupMatchSchema,
   }),
-  schema.object({ kind: schema.oneOf(['Grant'] as const), ...grantSchema.members }),
-);
+  Grant: schema.object({ kind: schema.oneOf(['Grant'] as const), ...grantSchema.members }),
+});
 export type PolicyDocument = schema.Infer<typeof policyDocument>;
 
 const documentsInput = schema.object({
@@ -256,7 +256,7 @@ export const policyOperations = {
         }),
         { max: 10_000 },
       ),
-      /** `secret-unknown: NAME`: it is granted and does not exist, or not yet. */
+      /** `secret-unknown: NAME`: it is granted and does not exist, or not yet. `secret-withheld: …`: nobody has it. */
       warnings: schema.array(shortText, { max: 8 }),
     }),
     resource: (input) => `secrets/${input.secret}`,

@@ -77,12 +77,18 @@ function sentenceOf(fault: Fault): string {
   // `request.invalid: --listen must be host:port`
   const isSaid = what !== undefined && problem !== undefined && fault.errors.length === 0;
   const code = isSaid ? `${fault.code}: ${String(what)} ${String(problem)}` : fault.code;
-  const said = new Set(['requestId', 'action', 'didYouMean', fault.errors.length > 0 ? 'at' : '']);
+  const said = new Set([
+    'requestId',
+    'action',
+    'didYouMean',
+    'retryAfterSeconds',
+    fault.errors.length > 0 ? 'at' : '',
+  ]);
   if (isSaid) for (const fact of ['what', 'problem', 'at']) said.add(fact);
   if (isInFile(fault)) for (const fact of ['file', 'line', 'column', 'problem']) said.add(fact);
   if (fault.errors.length > 0) said.add('problem');
   const facts = Object.entries(fault.detail)
-    .filter(([key, value]) => value !== undefined && !said.has(key))
+    .filter(([key, value]) => value !== undefined && value !== '' && !said.has(key))
     .map(([key, value]) => `${key} ${String(value)}`);
   const sentence = facts.length === 0 ? code : `${code} (${facts.join(', ')})`;
   const { didYouMean } = fault.detail;

@@ -56,3 +56,24 @@ test('grant.put says who is affected by what, rehearsed or done, and warns of a 
   const { output } = await rig.ask(owner, 'grant.get', { group: 'api' });
   deepEqual(output.warnings, []);
 });
+
+test('access.explain and access.who-can say when there is nothing to deliver, whatever grants say', async () => {
+  const rig = new RequestRig();
+  const owner = await rig.owner();
+  const { id } = factsOf({ name: 'api-1' });
+  rig.policy.setWorkload(factsOf({ name: 'api-1' }));
+  await rig.put(owner, 'payments/db', 'v');
+  await rig.ask(owner, 'policy.apply', { documents: [group, { kind: 'Grant', ...grant('0400') }] });
+  const asked = { workload: id, secret: 'payments/db' };
+  const explained = async () => (await rig.ask(owner, 'access.explain', asked)).output;
+  const receivers = async () =>
+    (await rig.ask(owner, 'access.who-can', { secret: 'payments/db' })).output;
+  equal((await explained()).allowed, true);
+  deepEqual((await receivers()).warnings, []);
+  await rig.ask(owner, 'secret.revoke', { name: 'payments/db' });
+  const { allowed, steps } = await explained();
+  equal(allowed, false);
+  match(steps[0]?.because ?? '', /^version 1, the current one, is revoked/);
+  equal(steps[1]?.verdict, 'allows', 'the grant is not to blame');
+  match((await receivers()).warnings[0] ?? '', /^secret-withheld: version 1/);
+});

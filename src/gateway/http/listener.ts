@@ -164,7 +164,10 @@ export class Listener implements HttpServer {
     server.on('checkContinue', (request, response) => server.emit('request', request, response));
     server.on('checkExpectation', (request, response) => server.emit('request', request, response));
     server.on('connect', (_request, socket) => socket.destroy());
-    server.on('error', (error) => this.#options.log.error('http.listener', errorFields(error)));
+    server.on('error', (error) => {
+      // Until it listens `listen` says what is wrong.
+      if (server.listening) this.#options.log.error('http.listener', errorFields(error));
+    });
   }
 
   #onConnection(socket: Socket): void {
