@@ -14,6 +14,7 @@ import type {
   PhysicalBatch,
   PhysicalKey,
   Row,
+  ScanOptions,
 } from '../gateway/physical/physical.ts';
 
 export type CommitMishap =
@@ -57,6 +58,10 @@ export class FaultyPhysical implements Physical {
 
   async list(prefix: string, options: ListOptions): Promise<readonly Row[]> {
     return this.#alive().list(prefix, options);
+  }
+
+  async *scan(options: ScanOptions): AsyncGenerator<readonly Row[]> {
+    yield* this.#alive().scan(options);
   }
 
   async commit(batch: PhysicalBatch): Promise<CommitOutcome> {

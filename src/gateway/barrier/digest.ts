@@ -9,8 +9,9 @@
  *
  * Audit rows are not in it: the audit tree covers them.
  */
-import { createHmac, type KeyObject } from 'node:crypto';
-import { joinPrefixed } from '../../base/bytes.ts';
+import { hash, type KeyObject } from 'node:crypto';
+import { assert } from '../../base/assert.ts';
+import { allocate, joinPrefixed, wipe } from '../../base/bytes.ts';
 
 /** 256 bits in eight words, the least significant first. */
 type Words = Uint32Array;
@@ -22,15 +23,48 @@ interface KindSum {
   readonly sum: Words;
 }
 
-/** One row's part. The same for adding and for taking away. */
+/** One row's part. The same for adding and for taking away. Good until the next one is made. */
 export type Term = Buffer;
 
-export function termOf(digestKey: KeyObject, rowKey: string, revision: number): Term {
-  const message = Buffer.allocUnsafe(rowKey.length + 8);
-  message.write(rowKey, 'latin1');
-  message.writeUIntBE(Math.floor(revision / 2 ** 32), rowKey.length, 4);
-  message.writeUInt32BE(revision % 2 ** 32, rowKey.length + 4);
-  return createHmac('sha256', digestKey).update(message).digest();
+/** What HMAC (RFC 2104) takes of SHA-256. */
+const blockBytes = 64;
+const hashBytes = 32;
+const messageBytesMax = 512;
+
+/**
+ * Makes terms. HMAC from its definition, because two calls for a hash are three times as quick as one for
+ * an HMAC object, and a start makes millions of terms; the tests compare it with OpenSSL's.
+ */
+export class Terms {
+  /** Key ⊕ ipad, then the message. */
+  readonly #inner = allocate(blockBytes + messageBytesMax);
+  /** Key ⊕ opad, then the inner hash. */
+  readonly #outer = allocate(blockBytes + hashBytes);
+  readonly #term: Term = allocate(sumBytes);
+
+  constructor(digestKey: KeyObject) {
+    const raw = digestKey.export();
+    assert(raw.length <= blockBytes, 'a key fits a block');
+    for (let index = 0; index < blockBytes; index++) {
+      const byte = raw[index] ?? 0;
+      this.#inner[index] = byte ^ 0x36;
+      this.#outer[index] = byte ^ 0x5c;
+    }
+    wipe(raw);
+  }
+
+  of(rowKey: string, revision: number): Term {
+    const inner = this.#inner;
+    const end = blockBytes + rowKey.length + 8;
+    assert(end <= inner.length, 'a row key fits');
+    inner.write(rowKey, blockBytes, 'latin1');
+    inner.writeUInt32BE(Math.floor(revision / 2 ** 32), end - 8);
+    inner.writeUInt32BE(revision % 2 ** 32, end - 4);
+    // As text: a buffer for each hash would cost more than the hash.
+    this.#outer.write(hash('sha256', inner.subarray(0, end), 'latin1'), blockBytes, 'latin1');
+    this.#term.write(hash('sha256', this.#outer, 'latin1'), 'latin1');
+    return this.#term;
+  }
 }
 
 export class StateDigest {

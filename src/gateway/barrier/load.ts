@@ -6,7 +6,7 @@ import { Fault } from '../../base/fault.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import type { Physical, Row } from '../physical/physical.ts';
-import { StateDigest, termOf } from './digest.ts';
+import { StateDigest, Terms } from './digest.ts';
 import { Envelope, readHeader } from './envelope.ts';
 import type { Keyring } from './keyring.ts';
 import { type Projection, type RecordKind, recordKinds } from './record.ts';
@@ -27,35 +27,41 @@ export interface LoadOptions {
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
-/** Rows per turn: about ten milliseconds. */
-const rowsPerPage = 1000;
-
 /** @throws Fault `barrier.tampered`, `barrier.corrupt`. Projections are then half fed: reset them. */
 export async function loadStore(keyring: Keyring, options: LoadOptions): Promise<Store> {
-  const envelope = new Envelope(keyring, options.random);
-  const revision = await options.physical.revision();
-  const head = await readHead(envelope, options.physical, revision);
-  const loading: Loading = {
-    ...options,
-    keyring,
-    envelope,
-    index: new RowIndex(options.random),
-    digest: new StateDigest(),
-    rowsTotal: recordKinds.reduce((sum, kind) => sum + head.digest.rows(kind), 0),
-  };
-  for (const kind of recordKinds.filter(isIndexed)) await loadKind(kind, loading);
-  requireSame(head.digest, loading.digest);
-  const { index, digest } = loading;
-  const { random } = options;
+  const { physical, clock, random, projections, onProgress } = options;
+  const envelope = new Envelope(keyring, random);
+  const revision = await physical.revision();
+  const head = await readHead(envelope, physical, revision);
+  const rowsTotal = recordKinds.reduce((sum, kind) => sum + head.digest.rows(kind), 0);
+  const index = new RowIndex(random, rowsTotal);
+  const digest = new StateDigest();
+  const terms = new Terms(keyring.digestKey);
+  const loading: Loading = { envelope, terms, index, digest, kinds: new Map() };
+  for (const kind of recordKinds.filter(isIndexed)) {
+    const followers = projections.filter((projection) => projection.kind === kind);
+    loading.kinds.set(kind, { kind, followers });
+  }
+  for await (const rows of physical.scan({ without: unindexedPrefix, expected: rowsTotal })) {
+    for (const row of rows) loadRow(row, loading);
+    onProgress?.({ rows: index.size, rowsTotal });
+    await clock.nextTurn();
+  }
+  requireSame(head.digest, digest);
   return new Store({ keyring, random, index, digest, revision, trailer: head.trailer });
 }
 
-interface Loading extends LoadOptions {
-  readonly keyring: Keyring;
+const unindexedPrefix = 'audit/';
+
+interface Loading {
   readonly envelope: Envelope;
+  readonly terms: Terms;
   readonly index: RowIndex;
   readonly digest: StateDigest;
-  readonly rowsTotal: number;
+  readonly kinds: Map<
+    string,
+    { readonly kind: RecordKind; readonly followers: readonly Projection[] }
+  >;
 }
 
 async function readHead(envelope: Envelope, physical: Physical, revision: number): Promise<Head> {
@@ -65,39 +71,23 @@ async function readHead(envelope: Envelope, physical: Physical, revision: number
   return head;
 }
 
-async function loadKind(kind: RecordKind, loading: Loading): Promise<void> {
-  const { physical, clock, index, rowsTotal, onProgress } = loading;
-  const projections = loading.projections.filter((projection) => projection.kind === kind);
-  const prefix = `${kind}/`;
-  let after: string | undefined;
-  for (;;) {
-    const limit = rowsPerPage;
-    const rows = await physical.list(prefix, after === undefined ? { limit } : { limit, after });
-    for (const row of rows) loadRow(kind, row, projections, loading);
-    after = rows.at(-1)?.key;
-    onProgress?.({ rows: index.size, rowsTotal });
-    if (rows.length < rowsPerPage) return;
-    await clock.nextTurn();
-  }
-}
-
-function loadRow(
-  kind: RecordKind,
-  row: Row,
-  projections: readonly Projection[],
-  loading: Loading,
-): void {
-  const { keyring, envelope, index, digest } = loading;
-  const id = row.key.slice(kind.length + 1);
+/** Rows of other kinds (the keyring, the head) are somebody else's. */
+function loadRow(row: Row, loading: Loading): void {
+  const { envelope, terms, index, digest } = loading;
+  const slash = row.key.indexOf('/');
+  const known = loading.kinds.get(row.key.slice(0, slash));
+  if (known === undefined) return;
+  const { kind, followers } = known;
+  const id = row.key.slice(slash + 1);
   const header = readHeader(row.bytes);
   if (header === undefined) throw new Fault('barrier.corrupt', { kind, id });
   const { revision, keyNumber } = header;
-  digest.add(kind, termOf(keyring.digestKey, row.key, revision));
+  digest.add(kind, terms.of(row.key, revision));
   index.set(row.key, { revision, keyNumber });
-  if (projections.length === 0) return;
+  if (followers.length === 0) return;
   const bytes = envelope.open({ purpose: purposeOf(kind), kind, id, revision }, row.bytes);
   if (bytes === undefined) throw new Fault('barrier.corrupt', { kind, id });
-  for (const projection of projections) projection.apply({ id, revision, bytes });
+  for (const follower of followers) follower.apply({ id, revision, bytes });
 }
 
 /** @throws Fault `barrier.tampered` naming the first kind that is not as it was committed. */

@@ -32,13 +32,15 @@ interface Slots {
 
 export class RowIndex {
   readonly #seeds: readonly [number, number];
-  #slots: Slots = makeSlots(slotsAtStart);
+  #slots: Slots;
   #rows = 0;
   /** Rows and gone rows: what probing has to walk over. */
   #occupied = 0;
   readonly #rowsByKey = new Map<number, number>();
 
-  constructor(random: Random) {
+  /** @param expected - How many rows there will be at first: then the table need not grow to it. */
+  constructor(random: Random, expected = 0) {
+    this.#slots = makeSlots(sizeFor(expected));
     const seed = random.bytes(8);
     this.#seeds = [seed.readInt32LE(0), seed.readInt32LE(4)];
   }
@@ -115,9 +117,7 @@ export class RowIndex {
   /** Into a table of a size that fits the live rows; the gone ones are left behind. */
   #grow(): void {
     const old = this.#slots;
-    let size = slotsAtStart;
-    while (size * 5 < (this.#rows + 1) * 16) size *= 2;
-    const slots = makeSlots(size);
+    const slots = makeSlots(sizeFor(this.#rows * 2));
     for (let at = 0; at < old.low.length; at++) {
       const revision = old.revision[at] ?? unused;
       if (revision === unused || revision === gone) continue;
@@ -132,6 +132,13 @@ export class RowIndex {
 interface Fingerprint {
   readonly low: number;
   readonly high: number;
+}
+
+/** A power of two of which these rows fill half to three quarters of what they may. */
+function sizeFor(rows: number): number {
+  let size = slotsAtStart;
+  while (size * 5 < (rows + 1) * 8) size *= 2;
+  return size;
 }
 
 function makeSlots(size: number): Slots {

@@ -10,7 +10,7 @@ import { joinPrefixed } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
 import type { Random } from '../../base/random.ts';
 import type { PhysicalBatch, RowWrite } from '../physical/physical.ts';
-import { StateDigest, termOf } from './digest.ts';
+import { StateDigest, Terms } from './digest.ts';
 import { Envelope } from './envelope.ts';
 import type { Keyring } from './keyring.ts';
 import type { Maintenance } from './maintenance.ts';
@@ -63,6 +63,8 @@ interface StoreParts {
 export class Store {
   readonly index: RowIndex;
   readonly #random: Random;
+  /** Of a key that lives as long as the installation. */
+  readonly #terms: Terms;
   #keyring: Keyring;
   #envelope: Envelope;
   #digest: StateDigest;
@@ -72,6 +74,7 @@ export class Store {
   constructor(parts: StoreParts) {
     this.index = parts.index;
     this.#random = parts.random;
+    this.#terms = new Terms(parts.keyring.digestKey);
     this.#keyring = parts.keyring;
     this.#envelope = new Envelope(parts.keyring, parts.random);
     this.#digest = parts.digest;
@@ -123,8 +126,8 @@ export class Store {
       if (!isIndexed(write.kind)) continue;
       const key = `${write.kind}/${write.id}`;
       const old = this.index.get(key);
-      if (old) digest.subtract(write.kind, this.#term(key, old.revision));
-      if (write.bytes) digest.add(write.kind, this.#term(key, revision));
+      if (old) digest.subtract(write.kind, this.#terms.of(key, old.revision));
+      if (write.bytes) digest.add(write.kind, this.#terms.of(key, revision));
       index.push({ key, revision, keyNumber: write.bytes ? keyring.active('root') : 0 });
     }
     this.#addMaintenance(batch, rows, index);
@@ -163,10 +166,6 @@ export class Store {
       throw new Fault('request.conflict', { kind: 'keyring' });
     }
     rows.push({ key: keyringKey, bytes: maintenance.keyring.row });
-  }
-
-  #term(key: string, revision: number): Buffer {
-    return termOf(this.#keyring.digestKey, key, revision);
   }
 }
 

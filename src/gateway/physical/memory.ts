@@ -16,7 +16,11 @@ import type {
   PhysicalBatch,
   PhysicalKey,
   Row,
+  ScanOptions,
 } from './physical.ts';
+
+/** Rows in one page of a scan. */
+const scanRows = 1000;
 
 export class MemoryPhysical implements Physical {
   #revision = 0;
@@ -45,6 +49,12 @@ export class MemoryPhysical implements Physical {
       const row = this.#rows.get(key);
       return row === undefined ? [] : [copy(row)];
     });
+  }
+
+  async *scan({ without }: ScanOptions): AsyncGenerator<readonly Row[]> {
+    const rows = [...this.#rows.values()].filter(({ key }) => !key.startsWith(without));
+    for (let at = 0; at < rows.length; at += scanRows)
+      yield rows.slice(at, at + scanRows).map(copy);
   }
 
   async commit(batch: PhysicalBatch): Promise<CommitOutcome> {

@@ -65,12 +65,24 @@ export interface ListOptions {
   readonly reverse?: boolean;
 }
 
+export interface ScanOptions {
+  /** Rows whose key starts with this are left out. */
+  readonly without: string;
+  /** About how many rows there are without those: tells what is cheapest. Any number is right. */
+  readonly expected: number;
+}
+
 export interface Physical {
   /** The last committed revision; 0 for an empty store. */
   revision(): Promise<number>;
   get(key: PhysicalKey): Promise<Row | undefined>;
   /** Rows whose key starts with `prefix`, in key order. */
   list(prefix: string, options: ListOptions): Promise<readonly Row[]>;
+  /**
+   * Every other row, each once, in pages and in the order that is cheapest to read. Nothing may be
+   * committed meanwhile.
+   */
+  scan(options: ScanOptions): AsyncIterable<readonly Row[]>;
   /**
    * Writes the batch, whole and durably, or not at all.
    *

@@ -30,8 +30,10 @@ import type {
   PhysicalBatch,
   PhysicalKey,
   Row,
+  ScanOptions,
 } from './physical.ts';
 import { storageFault } from './sqlite-error.ts';
+import { type ScanStatements, scanPages, scanQueries } from './sqlite-scan.ts';
 import {
   applicationId,
   checkHeader,
@@ -76,7 +78,7 @@ const schema = `
 /** Files that this thread has open, by device and inode: opening one again would drop its lock. */
 const openFiles = new Set<string>();
 
-interface Statements {
+interface Statements extends ScanStatements {
   readonly begin: StatementSync;
   readonly commit: StatementSync;
   readonly rollback: StatementSync;
@@ -139,6 +141,10 @@ export class SqlitePhysical implements Physical {
       const statement = options.reverse === true ? statements.listReverse : statements.list;
       return statement.all(from, to, options.limit).map(toRow);
     });
+  }
+
+  async *scan(options: ScanOptions): AsyncGenerator<readonly Row[]> {
+    for (const rows of scanPages((read) => this.#reading(read), options)) yield rows.map(toRow);
   }
 
   async commit(batch: PhysicalBatch): Promise<CommitOutcome> {
@@ -337,6 +343,9 @@ function prepareStatements(database: DatabaseSync): Statements {
     remove: database.prepare('DELETE FROM rows WHERE key = ?'),
     list: database.prepare(`${span} LIMIT ?`),
     listReverse: database.prepare(`${span} DESC LIMIT ?`),
+    lastPlace: database.prepare(scanQueries.lastPlace),
+    placeAfter: database.prepare(scanQueries.placeAfter),
+    between: database.prepare(scanQueries.between),
   };
 }
 

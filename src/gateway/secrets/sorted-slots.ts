@@ -57,12 +57,14 @@ export class SortedSlots {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
     this.#waiting = undefined;
-    const named = waiting.map((slot) => ({ slot, name: this.#nameOf(slot) }));
-    named.sort((left, right) => (left.name < right.name ? -1 : 1));
+    const names = waiting.map(this.#nameOf);
+    const order = Uint32Array.from(waiting.keys());
+    order.sort((left, right) => ((names[left] ?? '') < (names[right] ?? '') ? -1 : 1));
     // Not quite full: the first names that come in between should not split every block.
     const filled = blockSlotsMax - 64;
-    for (let at = 0; at < named.length; at += filled) {
-      this.#blocks.push(named.slice(at, at + filled).map(({ slot }) => slot));
+    for (let at = 0; at < order.length; at += filled) {
+      const block = order.subarray(at, at + filled);
+      this.#blocks.push(Array.from(block, (index) => waiting[index] ?? 0));
     }
   }
 
