@@ -6,8 +6,18 @@
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readlinkSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { close } from './libc.ts';
 import { HeldProcess, mapOutside, parseIdMap, signalProcess } from './process.ts';
@@ -46,6 +56,45 @@ test('HeldProcess.openSame refuses a process with another start time', () => {
     equal(HeldProcess.openSame({ pid, startTicks: startTicks + 1 }), undefined);
   } finally {
     child.kill('SIGKILL');
+  }
+});
+
+test('a process cannot choose its start time by its name', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-name-'));
+  // What follows the last parenthesis counts; after the first, this name tells of another time.
+  const path = join(directory, 'a) S 1 2 3 4');
+  copyFileSync('/bin/sleep', path);
+  const children = [spawn(path, ['60']), spawn('/bin/sleep', ['60'])];
+  try {
+    const [named, plain] = children.map((child) => HeldProcess.open(child.pid ?? 0));
+    ok(named !== undefined && plain !== undefined);
+    const apart = Math.abs(named.startTicks - plain.startTicks);
+    ok(apart < 1000, `both were started now, ${apart} ticks apart`);
+    ok(readFileSync(`/proc/${named.pid}/stat`, 'utf8').includes('(a) S 1 2 3 4)'), 'control');
+    for (const held of [named, plain]) held[Symbol.dispose]();
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('a process that has ended and was not waited for has ended', async () => {
+  // The shell becomes a sleep, which waits for nobody: its child stays as a zombie.
+  const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  try {
+    const [said] = (await once(parent.stdout, 'data')) as [Buffer];
+    const pid = Number(said.toString());
+    using held = HeldProcess.open(pid);
+    ok(held !== undefined && !held.ended, 'control');
+    process.kill(pid, 'SIGKILL');
+    const state = (): string => readFileSync(`/proc/${pid}/stat`, 'utf8');
+    while (!state().includes(') Z ')) await setTimeout(5);
+    equal(held.ended, true);
+    equal(HeldProcess.open(pid), undefined);
+  } finally {
+    parent.kill('SIGKILL');
   }
 });
 

@@ -173,6 +173,9 @@ test('workloadIdOf depends on every part, and parts cannot flow into each other'
     workloadIdOf('docker', { ...of, containerId: 'a', bootId: 'bc' }),
     workloadIdOf('docker', { ...of, bootId: 'd' }),
     workloadIdOf('docker', { ...of, pid: 1, startTicks: 11 }),
+    workloadIdOf('docker', { ...of, pid: 12 }),
+    workloadIdOf('docker', { ...of, startTicks: 2 }),
+    workloadIdOf('docker', { ...of, containerId: 'abc' }),
   ];
   equal(new Set(ids).size, ids.length);
   equal(workloadIdOf('docker', of), ids[0]);

@@ -50,15 +50,21 @@ export interface AttestorOptions {
   readonly runtime: Pick<Runtime, 'kind' | 'inspect'>;
   /** As in the node's certificate. */
   readonly node: string;
+  /** The kernel that is asked; this one when left out. */
+  readonly kernel?: {
+    readonly readProcess: typeof readProcess;
+    readonly readHost: typeof readHost;
+  };
 }
 
-export function createAttestor({ runtime, node }: AttestorOptions): Attestor {
-  const host = readHost();
+export function createAttestor(options: AttestorOptions): Attestor {
+  const { runtime, node, kernel = { readProcess, readHost } } = options;
+  const host = kernel.readHost();
   return {
     async attest(container) {
-      const before = readProcess(container.pid);
+      const before = kernel.readProcess(container.pid);
       const again = await runtime.inspect(container.id);
-      const after = readProcess(container.pid);
+      const after = kernel.readProcess(container.pid);
       if (again === undefined || again.startedAtMs !== container.startedAtMs) {
         throw new Fault('attest.gone', { container: container.id });
       }
