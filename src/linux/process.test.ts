@@ -3,8 +3,8 @@
  * number (THREAT-MODEL, V21).
  * Method: real children, asked for before and after their end, and under a wrong start time.
  */
-import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { deepEqual, equal, notEqual, ok, throws } from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   copyFileSync,
@@ -43,6 +43,47 @@ test('HeldProcess reads the process while it lives and knows when it has ended',
   equal(held.openRoot(), undefined);
   equal(held.openMountNamespace(), undefined);
   equal(held.read('mountinfo'), undefined);
+});
+
+const python = spawnSync('python3', ['-c', 'import ctypes']).status === 0;
+const withoutPython = python
+  ? false
+  : 'needs python3, which can end a thread: apt-get install python3';
+
+test('HeldProcess reads a process whose first thread has ended', {
+  skip: withoutPython,
+}, async () => {
+  const exit = process.arch === 'arm64' ? 93 : 60;
+  const program = `
+import ctypes, os, threading, time
+def wait():
+  while open('/proc/self/task/%d/stat' % os.getpid()).read().split(') ')[1][0] != 'Z': time.sleep(0.01)
+  print('zombie', flush=True)
+  time.sleep(60)
+threading.Thread(target=wait).start()
+ctypes.CDLL(None).syscall(${exit}, 0)
+`;
+  const child = spawn('python3', ['-c', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  try {
+    await once(child.stdout, 'data');
+    // What a look at the process alone would find.
+    throws(() => readlinkSync(`/proc/${child.pid}/ns/mnt`), { code: 'ENOENT' });
+    using held = HeldProcess.open(child.pid ?? 0);
+    equal(held?.ended, false);
+    const { mnt } = held?.namespaces() ?? {};
+    equal(readlinkSync('/proc/self/ns/mnt'), `mnt:[${mnt}]`);
+    ok(held?.read('mountinfo')?.includes(' / '));
+    const rootFd = held?.openRoot();
+    ok(rootFd !== undefined);
+    close(rootFd);
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+    equal(held?.ended, true);
+    equal(held?.openRoot(), undefined);
+  } finally {
+    child.kill('SIGKILL');
+  }
 });
 
 test('HeldProcess.openSame refuses a process with another start time', () => {

@@ -4,9 +4,13 @@
  * A descriptor of /proc/PID belongs to that process for ever: once it has ended, every read through
  * it fails. So a process is opened first, checked second, and read only through the descriptor.
  *
+ * A process lives for as long as one of its threads does. Its first thread may end before the others,
+ * by choice: then /proc/PID shows a zombie without namespaces, and the other threads have to be asked.
+ *
  * Promises
  *   - Reads come from a real procfs.
- *   - `undefined` or `ended` says that the process has ended (a zombie counts), nothing else does.
+ *   - `undefined` or `ended` says that the process has ended (one that is all zombie counts), nothing
+ *     else does.
  * Does not promise
  *   - That the process stays where it was: it may change its root or namespaces after any check.
  */
@@ -16,6 +20,7 @@ import {
   AT_FDCWD,
   close,
   fstatfs,
+  getdents,
   isErrno,
   O_DIRECTORY,
   O_PATH,
@@ -67,8 +72,7 @@ export class HeldProcess implements Disposable {
     try {
       assert(fstatfs(fd).magic === PROC_SUPER_MAGIC, '/proc is a procfs');
       const stat = parseStat(readText(fd, 'stat'));
-      if (stat.state !== 'Z' && stat.state !== 'X')
-        return new HeldProcess(pid, stat.startTicks, fd);
+      if (stat.lives) return new HeldProcess(pid, stat.startTicks, fd);
     } catch (error) {
       if (!isErrno(error, 'ENOENT', 'ESRCH')) {
         close(fd);
@@ -88,38 +92,42 @@ export class HeldProcess implements Disposable {
   }
 
   get ended(): boolean {
-    return this.#unlessEnded(() => parseStat(readText(this.#fd, 'stat')).state !== 'Z') !== true;
+    return this.#unlessEnded((fd) => parseStat(readText(fd, 'stat')).lives) !== true;
   }
 
   /** Its root directory, as a path descriptor. undefined if it has ended. */
   openRoot(): number | undefined {
-    return this.#unlessEnded(() => openat(this.#fd, 'root', O_PATH | O_DIRECTORY));
+    return this.#unlessEnded((fd) => openat(fd, 'root', O_PATH | O_DIRECTORY));
   }
 
   /** Its mount namespace. undefined if it has ended. */
   openMountNamespace(): { readonly fd: number; readonly inode: number } | undefined {
-    return this.#unlessEnded(() => {
-      const fd = openat(this.#fd, 'ns/mnt', O_RDONLY);
+    return this.#unlessEnded((processFd) => {
+      const fd = openat(processFd, 'ns/mnt', O_RDONLY);
       return { fd, inode: Number(statx(fd).inode) };
     });
   }
 
   /** Inode numbers of its namespaces. undefined if it has ended. */
   namespaces(): Readonly<Record<'mnt' | 'user' | 'pid', number>> | undefined {
-    const inode = (name: string): number => {
-      const fd = openat(this.#fd, `ns/${name}`, O_RDONLY);
+    const inode = (processFd: number, name: string): number => {
+      const fd = openat(processFd, `ns/${name}`, O_RDONLY);
       try {
         return Number(statx(fd).inode);
       } finally {
         close(fd);
       }
     };
-    return this.#unlessEnded(() => ({ mnt: inode('mnt'), user: inode('user'), pid: inode('pid') }));
+    return this.#unlessEnded((fd) => ({
+      mnt: inode(fd, 'mnt'),
+      user: inode(fd, 'user'),
+      pid: inode(fd, 'pid'),
+    }));
   }
 
   /** The text of a file in /proc/PID. undefined if the process has ended. */
   read(name: 'mountinfo' | 'cgroup' | 'status'): string | undefined {
-    return this.#unlessEnded(() => readText(this.#fd, name));
+    return this.#unlessEnded((fd) => readText(fd, name));
   }
 
   /**
@@ -128,7 +136,7 @@ export class HeldProcess implements Disposable {
    * @returns undefined if it has none, or the process has ended.
    */
   outsideId(kind: 'uid' | 'gid', inside: number): number | undefined {
-    const text = this.#unlessEnded(() => readText(this.#fd, `${kind}_map`));
+    const text = this.#unlessEnded((fd) => readText(fd, `${kind}_map`));
     return text === undefined ? undefined : mapOutside(parseIdMap(text), inside);
   }
 
@@ -138,15 +146,44 @@ export class HeldProcess implements Disposable {
     close(this.#fd);
   }
 
-  #unlessEnded<T>(act: () => T): T | undefined {
+  /** @param act - Is given a directory of /proc: the process's own, or that of a thread that lives. */
+  #unlessEnded<T>(act: (fd: number) => T): T | undefined {
     assert(!this.#closed, 'a held process is read before it is let go');
-    try {
-      return act();
-    } catch (error) {
-      // EINVAL: mountinfo of a process that is half way through its exit.
-      if (isErrno(error, 'ENOENT', 'ESRCH', 'EINVAL')) return undefined;
-      throw error;
+    return unlessGone(() => act(this.#fd)) ?? this.#throughThread(act);
+  }
+
+  #throughThread<T>(act: (fd: number) => T): T | undefined {
+    for (const thread of unlessGone(() => listThreads(this.#fd)) ?? []) {
+      if (Number(thread) === this.pid) continue;
+      const fd = unlessGone(() => openat(this.#fd, `task/${thread}`, O_PATH | O_DIRECTORY));
+      if (fd === undefined) continue;
+      try {
+        const found = unlessGone(() => act(fd));
+        if (found !== undefined) return found;
+      } finally {
+        close(fd);
+      }
     }
+    return undefined;
+  }
+}
+
+function listThreads(processFd: number): readonly string[] {
+  const fd = openat(processFd, 'task', O_RDONLY | O_DIRECTORY);
+  try {
+    return getdents(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+function unlessGone<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch (error) {
+    // EINVAL: mountinfo of a process that is half way through its exit.
+    if (isErrno(error, 'ENOENT', 'ESRCH', 'EINVAL')) return undefined;
+    throw error;
   }
 }
 
@@ -178,10 +215,12 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
 }
 
 /** The command name stands in parentheses and may hold anything, so fields count from the last `)`. */
-function parseStat(text: string): { readonly state: string; readonly startTicks: number } {
+function parseStat(text: string): { readonly lives: boolean; readonly startTicks: number } {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const state = defined(fields[0], 'stat has a state');
+  const threads = Number(defined(fields[17], 'stat has a number of threads'));
   return {
-    state: defined(fields[0], 'stat has a state'),
+    lives: (state !== 'Z' && state !== 'X') || threads > 1,
     startTicks: Number(defined(fields[19], 'stat has a start time')),
   };
 }
