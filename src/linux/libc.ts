@@ -31,6 +31,8 @@ export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
+/** Fails with EAGAIN rather than ask a file system. */
+export const RESOLVE_CACHED = 0x20;
 export const RENAME_EXCHANGE = 2;
 export const CLONE_FS = 0x200;
 export const CLONE_NEWNS = 0x20000;
@@ -309,6 +311,15 @@ export function statx(fd: number, path = ''): FileStatus {
     size: Number(status.readBigUInt64LE(40)),
     mountId: Number(status.readBigUInt64LE(144)),
   };
+}
+
+/** Of the mount that `fd` was reached through; no file system is asked for it. */
+export function mountIdOf(fd: number): number {
+  const mountIdOnly = 0x1000;
+  const withoutAsking = 0x4000;
+  const status = Buffer.alloc(256);
+  check('statx', c.statx(fd, '', AT_EMPTY_PATH | withoutAsking, mountIdOnly, status));
+  return Number(status.readBigUInt64LE(144));
 }
 
 export interface FilesystemStatus {

@@ -245,7 +245,10 @@ export function mapOutside(ranges: readonly IdRange[], inside: number): number |
   return range === undefined ? undefined : range.outside + (inside - range.inside);
 }
 
-/** Proc files tell no size: read in growing pieces up to a bound that a mount table stays below. */
+/**
+ * Proc files tell no size: read in growing pieces up to a bound. A mount table stays far below it, unless
+ * somebody makes mounts for that purpose; then the oldest ones are what is read, in whole lines.
+ */
 const procFileBytesMax = 16 * 1024 * 1024;
 
 function readText(directoryFd: number, name: string): string {
@@ -257,7 +260,8 @@ function readText(directoryFd: number, name: string): string {
       bytes = Buffer.concat([bytes, Buffer.alloc(bytes.length)]);
       filled += read(fd, bytes.subarray(filled));
     }
-    return bytes.toString('utf8', 0, filled);
+    const end = filled < procFileBytesMax ? filled : bytes.lastIndexOf('\n') + 1;
+    return bytes.toString('utf8', 0, end);
   } finally {
     close(fd);
   }

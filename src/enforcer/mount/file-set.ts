@@ -361,7 +361,8 @@ function unlinkExisting(directory: number, name: string): void {
   try {
     unlinkat(directory, name);
   } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
+    // A directory: not ours, so a container with CAP_SYS_ADMIN made it.
+    if (!isErrno(error, 'ENOENT', 'EISDIR')) throw error;
   }
 }
 

@@ -17,8 +17,9 @@
  *   - Anything against a process with CAP_SYS_ADMIN over the container's mount namespace: it can
  *     unmount or cover what is ours. `inspect` tells.
  *   - That a mount survives the container. A restarted container is a new place.
- *   - An answer, if a container puts a file system that never answers (FUSE) on the way to its target
- *     after we mounted there. The log says `mount.stuck`.
+ *   - An answer, if a process with CAP_SYS_ADMIN over the host's user namespace holds up our own opening
+ *     of our own files (fanotify), or puts a file system that never answers (FUSE) on the way to its
+ *     target just when we look for it. The log says `mount.stuck`.
  */
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';

@@ -115,7 +115,7 @@ function openOrMake(parentFd: number, segment: string, owner: Owner): number | '
 }
 
 /** File systems whose answers come from another machine or from a program, the container's perhaps. */
-const slowKinds = /^(?:fuse|nfs|cifs|smb3|9p|ceph|afs)/;
+const slowKinds = /^(?:fuse|nfs|cifs|smb3|9p|ceph|afs|autofs|virtiofs|lustre|coda)/;
 
 /**
  * Whoever serves such a file system could keep us waiting for ever, and every other container with
