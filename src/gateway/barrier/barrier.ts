@@ -461,6 +461,7 @@ export class Barrier {
   }
 
   #leave(): void {
+    this.#open?.store[Symbol.dispose]();
     this.#open = undefined;
     this.#doubt = undefined;
     this.#walk = undefined;

@@ -2,10 +2,11 @@
  * Goal: a term is the HMAC that docs/FORMATS.md says, and sums do not depend on order.
  * Method: OpenSSL's HMAC of the same bytes; random additions taken away in another order.
  */
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, throws } from 'node:assert/strict';
 import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { AssertionError } from '../../base/assert.ts';
 import { joinPrefixed } from '../../base/bytes.ts';
 import { StateDigest, Terms } from './digest.ts';
 import { splitPrefixed } from './prefixed.ts';
@@ -46,4 +47,11 @@ test('what is added and taken away in any order leaves what there was', () => {
       equal(digest.toBytes().equals(nothing), false);
     }),
   );
+});
+
+test('terms forget their key when they are disposed of, and make nothing after that', () => {
+  const terms = new Terms(createSecretKey(randomBytes(32)));
+  terms.of('secret/one', 1);
+  terms[Symbol.dispose]();
+  throws(() => terms.of('secret/one', 1), AssertionError);
 });

@@ -35,12 +35,13 @@ const messageBytesMax = 512;
  * Makes terms. HMAC from its definition, because two calls for a hash are three times as quick as one for
  * an HMAC object, and a start makes millions of terms; the tests compare it with OpenSSL's.
  */
-export class Terms {
+export class Terms implements Disposable {
   /** Key ⊕ ipad, then the message. */
   readonly #inner = allocate(blockBytes + messageBytesMax);
   /** Key ⊕ opad, then the inner hash. */
   readonly #outer = allocate(blockBytes + hashBytes);
   readonly #term: Term = allocate(sumBytes);
+  #isWiped = false;
 
   constructor(digestKey: KeyObject) {
     const raw = digestKey.export();
@@ -53,7 +54,15 @@ export class Terms {
     wipe(raw);
   }
 
+  /** Forgets the key: a sealed gateway has none. */
+  [Symbol.dispose](): void {
+    this.#isWiped = true;
+    wipe(this.#inner);
+    wipe(this.#outer);
+  }
+
   of(rowKey: string, revision: number): Term {
+    assert(!this.#isWiped, 'a term needs its key');
     const inner = this.#inner;
     const end = blockBytes + rowKey.length + 8;
     assert(end <= inner.length, 'a row key fits');

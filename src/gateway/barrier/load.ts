@@ -36,7 +36,7 @@ export async function loadStore(keyring: Keyring, options: LoadOptions): Promise
   const rowsTotal = recordKinds.reduce((sum, kind) => sum + head.digest.rows(kind), 0);
   const index = new RowIndex(random, rowsTotal);
   const digest = new StateDigest();
-  const terms = new Terms(keyring.digestKey);
+  using terms = new Terms(keyring.digestKey);
   const loading: Loading = { envelope, terms, index, digest, kinds: new Map() };
   for (const kind of recordKinds.filter(isIndexed)) {
     const followers = projections.filter((projection) => projection.kind === kind);

@@ -60,7 +60,7 @@ interface StoreParts {
   readonly trailer: Buffer;
 }
 
-export class Store {
+export class Store implements Disposable {
   readonly index: RowIndex;
   readonly #random: Random;
   /** Of a key that lives as long as the installation. */
@@ -80,6 +80,11 @@ export class Store {
     this.#digest = parts.digest;
     this.#revision = parts.revision;
     this.#trailer = parts.trailer;
+  }
+
+  /** Nothing can be prepared after this. */
+  [Symbol.dispose](): void {
+    this.#terms[Symbol.dispose]();
   }
 
   get keyring(): Keyring {
