@@ -35,7 +35,12 @@ export const catalogue: readonly CatalogueEntry[] = [
     'Set, generate, stage, withdraw and list secrets; never show one',
     () => import('./secret-commands.ts'),
   ),
-  entry('Secrets', 'where', 'Which containers hold which version, and how fresh', nodes),
+  entry(
+    'Secrets',
+    'where',
+    'Which containers hold which version, and how fresh',
+    () => import('./where-command.ts'),
+  ),
   entry('Policy', 'group', 'Groups of containers, by what they are', policy),
   entry('Policy', 'grant', 'Which group receives which secrets, and how', policy),
   entry('Policy', 'apply', 'Apply groups and grants from YAML files', documents),

@@ -66,7 +66,9 @@ export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>)
       const changes = watching ? await openWatch(session) : undefined;
       const body = await readList(session, spec.operation, filter(given), given);
       await showList(session, spec.view, sorted(spec.view, body, given.text('sortBy')));
-      if (watched && changes) await showChanges(session, spec, watched, changes);
+      if (watched && changes) {
+        await showChanges(session, { spec, watched, given, changes, items: body.items });
+      }
     },
   };
 }
@@ -122,7 +124,7 @@ function compare(left: unknown, right: unknown): number {
 
 type Change = OperationOutput<'event.watch'>;
 
-async function openWatch(session: Session): Promise<AsyncIterable<Change>> {
+export async function openWatch(session: Session): Promise<AsyncIterable<Change>> {
   const client = await session.client();
   const events = client.watch('event.watch', {}, { signal: session.signal });
   let first: ReturnType<typeof events.next> | undefined = events.next();
@@ -139,22 +141,51 @@ async function openWatch(session: Session): Promise<AsyncIterable<Change>> {
   };
 }
 
+/** Kinds that `policy.apply` changes, many at once and without an event for each. */
+const policyKinds: ReadonlySet<string> = new Set(['group', 'grant']);
+
 async function showChanges<Name extends ListOperation>(
   session: Session,
-  spec: ListCommand<Name>,
-  watched: NonNullable<ListCommand<Name>['watched']>,
-  changes: AsyncIterable<Change>,
+  what: {
+    readonly spec: ListCommand<Name>;
+    readonly watched: NonNullable<ListCommand<Name>['watched']>;
+    readonly given: Given;
+    readonly changes: AsyncIterable<Change>;
+    readonly items: readonly ItemOf<Name>[];
+  },
 ): Promise<void> {
+  const { spec, watched, given, changes } = what;
+  const { view } = spec;
+  const known = new Map(what.items.map((item) => [view.nameOf(item), JSON.stringify(item)]));
+  const show = async (item: ItemOf<Name>): Promise<void> => {
+    known.set(view.nameOf(item), JSON.stringify(item));
+    await showRow(session, view, item);
+  };
+  const gone = (name: string, change: string): void => {
+    known.delete(name);
+    session.note(visible(`${view.kind}/${name} ${change}`));
+  };
   session.isFollowing = true;
   for await (const { kind, name, change } of changes) {
+    if (kind === 'policy' && policyKinds.has(watched.kind)) {
+      const body = await readList(session, spec.operation, spec.filter?.(given) ?? {}, given);
+      const items = body.items;
+      const names = new Set(items.map((item) => view.nameOf(item)));
+      // Of a list that was cut off nothing can be told of what is behind.
+      const missing = body.nextCursor === undefined ? [...known.keys()] : [];
+      for (const old of missing) if (!names.has(old)) gone(old, 'delete');
+      for (const item of items) {
+        if (known.get(view.nameOf(item)) !== JSON.stringify(item)) await show(item);
+      }
+    }
     if (kind !== watched.kind) continue;
     try {
       const item = await watched.get(session, name);
-      if (item !== undefined) await showRow(session, spec.view, item);
+      if (item !== undefined) await show(item);
     } catch (error) {
       // Gone again in between; whatever else is wrong ends the watch.
       if (!isFault(error, 'resource.unknown')) throw error;
-      session.note(visible(`${spec.view.kind}/${name} ${change}`));
+      gone(name, change);
     }
   }
 }

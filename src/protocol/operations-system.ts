@@ -98,7 +98,8 @@ export const systemOperations = {
     access: 'permission',
   }),
   'event.watch': operation({
-    summary: 'Follow changes of secrets, groups, grants and nodes as server-sent events',
+    summary:
+      'Follow changes of secrets, groups, grants and nodes, and deliveries, as server-sent events',
     method: 'GET',
     path: '/v1/events',
     body: 'none',

@@ -60,6 +60,7 @@ export class MemoryAudit implements Kept {
     return {
       next: async (signal: AbortSignal) => {
         const aborted = Promise.withResolvers<never>();
+        aborted.promise.catch(() => undefined);
         signal.addEventListener('abort', () => aborted.reject(signal.reason as Error));
         for (;;) {
           const found = this.#matching(from, options.filter ?? {});

@@ -1,6 +1,6 @@
 /** Operations on the audit log: lists, proofs, and following it. */
 import { isFault } from '../../base/fault.ts';
-import { operationNamed, operationNames } from '../../protocol/operations.ts';
+import { operationNamed, type OperationName, operationNames } from '../../protocol/operations.ts';
 import type { AuditEntryView, systemOperations } from '../../protocol/operations-system.ts';
 import type { EntryFilter, EntryWithBytes, Tail } from '../audit/audit.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
@@ -20,6 +20,17 @@ const readableWith = {
   grants: 'grant.list',
   nodes: 'node.list',
 } as const;
+
+/** The same of what delivery does; a receipt is about a workload, what is sent about a secret. */
+const followedWith = { secrets: 'holding.list', workloads: 'workload.list' } as const;
+
+/** Also those that came to nothing: that is how a holding fails. */
+const deliveries: ReadonlySet<string> = new Set([
+  'delivery.assign',
+  'delivery.withdraw',
+  'delivery.terms',
+  'delivery.receipt',
+]);
 
 const changes: ReadonlySet<string> = new Set(
   operationNames.filter((name) => operationNamed(name).effect === 'change'),
@@ -59,18 +70,20 @@ export function auditHandlers({ audit, paging }: Tools): AuditHandlers {
       });
     },
     'event.watch': ({ afterRevision }, { permits }) => {
-      const permitted = Object.fromEntries(
-        Object.entries(readableWith).map(([kind, action]) => [kind, permits(action)]),
-      );
+      const permittedOf = (table: Readonly<Record<string, OperationName>>) =>
+        Object.fromEntries(Object.entries(table).map(([kind, read]) => [kind, permits(read)]));
+      const [forChanges, forDeliveries] = [permittedOf(readableWith), permittedOf(followedWith)];
       const from = afterRevision === undefined ? {} : { from: afterRevision + 1 };
-      const open = (): Tail => audit.tail({ ...from, filter: { outcome: 'ok' } });
+      const open = (): Tail => audit.tail({ ...from, filter: {} });
       return answer(
-        follow(open, ({ sequence, action, resource }) => {
+        follow(open, ({ sequence, action, resource, outcome }) => {
+          const [kind = '', change = ''] = action.split('.');
+          const isDelivery = deliveries.has(action);
+          if (!isDelivery && !(changes.has(action) && outcome === 'ok')) return undefined;
           const slash = resource.indexOf('/');
           const collection = slash < 0 ? resource : resource.slice(0, slash);
-          const isPermitted = permitted[collection];
-          if (!changes.has(action) || isPermitted?.(resource) === false) return undefined;
-          const [kind = '', change = ''] = action.split('.');
+          const isPermitted = (isDelivery ? forDeliveries : forChanges)[collection];
+          if (isPermitted?.(resource) === false) return undefined;
           const name = slash < 0 ? '' : resource.slice(slash + 1);
           return { revision: sequence, kind, name, change };
         }),
