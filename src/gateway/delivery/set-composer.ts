@@ -56,7 +56,7 @@ export class SetComposer {
       signals: due.wanted?.signals ?? [],
       keepOnLeaseLoss: due.wanted?.onLeaseLoss === 'keep',
       leaseMs: due.wanted?.leaseMs ?? 0,
-      urgent: change.withdrawn.some((file) => !this.#isSound(file)) || this.#replacesUnsound(item),
+      urgent: this.#replacesUnsound(item),
       terms: due.terms,
     };
   }
@@ -77,6 +77,7 @@ export class SetComposer {
     return { ...item, due: { ...due, files }, change: { ...change, sent: [], kept: files } };
   }
 
+  /** What is withdrawn is in place, too. */
   #replacesUnsound({ state: { held } }: Due): boolean {
     // Of what nobody remembers, anything may be bad.
     if (held?.files.length === 0) return true;
