@@ -700,6 +700,12 @@ export const faults = {
     retry: 'never',
     hint: 'Gateway and enforcer speak different protocols. Upgrade the older one.',
   },
+  'token.last-owner': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'Nobody could make another token after that. Make one with role owner on ** first, without an end.',
+  },
   'witness.alarm': {
     status: 409,
     exit: 6,

@@ -55,6 +55,12 @@ export const catalogue: readonly CatalogueEntry[] = [
     'List, follow, verify and prove the audit log',
     () => import('./audit-commands.ts'),
   ),
+  entry(
+    'Gateway',
+    'token',
+    'Tokens for programs: make, list, revoke',
+    () => import('./token-commands.ts'),
+  ),
   entry('Gateway', 'status', 'Whether the gateway is well', system),
   entry(
     'Gateway',

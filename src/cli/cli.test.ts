@@ -81,6 +81,7 @@ function lineFor(spec: CommandSpec, world: CliWorld): string[] {
     'secret destroy': ['--version', '1'],
     apply: ['-f', '-'],
     diff: ['-f', '-'],
+    'token create': ['--role', 'writer', '--path', 'secrets/payments/**'],
     'accept-rollback': ['--reason', 'restored a backup'],
   };
   return [...spec.name.split(' '), ...words, ...(extra[spec.name] ?? [])];

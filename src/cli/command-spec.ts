@@ -6,7 +6,15 @@ import type { Given } from './given.ts';
 import type { Session } from './session.ts';
 
 /** What a word names, so that completion can ask the gateway for it. */
-export type WordKind = 'secret' | 'group' | 'grant' | 'node' | 'workload' | 'context' | 'file';
+export type WordKind =
+  | 'secret'
+  | 'group'
+  | 'grant'
+  | 'node'
+  | 'token'
+  | 'workload'
+  | 'context'
+  | 'file';
 
 export interface WordSpec {
   readonly name: string;

@@ -19,6 +19,8 @@ export async function liveNames(
       return (await session.call('grant.list', { limit })).output.items.map(({ group }) => group);
     case 'node':
       return (await session.call('node.list', { limit })).output.items.map(({ name }) => name);
+    case 'token':
+      return (await session.call('token.list', { limit })).output.items.map(({ name }) => name);
     case 'workload':
       return (await session.call('workload.list', { limit })).output.items.map(({ name }) => name);
   }

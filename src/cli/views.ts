@@ -10,6 +10,7 @@ export type GrantItem = OperationOutput<'grant.get'>;
 export type NodeItem = Item<OperationOutput<'node.list'>>;
 export type WorkloadItem = Item<OperationOutput<'workload.list'>>;
 export type HoldingItem = Item<OperationOutput<'holding.list'>>;
+export type TokenItem = Item<OperationOutput<'token.list'>>;
 export type EntryItem = Item<OperationOutput<'audit.list'>>;
 
 export const secretView: View<SecretItem> = {
@@ -58,6 +59,20 @@ export const grantView: View<GrantItem> = {
       of: (grant) => grant.secrets.map(({ secret }) => secret).join(','),
     },
     { title: 'REVISION', of: (grant) => String(grant.revision) },
+  ],
+};
+
+export const tokenView: View<TokenItem> = {
+  kind: 'token',
+  nameOf: (token) => token.name,
+  columns: [
+    { title: 'NAME', of: (token) => token.name },
+    { title: 'ROLE', of: ({ bindings }) => bindings.map(({ role }) => role).join(',') },
+    { title: 'PATHS', of: ({ bindings }) => bindings.flatMap(({ paths }) => paths).join(',') },
+    { title: 'KIND', wide: true, of: (token) => token.kind },
+    { title: 'ID', wide: true, of: (token) => token.id },
+    { title: 'ENDS', of: (token) => token.endsAt ?? 'when revoked' },
+    { title: 'AGE', of: (token, nowMs) => ageOf(token.createdAt, nowMs) },
   ],
 };
 

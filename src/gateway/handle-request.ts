@@ -289,8 +289,29 @@ export class RequestHandler {
         `${run.request.operation} answers by its schema: ${first?.pointer}`,
       );
     }
-    const reply = { output: output as OperationReply<OperationName>['output'] };
+    const shown = run.operation.reply === 'events' ? this.#whileAllowed(run, output) : output;
+    const reply = { output: shown as OperationReply<OperationName>['output'] };
     return plan.seen === undefined ? reply : { ...reply, revision };
+  }
+
+  /** A stream outlives the decision that began it: asked again for each event, so that it ends with the right. */
+  #whileAllowed({ request, resource }: Run, events: unknown): AsyncIterable<unknown> {
+    const { bindingsOf } = this.#options;
+    const asked = { action: request.operation, resource };
+    return {
+      [Symbol.asyncIterator]: () => {
+        const iterator = (events as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+        return {
+          next: async () => {
+            const result = await iterator.next();
+            const isAllowed = decide(bindingsOf(request.principal), asked).allowed;
+            if (result.done !== true && !isAllowed) throw new Fault('policy.denied', asked);
+            return result;
+          },
+          return: async () => (await iterator.return?.()) ?? { done: true, value: undefined },
+        };
+      },
+    };
   }
 
   /** Records a refusal and gives it the form in which it may be shown. */

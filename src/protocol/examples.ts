@@ -53,6 +53,14 @@ const policyChange = {
   ],
   ...impact,
 };
+const token = {
+  id: 'prn_019caa2e-5d40-7aaa-8bbb-0123456789ab',
+  name: 'ci-payments',
+  kind: 'machine',
+  bindings: [{ role: 'writer', paths: ['secrets/payments/**'] }],
+  createdAt: time,
+  endsAt: '2026-05-30T09:30:00.000Z',
+};
 const node = {
   id: 'nod_019caa2e-5d40-7aaa-8bbb-0123456789ab',
   name: 'node-1',
@@ -197,6 +205,19 @@ export const operationExamples = {
     input: { afterRevision: 41 },
     output: { revision: 42, kind: 'secret', name, change: 'put' },
   },
+  'token.list': {
+    input: { limit: 50 },
+    output: { items: [token] },
+  },
+  'token.create': {
+    input: { name: 'ci-payments', role: 'writer', paths: ['secrets/payments/**'], hours: 2160 },
+    output: {
+      name: 'ci-payments',
+      token: `coffer_${'0'.repeat(32)}_${'A'.repeat(43)}`,
+      endsAt: time,
+    },
+  },
+  'token.revoke': { input: { name: 'ci-payments' }, output: token },
   'system.status': {
     input: {},
     output: {

@@ -7,11 +7,13 @@ import { nodeOperations } from './operations-node.ts';
 import { policyOperations } from './operations-policy.ts';
 import { secretOperations } from './operations-secret.ts';
 import { systemOperations } from './operations-system.ts';
+import { tokenOperations } from './operations-token.ts';
 
 export const operations = {
   ...secretOperations,
   ...policyOperations,
   ...nodeOperations,
+  ...tokenOperations,
   ...systemOperations,
 } as const;
 

@@ -62,5 +62,8 @@ export const accessTable: Readonly<Record<string, string>> = {
   'system.seal-status': 'YY YY YY YY YY YY YY YY YY',
   'system.status': '-- -- -- -- YY YY YY -- --',
   'system.unseal': 'YY YY YY YY YY YY YY YY YY',
+  'token.create': '-- -- -- -- YY -- -- -- --',
+  'token.list': '-- -- -- -- YY -- YY -- --',
+  'token.revoke': '-- -- -- -- YY -- -- -- --',
   'workload.list': '-- -- -- -- YY YY YY -- --',
 };

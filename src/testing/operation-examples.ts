@@ -80,6 +80,11 @@ export function examplesIn(place: Place): Readonly<Record<OperationName, Example
     'node.revoke': { input: { name: node } },
     'workload.list': { input: {} },
     'holding.list': { input: { secret } },
+    'token.list': { input: {} },
+    'token.create': {
+      input: { name: `ci-${group}-new`, role: 'writer', paths: [`secrets/${secret}`] },
+    },
+    'token.revoke': { input: { name: `ci-${group}` } },
     'audit.list': { input: {} },
     'audit.tail': { input: {} },
     'audit.checkpoint': { input: {} },
@@ -151,6 +156,8 @@ export async function fillRig(rig: RequestRig, owner: Principal, nobody: Princip
       await rig.ask(owner, 'group.put', { name, match });
     await rig.ask(owner, 'grant.put', { group, secrets: [{ secret }] });
     await joinNode(rig, owner, nobody, node);
+    const paths = [`secrets/${secret}`];
+    await rig.ask(owner, 'token.create', { name: `ci-${group}`, role: 'writer', paths });
   }
   setTestWorkload(rig);
 }

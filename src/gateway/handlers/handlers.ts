@@ -4,7 +4,7 @@
  * Promises
  *   - There is a handler for every operation of the table; leaving one out does not compile.
  *   - A handler decides nothing, records nothing and writes nothing: it is given no way to.
- *   - No answer holds a secret value. Join tokens and certificates are answered once, after the commit.
+ *   - No answer holds a secret value. Tokens and certificates are answered once, after the commit.
  *
  * The readers below are what handlers need of the rest of the gateway; whoever wires it provides them.
  */
@@ -32,6 +32,7 @@ import type { Plan } from './plan.ts';
 import { policyHandlers } from './policy-handlers.ts';
 import { secretHandlers } from './secret-handlers.ts';
 import { systemHandlers } from './system-handlers.ts';
+import { tokenHandlers } from './token-handlers.ts';
 
 export type { Done, Plan } from './plan.ts';
 
@@ -39,7 +40,11 @@ export type { Done, Plan } from './plan.ts';
 export const eventOperations = ['audit.tail', 'event.watch'] as const;
 export const fileOperations = ['system.backup'] as const;
 /** Operations whose answer lets somebody in: never rehearsed, never stored for a replay. */
-export const credentialOperations: readonly OperationName[] = ['node.token', 'node.join'];
+export const credentialOperations: readonly OperationName[] = [
+  'node.token',
+  'node.join',
+  'token.create',
+];
 
 /**
  * What the handler of an operation answers. Ending an iterator early (`return`) ends a pending `next`.
@@ -147,6 +152,7 @@ export function createHandlers(services: HandlerServices): Handlers {
     ...policyHandlers(tools),
     ...accessHandlers(tools),
     ...nodeHandlers(tools),
+    ...tokenHandlers(tools),
     ...auditHandlers(tools),
     ...systemHandlers(tools),
   } satisfies Handlers;

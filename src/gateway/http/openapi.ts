@@ -7,6 +7,7 @@ import { operationExamples } from '../../protocol/examples.ts';
 import type { Operation } from '../../protocol/operation.ts';
 import { type OperationName, operationNamed, operationNames } from '../../protocol/operations.ts';
 import { nodeView, workloadView, holdingView } from '../../protocol/operations-node.ts';
+import { tokenView } from '../../protocol/operations-token.ts';
 import {
   grantView,
   groupView,
@@ -30,6 +31,7 @@ const namedSchemas: ReadonlyMap<JsonSchema, string> = new Map([
   [policyDocument.json, 'PolicyDocument'],
   [policyChange.json, 'PolicyChange'],
   [nodeView.json, 'Node'],
+  [tokenView.json, 'Token'],
   [workloadView.json, 'Workload'],
   [holdingView.json, 'Holding'],
   [auditEntryView.json, 'AuditEntry'],

@@ -37,9 +37,11 @@ import {
 } from './principal-index.ts';
 import { type IdentityProvider, identityProviders } from './provider.ts';
 import { formatBearer, makeTokenSecret } from './token.ts';
+import { Tokens } from './tokens.ts';
 
 export type { IndexedNode, NodeCertificate, StoredNode } from './node-index.ts';
 export type { JoinPlan, LiveNode, Nodes, RenewPlan, TokenPlan } from './nodes.ts';
+export type { NewToken, TokenHolder } from './tokens.ts';
 export type { StoredPrincipal } from './principal-index.ts';
 export type { IdentityProvider } from './provider.ts';
 
@@ -82,6 +84,7 @@ const authorityMs = 10 * 365 * 24 * 3_600_000;
 
 export class Identity {
   readonly nodes: Nodes;
+  readonly tokens: Tokens;
   readonly #options: IdentityOptions;
   readonly #principals = new PrincipalIndex();
   readonly #credentials = new CredentialIndex();
@@ -97,6 +100,13 @@ export class Identity {
       nodes: this.#nodeIndex,
       joinTokens: this.#joinTokens,
       authority: this.#authority,
+    });
+    this.tokens = new Tokens({
+      views: options.views,
+      clock: options.clock,
+      principals: this.#principals,
+      credentials: this.#credentials,
+      planPrincipal: (principal) => this.planPrincipal(principal),
     });
     const sources = { principals: this.#principals, credentials: this.#credentials };
     this.#providers = identityProviders.map((make) => make({ ...sources, clock: options.clock }));
@@ -127,8 +137,9 @@ export class Identity {
     throw new Fault('auth.failed');
   }
 
-  /** What the principal was given; empty for whom we do not keep. Asked at each decision. */
+  /** What the principal was given; empty for whom we do not keep, or no more. Asked at each decision. */
   bindingsOf(principal: Principal): readonly Binding[] {
+    if (!this.tokens.isLive(principal.id)) return [];
     return this.#principals.byId(principal.id)?.bindings ?? [];
   }
 

@@ -25,6 +25,16 @@ export interface StoredCredential {
   readonly endsAtMs?: number;
 }
 
+/** With where it is kept, and since when it is as it is. */
+export interface IndexedPrincipal extends StoredPrincipal {
+  readonly recordId: string;
+  readonly revision: number;
+}
+
+export interface IndexedCredential extends StoredCredential {
+  readonly publicId: string;
+}
+
 type CredentialJson = Omit<StoredCredential, 'hash'> & { readonly hash: string };
 
 const format = 1;
@@ -49,25 +59,30 @@ export function decodeRecord(kind: Projection['kind'], bytes: Uint8Array): unkno
 
 export class PrincipalIndex implements Projection {
   readonly kind = 'principal';
-  readonly #byRecord = new Map<string, StoredPrincipal>();
-  readonly #byId = new Map<string, StoredPrincipal>();
+  readonly #byRecord = new Map<string, IndexedPrincipal>();
+  readonly #byId = new Map<string, IndexedPrincipal>();
 
   reset(): void {
     this.#byRecord.clear();
     this.#byId.clear();
   }
 
-  apply({ id, bytes }: Applied): void {
+  apply({ id, revision, bytes }: Applied): void {
     const old = this.#byRecord.get(id);
     if (old) this.#byId.delete(old.id);
     this.#byRecord.delete(id);
     if (bytes === undefined) return;
-    const principal = decodeRecord(this.kind, bytes) as StoredPrincipal;
+    const stored = decodeRecord(this.kind, bytes) as StoredPrincipal;
+    const principal = { ...stored, recordId: id, revision };
     this.#byRecord.set(id, principal);
     this.#byId.set(principal.id, principal);
   }
 
-  byId(id: string): StoredPrincipal | undefined {
+  all(): IteratorObject<IndexedPrincipal> {
+    return this.#byId.values();
+  }
+
+  byId(id: string): IndexedPrincipal | undefined {
     return this.#byId.get(id);
   }
 
@@ -78,19 +93,36 @@ export class PrincipalIndex implements Projection {
 
 export class CredentialIndex implements Projection {
   readonly kind = 'credential';
-  readonly #byPublicId = new Map<string, StoredCredential>();
+  readonly #byPublicId = new Map<string, IndexedCredential>();
+  readonly #byPrincipal = new Map<string, readonly IndexedCredential[]>();
 
   reset(): void {
     this.#byPublicId.clear();
+    this.#byPrincipal.clear();
   }
 
   apply({ id, bytes }: Applied): void {
-    if (bytes === undefined) {
-      this.#byPublicId.delete(id);
-      return;
-    }
+    const old = this.#byPublicId.get(id);
+    this.#byPublicId.delete(id);
+    if (old)
+      this.#keep(
+        old.principalId,
+        this.of(old.principalId).filter((one) => one !== old),
+      );
+    if (bytes === undefined) return;
     const json = decodeRecord(this.kind, bytes) as CredentialJson;
-    this.#byPublicId.set(id, { ...json, hash: Buffer.from(json.hash, 'base64') });
+    const credential = { ...json, publicId: id, hash: Buffer.from(json.hash, 'base64') };
+    this.#byPublicId.set(id, credential);
+    this.#keep(json.principalId, [...this.of(json.principalId), credential]);
+  }
+
+  of(principalId: string): readonly IndexedCredential[] {
+    return this.#byPrincipal.get(principalId) ?? [];
+  }
+
+  #keep(principalId: string, credentials: readonly IndexedCredential[]): void {
+    if (credentials.length === 0) this.#byPrincipal.delete(principalId);
+    else this.#byPrincipal.set(principalId, credentials);
   }
 
   get(publicId: string): StoredCredential | undefined {

@@ -31,7 +31,7 @@ import { Planner } from './planner.ts';
 import { sortedPage } from './sorted-page.ts';
 import { order } from './wanted.ts';
 
-export { type Asked, type Decision, decide, permits, type Role } from './role.ts';
+export { type Asked, covers, type Decision, decide, permits, type Role } from './role.ts';
 export type { WorkloadUpdate } from '../../model/grant.ts';
 
 /** The facts that groups can select on. */

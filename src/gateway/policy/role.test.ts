@@ -15,7 +15,7 @@ import {
 import type { Binding } from '../../model/principal.ts';
 import { operationNamed, operationNames } from '../../protocol/operations.ts';
 import { name } from './policy-samples.suite.ts';
-import { allows, decide, permits, roles } from './role.ts';
+import { allows, covers, decide, permits, roles } from './role.ts';
 
 const runs = process.env['COFFER_LONG'] === '1' ? 1_000_000 : 20_000;
 const bind = (role: string, ...paths: string[]): Binding => ({
@@ -49,6 +49,9 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   'node.token': ['operator'],
   'node.join': ['operator'],
   'node.revoke': ['operator'],
+  'token.list': ['auditor'],
+  'token.create': [],
+  'token.revoke': [],
   'workload.list': ['operator', 'auditor'],
   'holding.list': ['operator', 'auditor'],
   'audit.list': ['auditor'],
@@ -229,3 +232,34 @@ function isCanonical(raw: string): boolean {
     return false;
   }
 }
+
+test('covers: what is covered allows nothing that the coverer is not allowed', () => {
+  const segment = fc.constantFrom('secrets', 'groups', 'a', 'b', '*');
+  const path = fc
+    .tuple(fc.array(segment, { minLength: 1, maxLength: 3 }), fc.constantFrom('', '/**', '**'))
+    .map(([segments, end]) => (end === '**' ? '**' : `${segments.join('/')}${end}`));
+  const role = fc.constantFrom(...roles.map((one) => one.name));
+  const binding = fc.record({ role, paths: fc.array(path, { minLength: 1, maxLength: 2 }) });
+  const resource = fc
+    .array(fc.constantFrom('secrets', 'groups', 'a', 'b', 'c'), { minLength: 1, maxLength: 4 })
+    .map((segments) => segments.join('/'));
+  let covered = 0;
+  fc.assert(
+    fc.property(fc.array(binding, { maxLength: 3 }), binding, resource, (own, given, asked) => {
+      const mine = own.map((one) => bind(one.role, ...one.paths));
+      const theirs = bind(given.role, ...given.paths);
+      if (!covers(mine, theirs)) return;
+      covered += 1;
+      for (const action of operationNames) {
+        const isAllowed = allows([theirs], { action, resource: asked });
+        ok(!isAllowed || allows(mine, { action, resource: asked }), `${action} ${asked}`);
+      }
+    }),
+    { numRuns: Math.min(runs, 50_000) },
+  );
+  ok(covered > 100, `control: ${covered} were covered`);
+  ok(covers([bind('owner', '**')], bind('writer', 'secrets/payments/**')));
+  ok(!covers([bind('writer', '**')], bind('owner', 'secrets/a')));
+  ok(!covers([bind('owner', 'secrets/*')], bind('owner', 'secrets/**')));
+  ok(!covers([bind('owner', '**')], bind('nothing', 'secrets/a')), 'a role that there is');
+});

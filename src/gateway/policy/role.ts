@@ -91,6 +91,7 @@ export const roles: readonly Role[] = [
       'holding.list',
       'event.watch',
       'system.status',
+      'token.list',
     ],
   },
 ];
@@ -133,6 +134,33 @@ export function permits(
     .flatMap((binding) => binding.paths)
     .map((path) => resourceTest(path, action));
   return (resource) => isCanonical(resource) && tests.some((test) => test(resource));
+}
+
+/** Whether what somebody has covers what they would give: a role that has no less, on paths that reach as far. */
+export function covers(bindings: readonly Binding[], given: Binding): boolean {
+  const role = rolesByName.get(given.role);
+  if (role === undefined) return false;
+  const wide = bindings.filter((binding) => {
+    const own = rolesByName.get(binding.role);
+    return role.actions.every((action) => roleHas(own, action));
+  });
+  return given.paths.every((path) =>
+    wide.some((binding) => binding.paths.some((own) => reachesAsFar(own, path))),
+  );
+}
+
+/** Whether all that the second pattern matches is matched by the first. */
+function reachesAsFar(wide: PathPattern, narrow: PathPattern): boolean {
+  const outer = wide.split('/');
+  const inner = narrow.split('/');
+  const isOuterOpen = outer.at(-1) === '**';
+  const isInnerOpen = inner.at(-1) === '**';
+  if (isInnerOpen && !isOuterOpen) return false;
+  const fixed = isOuterOpen ? outer.slice(0, -1) : outer;
+  if (isOuterOpen ? inner.length <= fixed.length : inner.length !== fixed.length) return false;
+  return fixed.every((segment, index) =>
+    segment === '*' ? inner[index] !== '**' : segment === inner[index],
+  );
 }
 
 function denied(steps: readonly ExplainStep[]): Decision {

@@ -1,0 +1,82 @@
+/** Operations on tokens: who may ask for what, as programs and people prove it. */
+import * as schema from '../base/schema.ts';
+import { limits } from '../base/limits.ts';
+import { nameSchema } from '../model/group.ts';
+import { type PathPattern, parsePathPattern } from '../model/name.ts';
+import { operation } from './operation.ts';
+import { pageMembers, pageOf, timestamp } from './page.ts';
+
+const shortText = schema.string({ max: 512 });
+const token = (input: { readonly name: string }): string => `tokens/${input.name}`;
+const hoursMax = 10 * 366 * 24;
+
+const pathSchema = schema.text<PathPattern>(parsePathPattern, {
+  max: (limits.nameSegmentsMax + 1) * (limits.nameSegmentCharsMax + 1),
+  description: 'a resource, such as secrets/payments/**; * is one segment, ** at the end all below',
+});
+const roleSchema = schema.oneOf(['owner', 'operator', 'writer', 'auditor'] as const);
+
+export const tokenView = schema.object({
+  /** Of the principal, as the audit log names it. */
+  id: shortText,
+  name: nameSchema,
+  kind: schema.oneOf(['user', 'machine'] as const),
+  bindings: schema.array(
+    schema.object({ role: nameSchema, paths: schema.array(pathSchema, { max: 64 }) }),
+    { max: 64 },
+  ),
+  createdAt: timestamp,
+  /** Left out: until it is revoked. */
+  endsAt: schema.optional(timestamp),
+});
+export type TokenView = schema.Infer<typeof tokenView>;
+
+export const tokenOperations = {
+  'token.list': operation({
+    summary: 'List who has a token, with which role on what, and until when',
+    method: 'GET',
+    path: '/v1/tokens',
+    body: 'none',
+    reply: 'json',
+    input: schema.object({ ...pageMembers }),
+    output: pageOf(tokenView),
+    resource: () => 'tokens',
+    effect: 'read',
+    access: 'permission',
+  }),
+  'token.create': operation({
+    summary: 'Make a token for a program: one role, on what the paths match; shown once',
+    method: 'POST',
+    path: '/v1/tokens',
+    body: 'json',
+    reply: 'json',
+    input: schema.object({
+      name: nameSchema,
+      role: roleSchema,
+      paths: schema.array(pathSchema, { min: 1, max: 16 }),
+      /** Left out: until it is revoked. */
+      hours: schema.optional(schema.integer({ min: 1, max: hoursMax })),
+    }),
+    output: schema.object({
+      name: nameSchema,
+      /** `coffer_…`. Nothing keeps it. */
+      token: schema.string({ max: 256 }),
+      endsAt: schema.optional(timestamp),
+    }),
+    resource: token,
+    effect: 'change',
+    access: 'permission',
+  }),
+  'token.revoke': operation({
+    summary: 'Revoke a token: its next request is refused, and its streams end',
+    method: 'POST',
+    path: '/v1/tokens/{name}:revoke',
+    body: 'json',
+    reply: 'json',
+    input: schema.object({ name: nameSchema }),
+    output: tokenView,
+    resource: token,
+    effect: 'change',
+    access: 'permission',
+  }),
+} as const;
