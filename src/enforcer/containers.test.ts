@@ -178,6 +178,31 @@ test('attestation is tried again when runtime and kernel disagree, and given up 
   );
 });
 
+test('… but not while the engine cannot be asked: it may restart and tell of no new start', async (t) => {
+  const rig = new ContainersRig(t);
+  await rig.settle();
+  const { id, pid } = rig.runtime.start({ name: 'app' });
+  await rig.settle();
+  for (let attempt = 1; attempt <= 20; attempt += 1) {
+    equal(rig.questions.length, attempt);
+    rig.questions.at(-1)?.fail(new Fault('runtime.unreachable'));
+    await rig.time.pass(31_000);
+  }
+  rig.questions.at(-1)?.answer();
+  await rig.settle();
+  deepEqual(rig.running, [pid]);
+  // One that stops meanwhile is asked about no more.
+  rig.runtime.stop(id);
+  await rig.settle();
+  rig.runtime.start({ name: 'short' });
+  await rig.settle();
+  const asked = rig.questions.length;
+  rig.questions.at(-1)?.fail(new Fault('runtime.unreachable'));
+  rig.runtime.stop(rig.questions.at(-1)?.container.id ?? '');
+  await rig.time.pass(100_000);
+  deepEqual([rig.questions.length, rig.running], [asked, []]);
+});
+
 test('a runtime that cannot be watched any more ends the watch: who sees nothing must not go on', async (t) => {
   const rig = new ContainersRig(t, () => ({
     runtime: {

@@ -6,6 +6,8 @@
  *   - A container that stops while it is attested leaves nothing behind, also when it starts again under
  *     the same id before that is known.
  *   - What goes wrong with one container ends nothing for the others.
+ *   - A container is attested again, for as long as it runs, while its engine cannot be asked: the engine
+ *     may restart without it, and will then tell of no new start.
  */
 import type { Clock } from '../base/clock.ts';
 import { isFault } from '../base/fault.ts';
@@ -32,11 +34,13 @@ export interface ContainersOptions {
 
 const attestTries = 3;
 const attestAgainAfterMs = 100;
+const attestAgainAfterMsMax = 30_000;
 
 export class Containers {
   readonly #options: ContainersOptions;
   /** Container id to the workload that it is now. */
   readonly #running = new Map<string, Promise<WorkloadFacts | undefined>>();
+  #ending: AbortSignal | undefined;
 
   constructor(options: ContainersOptions) {
     this.#options = options;
@@ -44,6 +48,7 @@ export class Containers {
 
   /** @param synced - Called once everything that runs already is known. */
   async watch(signal: AbortSignal, synced: () => void): Promise<void> {
+    this.#ending = signal;
     let first: Promise<unknown>[] | undefined = [];
     for await (const event of this.#options.runtime.watch(signal)) {
       if (event.kind === 'synced') {
@@ -74,7 +79,8 @@ export class Containers {
 
   async #started(container: RuntimeContainer): Promise<void> {
     const { holdings, remembered, admitted, started } = this.#options;
-    const attested = this.#attest(container);
+    const isRunning = (): boolean => this.#running.get(container.id) === attested;
+    const attested: Promise<WorkloadFacts | undefined> = this.#attest(container, isRunning);
     this.#running.set(container.id, attested);
     const workload = await attested;
     if (!workload) return;
@@ -94,7 +100,10 @@ export class Containers {
     this.#options.stopped(workload.id);
   }
 
-  async #attest(container: RuntimeContainer): Promise<WorkloadFacts | undefined> {
+  async #attest(
+    container: RuntimeContainer,
+    isRunning: () => boolean,
+  ): Promise<WorkloadFacts | undefined> {
     const { clock, log, attestor } = this.#options;
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -104,9 +113,17 @@ export class Containers {
         const isGone = isFault(error, 'attest.gone');
         const about = { container: container.id, ...errorFields(error) };
         log[isGone ? 'debug' : 'warn']('workload.not-attested', about);
-        if (isGone || attempt === attestTries) return undefined;
-        await clock.sleep(attestAgainAfterMs * attempt);
+        const isFinal = isGone || (attempt >= attestTries && !isUnasked(error));
+        if (isFinal || !isRunning()) return undefined;
+        const pauseMs = Math.min(attestAgainAfterMs * 2 ** (attempt - 1), attestAgainAfterMsMax);
+        await clock.sleep(pauseMs, this.#ending).catch(() => undefined);
+        if (this.#ending?.aborted || !isRunning()) return undefined;
       }
     }
   }
+}
+
+/** The engine did not answer, or had no answer: that says nothing about the container. */
+function isUnasked(error: unknown): boolean {
+  return isFault(error, 'runtime.unreachable') || isFault(error, 'runtime.refused');
 }

@@ -337,3 +337,19 @@ test('a container that ends takes everything along, and is served no more', asyn
   deepEqual(rig.remembered?.processes, []);
   equal((await rig.holdings.assign(rig.set(app, [rig.file('db', 3, 'x')]))).outcome, 'gone');
 });
+
+test('Holdings does not count the gateway as heard while nothing could be withdrawn', async () => {
+  for (const isStuck of [true, false]) {
+    const rig = new EnforcerRig();
+    const app = await rig.container();
+    await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+    rig.kernel.isStuck = isStuck;
+    for (let heard = 0; heard < 3; heard += 1) {
+      await rig.time.pass(leaseMs / 2);
+      rig.holdings.heard();
+    }
+    // That the watchdog knows it too.
+    equal(rig.remembered?.heardAtBootMs === rig.clock.bootMs(), !isStuck);
+    deepEqual(rig.read(app), isStuck ? {} : { db: 'one' });
+  }
+});

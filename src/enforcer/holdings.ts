@@ -6,6 +6,8 @@
  *   - A receipt is given only after the kernel has done it, and says what is truly there.
  *   - When no lease has been heard for a set's lease, it is wiped before anything else is done, and
  *     nobody need be asked. Counted on the boot clock, also across restarts of this process.
+ *   - While the thread that makes the mounts is held up, leases run out as if the gateway were silent:
+ *     what cannot be withdrawn here, the watchdog wipes.
  *   - What is known to be bad goes even where what should take its place cannot be put there.
  *   - Values are wiped from this process once they are in place, whatever happened.
  * Does not promise
@@ -100,6 +102,7 @@ export class Holdings {
 
   /** The gateway was heard: every lease starts anew. First, what ended in the silence is wiped. */
   heard(): void {
+    if (this.#options.mounts.isStuck) return;
     this.#enforceLeases();
     this.#heardAtMs = this.#options.clock.bootMs();
     this.#arm();

@@ -1,13 +1,22 @@
 /**
  * Goal: the watchdog looks where a lease is over, and nowhere else (G27).
- * Method: `dueNow` over remembered states; what it then does to mounts is in scenarios/enforcer-life.
+ * Method: `dueNow` over remembered states, and the loop over mounts of which some fail; what it does to real
+ * ones is in scenarios/enforcer-life.
  */
 import { deepEqual } from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { silentLog } from '../base/log.ts';
 import type { WorkloadProcess } from '../model/workload.ts';
+import { SimTime } from '../testing/sim-clock.ts';
+import { SeededRandom } from '../testing/sim-random.ts';
+import type { Mounts } from './mount/mount.ts';
 import type { Holding } from './reconcile.ts';
-import { type RememberedState, stateFromText, stateToText } from './remembered.ts';
-import { dueNow } from './watchdog.ts';
+import { mountIdOf, type RememberedState, stateFromText, stateToText } from './remembered.ts';
+import { RememberedFile } from './remembered-file.ts';
+import { dueNow, runWatchdog } from './watchdog.ts';
 
 const graceMs = 4000;
 const heardAtBootMs = 1_000_000;
@@ -53,4 +62,61 @@ test('dueNow names containers whose lease is over by the time that a living enfo
   // Of a container in which nothing is remembered, something may have been placed in the last moment.
   deepEqual(due(state, 600_000 + graceMs - 1), ['short', 'long', 'both']);
   deepEqual(due(state, 600_000 + graceMs), ['short', 'long', 'both', 'unknown']);
+});
+
+test('a container in which the wipe never ends, or ends its thread, keeps it from no other one', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-watchdog-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const time = new SimTime(new SeededRandom(1));
+  const clock = time.clock();
+  const names = ['stuck', 'deadly', 'forged', 'good'];
+  const file = new RememberedFile({ directory, clock, log: silentLog });
+  file.soon(() => ({
+    heardAtBootMs: 0,
+    processes: names.map((workloadId, pid) => ({ workloadId, process: { ...where, pid } })),
+    holdings: names.map((name) => holding(name, 5000)),
+  }));
+  file.flush();
+  const asked: string[] = [];
+  const wiped: string[] = [];
+  const openMounts = async (): Promise<Mounts> => {
+    let isDead = false;
+    const target = '/run/secrets/5000';
+    const nameOf = (id: string): string => names.find((name) => id.startsWith(name)) ?? '';
+    const mounts: Partial<Mounts> = {
+      find: async ({ pid }) => {
+        if (isDead) throw new Error('ended');
+        const id = mountIdOf({ workloadId: names[pid] ?? '', target });
+        return names[pid] === 'forged' ? [{ id: `${id}0`, target }] : [{ id, target }];
+      },
+      adopt: (id) => {
+        asked.push(nameOf(id));
+        if (nameOf(id) === 'stuck') return new Promise(() => {});
+        isDead = nameOf(id) === 'deadly';
+        return isDead ? Promise.reject(new Error('a defect')) : Promise.resolve(undefined);
+      },
+      withdraw: async (id) => {
+        wiped.push(nameOf(id));
+        return { outcome: 'withdrawn' };
+      },
+      close: () => Promise.resolve(),
+    };
+    return mounts as Mounts;
+  };
+  const ending = new AbortController();
+  const watching = runWatchdog({
+    clock,
+    log: silentLog,
+    runDirectory: directory,
+    enforcerLives: () => true,
+    openMounts,
+    signal: ending.signal,
+  });
+  await time.pass(20_000);
+  deepEqual(wiped, ['good']);
+  deepEqual(asked.slice(0, 3), ['stuck', 'deadly', 'good']);
+  deepEqual(new Set(asked.slice(3)), new Set(['deadly']), 'and what failed is tried again');
+  ending.abort();
+  await time.pass(2000);
+  await watching;
 });

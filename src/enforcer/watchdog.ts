@@ -5,6 +5,7 @@
  * Promises
  *   - Within ten seconds of a lease's end every set on it is wiped, whether the enforcer was killed,
  *     hangs, or is stopped; counted on the boot clock.
+ *   - A container in which that fails or never ends keeps it from no other one, but for a moment.
  *   - It ends by itself once there is nothing to watch and no enforcer lives.
  * Does not promise
  *   - Anything when both are dead. Run the enforcer under a supervisor that restarts it.
@@ -14,7 +15,7 @@ import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { isFault } from '../base/fault.ts';
 import { errorFields, type Log } from '../base/log.ts';
-import type { FoundMount, Mounts } from './mount/mount.ts';
+import type { Mounts } from './mount/mount.ts';
 import { expired, type Holding } from './reconcile.ts';
 import { mountIdOf, type RememberedState } from './remembered.ts';
 import { RememberedFile } from './remembered-file.ts';
@@ -34,6 +35,8 @@ const lookEveryMs = 1000;
 const graceMs = 4000;
 /** For mounts of which nothing is remembered but the container. */
 const leaseMsUnknown = 10 * 60_000;
+/** A container takes milliseconds. One that takes longer holds up its thread: the others get a new one. */
+const stuckAfterMs = 2000;
 
 export async function runWatchdog(options: WatchdogOptions): Promise<void> {
   const { clock, log, runDirectory, signal } = options;
@@ -46,12 +49,13 @@ export async function runWatchdog(options: WatchdogOptions): Promise<void> {
   writeFileSync(pidFile, String(process.pid), { mode: 0o600 });
   /** Per workload: what has been wiped there, and in which silence. */
   const done = new Map<string, string>();
+  const wiping: Wiping = { done, stuck: new Set() };
   while (!signal.aborted) {
     await clock.sleep(lookEveryMs, signal).catch(() => {});
     // Two would do no harm, but one is enough: the newest stays.
     if (watchdogIn(pidFile) !== process.pid) return;
     const state = file.load();
-    if (state) await wipeDue(options, state, done);
+    if (state) await wipeDue(options, state, wiping);
     if (!options.enforcerLives() && !(state && mayFallDue(state, done))) {
       log.info('watchdog.done');
       return;
@@ -59,28 +63,61 @@ export async function runWatchdog(options: WatchdogOptions): Promise<void> {
   }
 }
 
+interface Wiping {
+  readonly done: Map<string, string>;
+  /** Workloads whose wipe has begun and does not end. */
+  readonly stuck: Set<string>;
+}
+
 async function wipeDue(
   options: WatchdogOptions,
   state: RememberedState,
-  done: Map<string, string>,
+  { done, stuck }: Wiping,
 ): Promise<void> {
   const due = dueTargets(state, options.clock.bootMs());
   const containers = state.processes.filter(({ workloadId }) => {
     const what = due.get(workloadId);
+    if (stuck.has(workloadId)) return false;
     return what !== undefined && done.get(workloadId) !== `${state.heardAtBootMs} ${what}`;
   });
   if (containers.length === 0) return;
   options.log.warn('watchdog.wipes', { containers: containers.length });
-  const mounts = await options.openMounts();
-  try {
-    for (const container of containers) {
-      const { workloadId } = container;
-      const isWiped = await wipe(options, { state, container, mounts });
+  let mounts = await options.openMounts();
+  for (const container of containers) {
+    const { workloadId } = container;
+    const note = (isWiped: boolean): void => {
       if (isWiped) done.set(workloadId, `${state.heardAtBootMs} ${due.get(workloadId)}`);
+    };
+    const used = mounts;
+    const ended = wipe(options, { state, container, mounts });
+    if (await isWithin(options.clock, stuckAfterMs, ended)) {
+      note(await ended);
+      if (await ended) continue;
+      // It may have ended its thread.
+      await used.close();
+    } else {
+      options.log.error('watchdog.stuck', { workload: workloadId });
+      stuck.add(workloadId);
+      void ended.then(async (isWiped) => {
+        note(isWiped);
+        stuck.delete(workloadId);
+        await used.close();
+      });
     }
-  } finally {
-    await mounts.close();
+    mounts = await options.openMounts();
   }
+  await mounts.close();
+}
+
+async function isWithin(clock: Clock, ms: number, ended: Promise<unknown>): Promise<boolean> {
+  const waited = new AbortController();
+  const late = clock.sleep(ms, waited.signal).then(
+    () => false,
+    () => false,
+  );
+  const isIn = await Promise.race([ended.then(() => true), late]);
+  waited.abort();
+  return isIn;
 }
 
 /** Of the watchdog in charge; 0 where there is none. */
@@ -159,7 +196,13 @@ async function wipe(
       .map(mountIdOf),
   );
   let isWiped = true;
-  for (const found of await findIn(mounts, where)) {
+  const failed = (error: unknown): void => {
+    log.error('watchdog.failed', { workload: workloadId, ...errorFields(error) });
+    isWiped &&= isFault(error, 'mount.foreign') || isFault(error, 'mount.process-gone');
+  };
+  for (const found of (await mounts.find(where).catch(failed)) ?? []) {
+    // What bears another name is not what we made here.
+    if (found.id !== mountIdOf({ workloadId, target: found.target })) continue;
     if (kept.has(found.id)) continue;
     try {
       await mounts.adopt(found.id, { process: where, target: found.target });
@@ -167,18 +210,8 @@ async function wipe(
       log.warn('watchdog.wiped', { workload: workloadId, target: found.target, outcome });
     } catch (error) {
       // Something inside may pretend to be ours: that must not save the others.
-      log.error('watchdog.failed', { workload: workloadId, ...errorFields(error) });
-      isWiped &&= isFault(error, 'mount.foreign') || isFault(error, 'mount.process-gone');
+      failed(error);
     }
   }
   return isWiped;
-}
-
-/** A container that has ended holds nothing. */
-async function findIn(mounts: Mounts, container: Found['process']): Promise<readonly FoundMount[]> {
-  try {
-    return await mounts.find(container);
-  } catch {
-    return [];
-  }
 }

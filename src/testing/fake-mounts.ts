@@ -34,6 +34,8 @@ export class FakeKernel {
   readonly ended = new Set<string>();
   /** Called before each change: may throw, to fail it. */
   before: (what: 'place' | 'withdraw' | 'adopt', id: string) => void = () => {};
+  /** It says that it does not answer; it does. */
+  isStuck = false;
   /** What a container made of a mount that is there. */
   shown: (id: string) => MountState = () => 'in-place';
 
@@ -57,6 +59,10 @@ export class FakeMounts implements Mounts {
 
   constructor(kernel: FakeKernel) {
     this.#kernel = kernel;
+  }
+
+  get isStuck(): boolean {
+    return this.#kernel.isStuck;
   }
 
   async place(id: string, place: MountPlace, set: FileSet): Promise<PlaceResult> {

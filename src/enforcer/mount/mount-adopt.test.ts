@@ -104,6 +104,23 @@ describe('adopt', { skip: whyNoContainers(), timeout: 1_200_000 }, () => {
     });
   }
 
+  test('takes up and withdraws also where only another program may mount', async () => {
+    await using container = await NamespaceContainer.start();
+    const place = placeIn(container, '/opt/secrets');
+    {
+      await using opened = new TestMounts({ targetPrefixes: ['/opt'] });
+      await opened.mounts.place('elsewhere', place, holderSet(3));
+    }
+    // As the watchdog does, which is not told the directories.
+    await using opened = new TestMounts();
+    equal((await opened.mounts.adopt('elsewhere', place))?.revision, 3);
+    await rejects(opened.mounts.place('elsewhere', place, holderSet(4)), {
+      code: 'mount.target-invalid',
+    });
+    deepEqual(await opened.mounts.withdraw('elsewhere'), { outcome: 'withdrawn' });
+    equal(await container.run('ls -A /opt/secrets; grep -c coffer /proc/mounts'), '0');
+  });
+
   test('place takes up what is there, so that a restart cannot mount twice', async () => {
     await using container = await NamespaceContainer.start({ readOnlyRoot: true });
     const place = placeIn(container);

@@ -144,6 +144,9 @@ export interface Mounts {
   /** @returns `gone` also when no mount of this id is held. */
   inspect(id: string): Promise<MountState>;
 
+  /** Nothing is answered for longer than anything takes: what is asked now may never be done. */
+  readonly isStuck: boolean;
+
   /** Lets go of everything and leaves the mounts in place, for the next enforcer to adopt. */
   close(): Promise<void>;
 }

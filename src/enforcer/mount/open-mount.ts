@@ -48,7 +48,7 @@ import { inspectMount } from './inspect-mount.ts';
 import type { FoundMount, MountPlace, MountProcess } from './mount.ts';
 import type { CommandSet } from './mount-command.ts';
 import { SetOwner } from './set-owner.ts';
-import { checkTarget } from './target.ts';
+import { anyPrefix, checkTarget } from './target.ts';
 import {
   findTargetDirectory,
   makeTargetDirectory,
@@ -94,30 +94,34 @@ export function openMount(
   id: string,
   wanted: { readonly place: MountPlace; readonly set: CommandSet; readonly contents: Uint8Array },
 ): { readonly mount: HeldMount; readonly found: boolean } {
-  return reaching(context, wanted.place, (reach, keep) => {
-    const existing = findTargetDirectory(reach.rootFd, reach.segments);
-    const mayStandIn = (path: string): boolean =>
-      path === standInDefault || context.targetPrefixes.includes(path);
-    const directory =
-      existing === undefined
-        ? makeTargetDirectory(reach.rootFd, reach.segments, {
-            owner: rootOf(reach.process),
-            mayStandIn,
-          })
-        : { fd: existing, below: [] };
-    try {
-      const ours = takeUp(context, id, { reach, targetFd: directory.fd, place: wanted.place });
-      if (ours !== undefined) return { mount: keep(ours), found: true };
-      if (!isEmptyDirectory(directory.fd)) {
-        throw new Fault('mount.target-occupied', { target: wanted.place.target });
+  return reaching(
+    context,
+    { place: wanted.place, prefixes: context.targetPrefixes },
+    (reach, keep) => {
+      const existing = findTargetDirectory(reach.rootFd, reach.segments);
+      const mayStandIn = (path: string): boolean =>
+        path === standInDefault || context.targetPrefixes.includes(path);
+      const directory =
+        existing === undefined
+          ? makeTargetDirectory(reach.rootFd, reach.segments, {
+              owner: rootOf(reach.process),
+              mayStandIn,
+            })
+          : { fd: existing, below: [] };
+      try {
+        const ours = takeUp(context, id, { reach, targetFd: directory.fd, place: wanted.place });
+        if (ours !== undefined) return { mount: keep(ours), found: true };
+        if (!isEmptyDirectory(directory.fd)) {
+          throw new Fault('mount.target-occupied', { target: wanted.place.target });
+        }
+        refuseShared(directory.fd, reach.mounts, wanted.place.target);
+        const mount = makeMount(context, id, { reach, directory, ...wanted });
+        return { mount: keep(mount), found: false };
+      } finally {
+        close(directory.fd);
       }
-      refuseShared(directory.fd, reach.mounts, wanted.place.target);
-      const mount = makeMount(context, id, { reach, directory, ...wanted });
-      return { mount: keep(mount), found: false };
-    } finally {
-      close(directory.fd);
-    }
-  });
+    },
+  );
 }
 
 /** Root inside; the host's where the container's user namespace has none. */
@@ -131,7 +135,7 @@ export function adoptMount(
   id: string,
   place: MountPlace,
 ): HeldMount | undefined {
-  return reaching(context, place, (reach, keep) => {
+  return reaching(context, { place, prefixes: anyPrefix }, (reach, keep) => {
     const targetFd = findTargetDirectory(reach.rootFd, reach.segments);
     if (targetFd === undefined) return undefined;
     try {
@@ -165,10 +169,10 @@ function openProcess(identity: MountProcess): HeldProcess {
 /** Opens the way into a container for the duration of `act`; `keep` leaves it the process. */
 function reaching<T>(
   context: MountContext,
-  place: MountPlace,
+  { place, prefixes }: { readonly place: MountPlace; readonly prefixes: readonly string[] },
   act: (reach: Reach, keep: (held: HeldMount) => HeldMount) => T,
 ): T {
-  const segments = checkTarget(place.target, context.targetPrefixes);
+  const segments = checkTarget(place.target, prefixes);
   const gone = new Fault('mount.process-gone', { pid: place.process.pid });
   const process = openProcess(place.process);
   let kept = false;

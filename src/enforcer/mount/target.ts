@@ -11,6 +11,12 @@ import type { FileSet } from './mount.ts';
 /** Below these (or at them) a set may be mounted unless the operator says otherwise. */
 export const targetPrefixesDefault = ['/run/secrets', '/run/coffer', '/var/run/secrets'] as const;
 
+/**
+ * For what is taken up or taken away: it bears our mark, and was allowed when it was placed. Another
+ * program, such as the watchdog, or a later enforcer may have been told other directories.
+ */
+export const anyPrefix = [''] as const;
+
 /** Never, whatever the operator says: the kernel's own, and the root. */
 const forbiddenPrefixes = ['/proc', '/sys', '/dev'] as const;
 

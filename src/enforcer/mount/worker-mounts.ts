@@ -33,7 +33,7 @@ import type {
   MountOutcome,
   MountWorkerOptions,
 } from './mount-command.ts';
-import { checkSet, checkTarget, isMountId } from './target.ts';
+import { anyPrefix, checkSet, checkTarget, isMountId } from './target.ts';
 
 export interface WorkerMountsOptions extends MountWorkerOptions {
   readonly clock: Clock;
@@ -64,6 +64,7 @@ export class WorkerMounts implements Mounts {
   /** Batches on their way, in order. */
   readonly #sent: Pending[][] = [];
   #watch: Timer | undefined;
+  #isStuck = false;
   #ended: Error | undefined;
 
   constructor(options: WorkerMountsOptions) {
@@ -78,7 +79,7 @@ export class WorkerMounts implements Mounts {
   }
 
   async place(id: string, place: MountPlace, set: FileSet): Promise<PlaceResult> {
-    this.#check(id, place);
+    this.#check(id, place, this.#options.targetPrefixes);
     checkSet(set);
     const command = { kind: 'place', id, place: plainPlace(place), set: this.#pack(set) } as const;
     const { retired, ...result } = await this.#ask(command);
@@ -94,7 +95,7 @@ export class WorkerMounts implements Mounts {
   }
 
   async adopt(id: string, place: MountPlace): Promise<Adopted | undefined> {
-    this.#check(id, place);
+    this.#check(id, place, anyPrefix);
     return this.#ask({ kind: 'adopt', id, place: plainPlace(place) });
   }
 
@@ -106,6 +107,10 @@ export class WorkerMounts implements Mounts {
     return this.#ask({ kind: 'inspect', id });
   }
 
+  get isStuck(): boolean {
+    return this.#isStuck;
+  }
+
   async close(): Promise<void> {
     for (const id of this.#graces.keys()) this.#cancelGrace(id);
     if (this.#ended !== undefined) return;
@@ -115,9 +120,9 @@ export class WorkerMounts implements Mounts {
     await this.#worker.terminate();
   }
 
-  #check(id: string, place: MountPlace): void {
+  #check(id: string, place: MountPlace, prefixes: readonly string[]): void {
     assert(isMountId(id), 'a mount id has letters, digits, dots, underscores, colons and dashes');
-    checkTarget(place.target, this.#options.targetPrefixes);
+    checkTarget(place.target, prefixes);
   }
 
   async #ask<Command extends MountCommand>(
@@ -161,11 +166,13 @@ export class WorkerMounts implements Mounts {
   #startWatch(): Timer {
     const { clock, log } = this.#options;
     return clock.setTimer(limits.mountAnswerMsMax, () => {
+      this.#isStuck = true;
       log.error('mount.stuck', { batches: this.#sent.length, ms: limits.mountAnswerMsMax });
     });
   }
 
   #settleBatch(done: MountBatchDone): void {
+    this.#isStuck = false;
     this.#watch?.cancel();
     this.#watch = undefined;
     const batch = defined(this.#sent.shift(), 'a batch that is answered was sent');
