@@ -65,7 +65,7 @@ const steps: readonly (readonly [weight: number, step: Step])[] = [
   [3, contEnforcer],
   [2, sealGateway],
   [2, waitLong],
-  [2, unmountInside],
+  [4, unmountInside],
   [2, denyOutOfReach],
   [1, stepWallClock],
 ];
@@ -134,8 +134,11 @@ async function versionsOf(world: World, name: string): Promise<number> {
   );
 }
 
-async function revoke(world: World): Promise<string> {
-  const name = world.random.pick(secretNames) ?? 'shop/db';
+function revoke(world: World): Promise<string> {
+  return revokeOne(world, world.random.pick(secretNames) ?? 'shop/db');
+}
+
+async function revokeOne(world: World, name: string): Promise<string> {
   const secret = world.auditor.secrets.get(name);
   if (!secret || secret.current === 0) return `revoke ${name}: nothing`;
   const version = secret.current;
@@ -350,12 +353,21 @@ async function waitLong(world: World): Promise<string> {
   return 'wait long';
 }
 
-/** A node is cut off, then something that it may hold is taken away: only its own clock can tell it to wipe. */
+/** A node is cut off, then something that it holds is taken away: only its own clock can tell it to wipe. */
 async function denyOutOfReach(world: World): Promise<string> {
-  const cutOff = partition(world);
+  const node = world.random.pick(world.nodes.filter(({ kernel }) => kernel.mounts.size > 0));
+  const held = [...(node?.kernel.mounts.values() ?? [])].flatMap(({ files }) => [...files.keys()]);
+  const file = world.random.pick(held);
+  const name = secretNames.find((secret) => secret.endsWith(`/${file}`));
+  if (!node || name === undefined) return 'deny out of reach: nothing held';
+  // Or only its watchdog's clock.
+  const isDead = world.random.chance(0.4);
+  if (isDead) node.killEnforcer();
+  world.partition(node.name, true);
   await world.startGateway();
-  const denied = world.random.chance(0.5) ? await revoke(world) : await changeGrant(world);
-  return `${cutOff}; ${denied}; ${await waitLong(world)}`;
+  const denied = world.random.chance(0.7) ? await revokeOne(world, name) : await changeGrant(world);
+  const how = isDead ? 'partition, kill enforcer of' : 'partition';
+  return `${how} ${node.name}; ${denied}; ${await waitLong(world)}`;
 }
 
 function stepWallClock(world: World): string {
