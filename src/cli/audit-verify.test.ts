@@ -139,7 +139,16 @@ async function setUp(log: Log): Promise<Setting> {
   writeFileSync(world.path('ca.pem'), gateway.certificate.authorityPem);
   writeFileSync(world.path('token'), goodToken, { mode: 0o600 });
   const server = `https://127.0.0.1:${gateway.server.port}`;
-  const add = ['context', 'add', 'prod', '--server', server, '--ca', world.path('ca.pem')];
+  const add = [
+    'context',
+    'add',
+    'prod',
+    '--server',
+    server,
+    '--ca',
+    world.path('ca.pem'),
+    '--no-check',
+  ];
   equal((await world.run([...add, '--token-file', world.path('token')])).code, 0);
   return Object.assign(setting, {
     world,

@@ -98,7 +98,8 @@ const add: CommandSpec = {
   summary: 'Remember a gateway: its address, how it proves who it is, and your token',
   details:
     'The token is asked for unseen, or read from --token-file (`-` for standard input), and kept in a ' +
-    'file of its own that only you can read. The first context becomes the current one.',
+    'file of its own that only you can read. The gateway is connected to and must be the one that --pin ' +
+    'or --ca says; if it is not, nothing is kept. The first context becomes the current one.',
   examples: [
     'coffer context add prod --server https://gateway.example:8443 --ca ca.pem',
     'coffer context add lab --server https://10.0.0.5:8443 --pin sha256:… --token-file token',
@@ -107,6 +108,7 @@ const add: CommandSpec = {
   options: [
     { flags: '--name <name>', about: 'the same as the word' },
     { flags: '--no-token', about: 'keep no token: COFFER_TOKEN will be set' },
+    { flags: '--no-check', about: 'do not connect to it now' },
     { flags: '--use', about: 'make it the current one' },
     { flags: '--replace', about: 'replace the context of this name' },
   ],
@@ -120,7 +122,7 @@ const add: CommandSpec = {
     if (others.length < contexts.contexts.length && !given.flag('replace')) {
       throw new Fault('cli.context-exists', { context: name });
     }
-    await keepToken(session, given, context);
+    await checkAndKeepToken(session, given, context);
     const first = contexts.contexts.length === 0 || contexts.current === undefined;
     const current = first || given.flag('use') ? name : contexts.current;
     await writeContexts(env, { current, contexts: [...others, context] });
@@ -142,16 +144,30 @@ async function newContext(session: Session, name: string): Promise<Context> {
   };
 }
 
-async function keepToken(session: Session, given: Given, context: Context): Promise<void> {
-  if (given.option('token') === false) return;
-  const { env } = session.io;
-  const token = await readNewToken(session);
+async function checkAndKeepToken(session: Session, given: Given, context: Context): Promise<void> {
+  const token = given.option('token') === false ? undefined : await readNewToken(session);
   try {
-    const text = token.toString('latin1').trim();
-    if (!/^[\u0021-\u007e]{16,4096}$/.test(text)) throw usage('this is no token: nothing was kept');
-    await writePrivateFile(tokenFile(env, context.name), `${text}\n`);
+    const text = token?.toString('latin1').trim();
+    if (text !== undefined && !/^[\u0021-\u007e]{16,4096}$/.test(text)) {
+      throw usage('this is no token: nothing was kept');
+    }
+    if (given.option('check') !== false) await check(session, context, text);
+    if (text !== undefined) {
+      await writePrivateFile(tokenFile(session.io.env, context.name), `${text}\n`);
+    }
   } finally {
-    wipe(token);
+    if (token) wipe(token);
+  }
+}
+
+async function check(session: Session, context: Context, token: string | undefined): Promise<void> {
+  const { checkContext } = await import('./context-check.ts');
+  try {
+    const unknown = await checkContext(session, context, token);
+    if (unknown !== undefined) session.note(unknown);
+  } catch (error) {
+    session.note('Nothing was kept. With --no-check it is, without connecting.');
+    throw error;
   }
 }
 

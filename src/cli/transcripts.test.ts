@@ -74,6 +74,7 @@ function settled(text: string, reached: Reached, world: CliWorld): string {
       .replaceAll(reached.server, 'https://gateway:8443')
       .replaceAll(/(port )\d+/g, '$1NNNN')
       .replaceAll(reached.pin, '$PIN')
+      .replaceAll(/sha256:[0-9a-f]{64}(?= \$PIN)/g, 'sha256:…')
       .replaceAll(/coffer-join-[A-Za-z0-9_-]+/g, 'coffer-join-…')
       .replaceAll(/\b(req|sec|ins|nod|grp|gra|key)_[0-9a-f-]{20,}/g, '$1_…')
       .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, 'YYYY-MM-DDThh:mm:ss.mmmZ')
@@ -99,6 +100,8 @@ async function perform(text: string): Promise<string> {
   using world = new CliWorld();
   const { shares } = reached;
   writeFileSync(world.path('owner.token'), reached.token, { mode: 0o600 });
+  const stranger = `coffer_${'0'.repeat(32)}_${'A'.repeat(43)}`;
+  writeFileSync(world.path('stranger.token'), stranger, { mode: 0o600 });
   const lines: string[] = [];
   for (const line of text.split('\n')) {
     if (line.startsWith('## ') || (line === '' && lines.at(-1) !== '')) lines.push(line);
