@@ -47,10 +47,11 @@ export async function askHidden(
 ): Promise<SecretValue> {
   await assertCanAsk(session, instead);
   const { stdin, stderr } = session.io;
-  stderr.write(`${question}: `);
-  stdin.setRaw(true);
   const typed = allocate(limits.secretValueBytesMax);
+  // Before it asks: who is quick must not see the first letters.
+  stdin.setRaw(true);
   try {
+    stderr.write(`${question}: `);
     const length = await collect(session, typed);
     return SecretValue.copy(typed.subarray(0, length));
   } finally {
