@@ -22,6 +22,8 @@ export const limits = {
   retiredSetsMax: 1,
   /** A batch of mount commands takes milliseconds; past this the thread is held by something. */
   mountAnswerMsMax: 10_000,
+  /** A node that has had nothing to do for this long gives back memory: not between two rotations. */
+  lullMs: 5_000,
   /** HTTP: a value plus headers' worth of slack; documents (apply) have their own bound. */
   httpBodyBytesMax: 256 * 1024,
   httpHeaderBytesMax: 16 * 1024,

@@ -98,6 +98,7 @@ const c = {
   fstatfs: libc.func('int fstatfs(int fd, void *status)'),
   ftruncate: libc.func('int ftruncate(int fd, int64_t length)'),
   getdents64: libc.func('long getdents64(int fd, void *entries, size_t size)'),
+  trim: libc.func('int malloc_trim(size_t pad)'),
   linkat: libc.func(
     'int linkat(int fd, const char *path, int newFd, const char *newPath, int flags)',
   ),
@@ -336,6 +337,11 @@ export function fstatfs(fd: number): FilesystemStatus {
   check('fstatfs', c.fstatfs(fd, status));
   // 64-bit struct statfs: type 0, …, flags 80. The magic numbers that matter fit 32 bits.
   return { magic: status.readUInt32LE(0), flags: status.readUInt32LE(80) };
+}
+
+/** Gives what the allocator keeps for later back to the kernel. */
+export function trimHeap(): void {
+  c.trim(0);
 }
 
 export function pageSize(): number {

@@ -42,6 +42,8 @@ export type MountCommand =
   | { readonly kind: 'inspect'; readonly id: string }
   /** Empties the replaced sets whose revision is lower than `before`. */
   | { readonly kind: 'retire'; readonly id: string; readonly before: number }
+  /** Nothing is going on: gives back the memory that earlier commands took. */
+  | { readonly kind: 'rest'; readonly id: '' }
   /** Lets go of everything. */
   | { readonly kind: 'release'; readonly id: '' };
 
@@ -55,6 +57,7 @@ export interface MountAnswers {
   find: readonly FoundMount[];
   inspect: MountState;
   retire: undefined;
+  rest: undefined;
   release: undefined;
 }
 

@@ -9,7 +9,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { defined, unreachable } from '../../base/assert.ts';
 import { wipe } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
-import { close, LibcError, statx } from '../../linux/libc.ts';
+import { collectGarbage } from '../../base/lull.ts';
+import { close, LibcError, statx, trimHeap } from '../../linux/libc.ts';
 import { leaveSharedFileSystemState } from '../../linux/namespace.ts';
 import { kernelHasNoswap } from '../../linux/tmpfs.ts';
 import type { HeldMount } from './held-mount.ts';
@@ -105,6 +106,12 @@ function begin(command: MountCommand, contents: Uint8Array): Settle {
     case 'retire':
       return () => {
         mount?.retire(command.before);
+        return undefined;
+      };
+    case 'rest':
+      return () => {
+        collectGarbage();
+        trimHeap();
         return undefined;
       };
     case 'release':

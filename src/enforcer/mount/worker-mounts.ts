@@ -14,6 +14,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { Fault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import { errorFields, type Log } from '../../base/log.ts';
+import { collectGarbage, Lull } from '../../base/lull.ts';
 import type {
   Adopted,
   FileSet,
@@ -68,6 +69,7 @@ export class WorkerMounts implements Mounts {
   readonly #options: WorkerMountsOptions;
   readonly #worker: Worker;
   readonly #graces = new Map<string, Timer>();
+  readonly #lull: Lull;
   /** The batch that is being gathered in this turn. */
   #commands: MountCommand[] = [];
   #contents = new Contents();
@@ -80,7 +82,8 @@ export class WorkerMounts implements Mounts {
 
   constructor(options: WorkerMountsOptions) {
     this.#options = options;
-    const { targetPrefixes, retiredSetsMax } = options;
+    const { clock, targetPrefixes, retiredSetsMax } = options;
+    this.#lull = new Lull(clock, limits.lullMs, () => this.#rest());
     const workerData: MountWorkerOptions = { targetPrefixes, retiredSetsMax };
     const start = new URL('./mount-worker.ts', import.meta.url);
     this.#worker = new Worker(start, { workerData, env: workerEnvironment(), name: 'mount' });
@@ -124,6 +127,7 @@ export class WorkerMounts implements Mounts {
 
   async close(): Promise<void> {
     for (const id of this.#graces.keys()) this.#cancelGrace(id);
+    this.#lull[Symbol.dispose]();
     if (this.#ended !== undefined) return;
     const released = this.#ask({ kind: 'release', id: '' });
     this.#ended = new AssertionError('mounts are used before they are closed');
@@ -140,6 +144,8 @@ export class WorkerMounts implements Mounts {
     command: Command,
   ): Promise<MountAnswers[Command['kind']]> {
     if (this.#ended !== undefined) throw this.#ended;
+    // A look comes round by itself, and leaves next to nothing.
+    if (command.kind !== 'inspect' && command.kind !== 'rest') this.#lull.stir();
     const outcome = await new Promise<MountOutcome>((resolve, reject) => {
       if (this.#commands.length === 0) queueMicrotask(() => this.#flush());
       this.#commands.push(command);
@@ -196,10 +202,19 @@ export class WorkerMounts implements Mounts {
   /** The thread is gone. Whatever was asked may have happened or not; the mounts are as they are. */
   #end(error: Error): void {
     this.#ended ??= error;
+    this.#lull[Symbol.dispose]();
     this.#watch?.cancel();
     const asking = [...this.#sent.splice(0).flat(), ...this.#asking.splice(0)];
     this.#commands = [];
     for (const { reject } of asking) reject(this.#ended);
+  }
+
+  /** What was asked and answered is garbage on both sides. */
+  #rest(): void {
+    collectGarbage();
+    this.#ask({ kind: 'rest', id: '' }).catch((error: unknown) => {
+      this.#options.log.warn('mount.rest-failed', errorFields(error));
+    });
   }
 
   #startGrace(id: string, before: number, afterMs = this.#options.graceMs): void {
