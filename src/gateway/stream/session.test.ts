@@ -152,6 +152,69 @@ test('one hello per connection: more of them start nothing', async () => {
   equal(late.timers, 0);
 });
 
+test('before its hello a node says nothing, and whoever says nothing is given up', async () => {
+  const early = new Rig();
+  await early.say({ kind: 'renew', certificateRequest: 'csr' });
+  deepEqual([early.ends, early.renewals], [['stream.malformed'], 0]);
+  // Nor while the hello is being looked at.
+  const hasty = new Rig();
+  await hasty.say(hello, { kind: 'renew', certificateRequest: 'csr' });
+  deepEqual([hasty.ends, hasty.renewals], [['stream.malformed'], 0]);
+  const mute = new Rig();
+  mute.clock.advance(9999);
+  deepEqual(mute.ends, []);
+  mute.clock.advance(1);
+  deepEqual(mute.ends, ['no-hello']);
+  const other = new Rig();
+  await other.say({ ...hello, protocol: streamProtocol + 1 });
+  deepEqual([other.ends, other.connected], [['stream.version'], []]);
+});
+
+test('a connection that ends while its hello is looked at was never one', async () => {
+  for (const ends of [true, false]) {
+    const looking = Promise.withResolvers<void>();
+    const rig: Rig = new Rig({
+      audit: {
+        observe: async () => 'consistent',
+        checkpoint: async () => {
+          await looking.promise;
+          return { note, size: 7, verifierKey: 'v', consistency: [] };
+        },
+      },
+    });
+    await rig.say(hello);
+    if (ends) rig.session.end('cut');
+    looking.resolve();
+    await rig.say();
+    equal(rig.connected.length, ends ? 0 : 1);
+  }
+});
+
+test('only what fits our log is where the next proof starts', async () => {
+  for (const [verdict, since] of [
+    ['consistent', 7],
+    ['behind', 7],
+    ['superseded', 0],
+    ['rollback', 0],
+    ['fork', 0],
+  ] as const) {
+    const asked: number[] = [];
+    const rig = new Rig({
+      audit: {
+        observe: async () => verdict,
+        checkpoint: async (from = 0) => {
+          asked.push(from);
+          return { note, size: 7, verifierKey: 'v', consistency: [] };
+        },
+      },
+    });
+    await rig.say({ ...hello, checkpoint: note });
+    rig.clock.advance(1200);
+    await rig.say();
+    equal(asked.at(-1), since, verdict);
+  }
+});
+
 test('a node that was revoked after it connected and before its hello gets nothing', async () => {
   const rig = new Rig({ isLive: () => false });
   await rig.say(hello);
@@ -203,6 +266,17 @@ test('a node that answers no lease is given up; one cannot answer in advance', a
   await rig.say(hello);
   await rig.say({ kind: 'lease-seen', serial: Number.MAX_SAFE_INTEGER });
   for (let step = 0; step < 8; step += 1) rig.clock.advance(33_000);
+  deepEqual(rig.ends, ['silent']);
+});
+
+test('short leases are renewed often, and missed answers to them end no stream early', async () => {
+  const rig = new Rig();
+  rig.shortestLeaseMs = 5000;
+  await rig.say(hello);
+  for (let step = 0; step < 80; step += 1) rig.clock.advance(1000);
+  ok(rig.count('lease') > 50, 'control: many are unanswered');
+  deepEqual(rig.ends, []);
+  for (let step = 0; step < 20; step += 1) rig.clock.advance(1000);
   deepEqual(rig.ends, ['silent']);
 });
 

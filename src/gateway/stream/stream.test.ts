@@ -2,7 +2,7 @@
  * Goal: the node port lets nobody in who is not live, remembers no TLS session (G21), keeps no
  * connection of those it refuses, and closes when it is told to, whoever holds the line (T13).
  */
-import { equal, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as connectPlain } from 'node:net';
@@ -10,6 +10,7 @@ import { test, type TestContext } from 'node:test';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { systemClock } from '../../base/clock.ts';
 import { Fault } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
 import {
@@ -102,10 +103,14 @@ const upgrade = `GET /v1/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUp
 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`;
 
 /** The first bytes that the gateway answers; empty when it closes without any. */
-async function ask(port: number, options: ConnectionOptions): Promise<[string, TLSSocket]> {
+async function ask(
+  port: number,
+  options: ConnectionOptions,
+  request = upgrade,
+): Promise<[string, TLSSocket]> {
   const socket = connect({ ...options, port, host: '127.0.0.1', ...halfOpen });
   socket.on('error', () => {});
-  socket.write(upgrade);
+  socket.write(request);
   const first = await Promise.race([
     once(socket, 'data').then(([data]) => String(data)),
     once(socket, 'end').then(() => ''),
@@ -170,4 +175,58 @@ test('it closes at once, whoever holds a line open', { timeout: 5000 }, async (t
   await rejects(
     once(connectPlain({ port: server.port, host: '127.0.0.1' }), 'connect') as Promise<unknown>,
   );
+});
+
+test('nothing but the stream is served, over nothing older than TLS 1.3, and uncompressed', {
+  timeout: 5000,
+}, async (t) => {
+  const { server, ours } = await start(t, () => true);
+  const mine = credentials(ours);
+  const first = async (options: ConnectionOptions, request = upgrade): Promise<string> => {
+    const [answer, socket] = await ask(server.port, options, request);
+    socket.destroy();
+    return answer;
+  };
+  ok((await first(mine)).startsWith('HTTP/1.1 101'), 'control');
+  ok((await first(mine, upgrade.replace('/v1/stream', '/v1/streams'))).startsWith('HTTP/1.1 403'));
+  equal(await first({ ...mine, maxVersion: 'TLSv1.2' }), '');
+  const offer = 'Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n';
+  const offered = await first(mine, upgrade.replace(/\r\n\r\n$/, `\r\n${offer}`));
+  ok(offered.startsWith('HTTP/1.1 101') && !offered.includes('deflate'));
+});
+
+test('a node has one stream: a newer one ends the older, and only that', {
+  timeout: 5000,
+}, async (t) => {
+  const { server, ours } = await start(t, () => true);
+  const mine = credentials(ours);
+  const [, older] = await ask(server.port, mine);
+  const ended = once(older, 'end');
+  older.resume();
+  const [, newer] = await ask(server.port, mine);
+  await ended;
+  older.destroy();
+  while (server.connections > 1) await systemClock.sleep(5);
+  equal(server.connected, 1);
+  equal(newer.destroyed, false);
+  newer.destroy();
+});
+
+test('a message that is too long ends the stream before it is read', {
+  timeout: 5000,
+}, async (t) => {
+  const { server, ours } = await start(t, () => true);
+  const [, socket] = await ask(server.port, credentials(ours));
+  // One masked binary frame that announces one byte more than there may be.
+  const frame = Buffer.alloc(14);
+  frame.set([0x82, 0xff]);
+  frame.writeBigUInt64BE(BigInt(limits.streamFrameBytesMax + 1), 2);
+  socket.write(frame);
+  let answer: Buffer = Buffer.alloc(0);
+  for await (const piece of socket) {
+    answer = Buffer.concat([answer, piece as Buffer]);
+    if (answer.length >= 4) break;
+  }
+  deepEqual([...answer.subarray(0, 4)], [0x88, 2, 1009 >> 8, 1009 & 0xff]);
+  socket.destroy();
 });

@@ -1,0 +1,113 @@
+/**
+ * Goal: what is committed reaches the nodes and the disk: a node that is revoked loses its stream at once,
+ * and a value that is destroyed leaves the storage.
+ * Method: a whole gateway on loopback; a node that joined by its own hand; the files of the store.
+ * Controls: the other node's stream stays; before, the value's row is there.
+ */
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { WebSocket } from 'ws';
+import { systemClock } from '../base/clock.ts';
+import { silentLog } from '../base/log.ts';
+import { systemRandom } from '../base/random.ts';
+import { Client } from '../client/client.ts';
+import { SecretValue } from '../model/secret-value.ts';
+import { decodeFromGateway } from '../protocol/stream-messages.ts';
+import { makeRequestPem, newKey } from '../testing/operation-examples.ts';
+import { gatewayConfig } from './config.ts';
+import { startGateway } from './gateway.ts';
+import { initialise } from './init.ts';
+
+async function setUp(t: TestContext) {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-node-port-'));
+  const config = gatewayConfig({
+    data: join(directory, 'data'),
+    listen: '127.0.0.1:0',
+    'node-listen': '127.0.0.1:0',
+    'key-file': join(directory, 'key'),
+  });
+  const context = { clock: systemClock, random: systemRandom, log: silentLog };
+  const made = await initialise(config, { kind: 'keyfile' }, context);
+  const gateway = await startGateway(config, context);
+  const client = new Client({
+    address: `https://127.0.0.1:${gateway.apiPort}`,
+    trust: { pins: [made.pin] },
+    token: made.ownerToken,
+    ...context,
+  });
+  t.after(async () => {
+    await client.close();
+    await gateway[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return { config, gateway, client };
+}
+
+/** Joins as a node does, and opens its stream. */
+async function connect({ client, gateway }: Awaited<ReturnType<typeof setUp>>, name: string) {
+  const { output } = await client.call('node.token', { name: name as never });
+  const key = newKey();
+  const certificateRequest = makeRequestPem(key);
+  const joined = await client.call('node.join', { token: output.token, certificateRequest });
+  const tls = {
+    key: key.export({ type: 'pkcs8', format: 'pem' }),
+    cert: joined.output.certificate,
+    ca: joined.output.authority,
+    checkServerIdentity: () => undefined,
+  };
+  const socket = new WebSocket(`wss://127.0.0.1:${gateway.nodePort}/v1/stream`, tls as object);
+  socket.on('error', () => {});
+  const heard: string[] = [];
+  socket.on('message', (data: Buffer) => {
+    const message = decodeFromGateway(data);
+    heard.push(message?.kind === 'refused' ? `refused ${message.code}` : `${message?.kind}`);
+  });
+  await once(socket, 'open');
+  return { socket, heard, tls };
+}
+
+test('a node that is revoked loses its stream at once, though it has not said hello', {
+  timeout: 20_000,
+}, async (t) => {
+  const here = await setUp(t);
+  const [revoked, other] = [await connect(here, 'node-1'), await connect(here, 'node-2')];
+  const closed = once(revoked.socket, 'close');
+  await here.client.call('node.revoke', { name: 'node-1' as never });
+  await closed;
+  deepEqual(revoked.heard, ['refused node.refused']);
+  const url = `wss://127.0.0.1:${here.gateway.nodePort}/v1/stream`;
+  const again = new WebSocket(url, revoked.tls as object);
+  again.on('error', () => {});
+  const [, response] = await once(again, 'unexpected-response');
+  equal((response as { readonly statusCode: number }).statusCode, 403);
+  equal(other.socket.readyState, WebSocket.OPEN, 'control');
+  other.socket.terminate();
+});
+
+test('a value that is destroyed leaves the files of the store', { timeout: 30_000 }, async (t) => {
+  const { config, client } = await setUp(t);
+  const name = 'payments/db' as never;
+  const put = async (text: string): Promise<void> => {
+    using value = SecretValue.copy(Buffer.from(text));
+    await client.call('secret.put', { name }, { value });
+  };
+  // Larger than all else, so that its pages are told by their number.
+  await put('x'.repeat(60_000));
+  await put('y');
+  // By another process: closing a descriptor of ours would end SQLite's lock.
+  const bytes = (): number =>
+    readdirSync(config.dataDirectory)
+      .filter((file) => file.startsWith('store.db-wal'))
+      .reduce((sum, file) => {
+        const path = join(config.dataDirectory, file);
+        return sum + Number(execFileSync('stat', ['-c', '%s', path], { encoding: 'utf8' }));
+      }, 0);
+  ok(bytes() > 60_000, 'control: the journal holds it');
+  await client.call('secret.destroy', { name, version: 1 });
+  while (bytes() > 60_000) await systemClock.sleep(20);
+});
