@@ -11,6 +11,7 @@ import { signCheckpoint } from '../crypto/checkpoint.ts';
 import { Frontier, hashLeaf } from '../crypto/merkle.ts';
 import { formatVerifier, noteSigner } from '../crypto/note.ts';
 import type { SetReceipt } from '../model/assignment.ts';
+import { SecretValue } from '../model/secret-value.ts';
 import {
   decodeFromEnforcer,
   encodeFromGateway,
@@ -57,7 +58,7 @@ class SessionRig extends EnforcerRig {
     }));
   }
 
-  async connect(checkpointVerifier = verifier): Promise<void> {
+  async connect(checkpointVerifier = verifier, isWelcome = true): Promise<void> {
     this.#connection = new SimConnection(this.time, this.random);
     this.#connection.gatewayEnd.open({
       message: (bytes) => {
@@ -81,14 +82,12 @@ class SessionRig extends EnforcerRig {
       ended: (reason) => void this.ended.push(reason),
     });
     this.session = session;
-    this.say({
-      kind: 'welcome',
-      protocol: 1,
-      leaseMs: 10_000,
-      leaseEveryMs,
-      checkpointVerifier,
-    });
+    if (isWelcome) this.welcome(checkpointVerifier);
     await this.time.pass(100);
+  }
+
+  welcome(checkpointVerifier = verifier): void {
+    this.say({ kind: 'welcome', protocol: 1, leaseMs: 10_000, leaseEveryMs, checkpointVerifier });
   }
 
   say(message: FromGateway): void {
@@ -244,6 +243,7 @@ test('after an alarm nothing new comes in, and what is withdrawn goes', async ()
   rig.say({ kind: 'assign', set: rig.set(app, [rig.file('key', 1)]) });
   await rig.time.pass(100);
   deepEqual(rig.read(app), { key: 'k' });
+  equal(rig.receipts.at(-1)?.outcome, 'placed');
   rig.say({ kind: 'assign', set: rig.set(app, []) });
   await rig.time.pass(100);
   deepEqual(rig.read(app), {});
@@ -292,4 +292,52 @@ test('a gateway with another log key is left, and serves nothing', async () => {
   await rig.connect();
   deepEqual(rig.ended, ['malformed']);
   equal(rig.witness.alarm, 'other-key');
+});
+
+test('values that an alarm keeps out are wiped unseen', async (t) => {
+  const rig = new SessionRig();
+  const app = await rig.container();
+  await rig.connect();
+  const taken: Buffer[] = [];
+  const { own } = SecretValue;
+  t.mock.method(SecretValue, 'own', (bytes: Buffer) => {
+    taken.push(bytes);
+    return own.call(SecretValue, bytes);
+  });
+  rig.say({ kind: 'checkpoint', note: 'not signed', consistency: [] });
+  rig.say({ kind: 'assign', set: rig.set(app, [rig.file('db', 1, 'one')]) });
+  await rig.time.pass(100);
+  deepEqual(rig.read(app), {});
+  equal(taken.length, 1);
+  ok(taken.every((bytes) => bytes.every((byte) => byte === 0)));
+});
+
+test('before the welcome nothing is said but the hello; after it, all that waited', async () => {
+  const rig = new SessionRig();
+  const app = await rig.container();
+  await rig.connect(verifier, false);
+  rig.session.workloadStarted(app);
+  rig.session.workloadStopped(app.id);
+  await rig.time.pass(100);
+  const kinds = (): string[] => rig.heard.map(({ kind }) => kind);
+  deepEqual(kinds(), ['hello']);
+  rig.welcome();
+  await rig.time.pass(100);
+  deepEqual(kinds(), ['hello', 'workload-started', 'workload-stopped']);
+});
+
+test('what waited in the connection while this process was stopped is as old as the silence', async () => {
+  for (const [stoppedMs, read] of [
+    [3 * leaseEveryMs - 200, { db: 'one' }],
+    [3 * leaseEveryMs + 1, {}],
+  ] as const) {
+    const rig = new SessionRig();
+    const app = await rig.container();
+    await rig.connect();
+    rig.say({ kind: 'assign', set: rig.set(app, [rig.file('db', 1, 'one')]) });
+    rig.time.jump(stoppedMs);
+    await rig.time.pass(100);
+    deepEqual(rig.read(app), read, `${stoppedMs}`);
+    deepEqual(rig.ended, stoppedMs > 3 * leaseEveryMs ? ['silent'] : []);
+  }
 });

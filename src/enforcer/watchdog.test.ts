@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { silentLog } from '../base/log.ts';
 import type { WorkloadProcess } from '../model/workload.ts';
+import { FakeKernel, FakeMounts } from '../testing/fake-mounts.ts';
 import { SimTime } from '../testing/sim-clock.ts';
 import { SeededRandom } from '../testing/sim-random.ts';
 import type { Mounts } from './mount/mount.ts';
@@ -118,5 +119,45 @@ test('a container in which the wipe never ends, or ends its thread, keeps it fro
   deepEqual(new Set(asked.slice(3)), new Set(['deadly']), 'and what failed is tried again');
   ending.abort();
   await time.pass(2000);
+  await watching;
+});
+
+test('each set is wiped when its own lease is over, and then there is nothing to watch', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-watchdog-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const time = new SimTime(new SeededRandom(1));
+  const clock = time.clock();
+  const kernel = new FakeKernel();
+  const holdings = [holding('app', 5000), holding('app', 60_000), holding('app', 7000, true)];
+  for (const held of holdings) {
+    const { workloadId, target } = held;
+    const files = new Map([['db', { content: 'x', mode: 0o400 }]]);
+    const id = mountIdOf({ workloadId, target });
+    kernel.mounts.set(id, { id, target, process: where, revision: 1, files });
+  }
+  const file = new RememberedFile({ directory, clock, log: silentLog });
+  file.soon(() => ({
+    heardAtBootMs: 0,
+    processes: [{ workloadId: 'app', process: where }],
+    holdings,
+  }));
+  file.flush();
+  let hasEnded = false;
+  const watching = runWatchdog({
+    clock,
+    log: silentLog,
+    runDirectory: directory,
+    enforcerLives: () => false,
+    openMounts: async () => new FakeMounts(kernel),
+    signal: new AbortController().signal,
+  }).then(() => (hasEnded = true));
+  const left = (): string[] => [...kernel.mounts.values()].map(({ target }) => target);
+  const [short, long, kept] = holdings.map(({ target }) => target);
+  await time.pass(5000 + graceMs - 1);
+  deepEqual(left(), [short, long, kept]);
+  await time.pass(1001);
+  deepEqual([left(), hasEnded], [[long, kept], false], 'it watches on');
+  await time.pass(55_000);
+  deepEqual([left(), hasEnded], [[kept], true]);
   await watching;
 });

@@ -319,7 +319,8 @@ test('a connection that was full is served again when there is room', async () =
   let queuedBytes = 9 * 1024 * 1024;
   Object.defineProperty(gatewayEnd, 'queuedBytes', { get: () => queuedBytes });
   await rig.put('shop/db', 'two');
-  await rig.time.pass(100);
+  await rig.time.pass(1000);
+  deepEqual(rig.read(node, app), { db: 'one' }, 'held back');
   queuedBytes = 0;
   // No message was exchanged in between that could have shown that it is full.
   await rig.time.pass(5000);

@@ -202,8 +202,8 @@ test('only what fits our log is where the next proof starts', async () => {
     const rig = new Rig({
       audit: {
         observe: async () => verdict,
-        checkpoint: async (from = 0) => {
-          asked.push(from);
+        checkpoint: async (from) => {
+          asked.push(from ?? -1);
           return { note, size: 7, verifierKey: 'v', consistency: [] };
         },
       },
