@@ -4,9 +4,14 @@
  * Works level-triggered: an event only says which container to look at, and what is told is the
  * difference between two looks. So repeated, late, lost and reordered events do no harm.
  *
+ * Events may be lost all the same, a stop and a start together too, and an engine may be stuck on one
+ * container. So the list is compared with what is known every minute, and looked at is also what could
+ * not be read before and what has no process any more.
+ *
  * Nothing is missed at the start: the events are asked for from a time before the list is made (the
  * engine answers that request before it has subscribed, so asking first alone would not do).
  */
+import { existsSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
 import { Fault, isFault } from '../../base/fault.ts';
 import { errorFields } from '../../base/log.ts';
@@ -49,6 +54,8 @@ export class DockerRuntime implements Runtime {
   readonly #options: DockerRuntimeOptions;
   readonly #clock: Clock;
   readonly #client: DockerClient;
+  /** What the last look at could not read. */
+  readonly #unread = new Set<string>();
   #health: RuntimeHealth = { state: 'connecting' };
 
   constructor(options: DockerRuntimeOptions) {
@@ -154,7 +161,10 @@ export class DockerRuntime implements Runtime {
   ): Promise<void> {
     const running = new Set(await this.#client.listRunning(signal));
     for (const id of running) if (all || !known.has(id)) changes.add(id);
-    for (const id of known.keys()) if (all || !running.has(id)) changes.add(id);
+    for (const [id, { pid }] of known) {
+      const isUnchanged = running.has(id) && !this.#unread.has(id) && existsSync(`/proc/${pid}`);
+      if (all || !isUnchanged) changes.add(id);
+    }
   }
 
   /**
@@ -163,9 +173,12 @@ export class DockerRuntime implements Runtime {
    */
   async #look(id: string, signal: AbortSignal): Promise<Look | 'unreadable'> {
     try {
-      return { id, container: await this.#client.inspect(id, signal) };
+      const container = await this.#client.inspect(id, signal);
+      this.#unread.delete(id);
+      return { id, container };
     } catch (error) {
-      if (!isFault(error, 'runtime.invalid') && !isFault(error, 'runtime.refused')) throw error;
+      if (!isAboutOne(error)) throw error;
+      this.#unread.add(id);
       this.#options.log.warn('runtime.unreadable', { container: id, ...errorFields(error) });
       return 'unreadable';
     }
@@ -177,6 +190,13 @@ export class DockerRuntime implements Runtime {
     // Rejects only if the signal aborts, and then the caller looks at the signal.
     await this.#clock.sleep(delayMs, signal).catch(() => undefined);
   }
+}
+
+/** An engine may hold one container's lock for long, and answer for all others. */
+function isAboutOne(error: unknown): boolean {
+  if (isFault(error, 'runtime.unreachable')) return error.detail['reason'] === 'ETIMEDOUT';
+  const codes = ['runtime.invalid', 'runtime.refused', 'limit.exceeded'] as const;
+  return codes.some((code) => isFault(error, code));
 }
 
 /** Stands for the end of the list among the ids; no engine gives an id like this. */

@@ -1,0 +1,167 @@
+/**
+ * Goal: what is wrong with one container blinds nobody to the others, and lost events are made up for.
+ * Method: an engine that says what the test wants, on a socket of its own, and a clock that stands still.
+ */
+import { deepEqual, equal } from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { limits } from '../../base/limits.ts';
+import { silentLog } from '../../base/log.ts';
+import { systemRandom } from '../../base/random.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
+import { createRuntime } from './runtime.ts';
+import { Told } from './runtime.suite.ts';
+
+type Answer = { readonly pid: number; readonly startedAt?: string } | 'never' | 'huge' | 'error';
+
+class ScriptedEngine implements AsyncDisposable {
+  /** By container id. */
+  readonly containers = new Map<string, Answer>();
+  /** Ids that were asked about, in order. */
+  readonly asked: string[] = [];
+  readonly #directory = mkdtempSync(join(tmpdir(), 'coffer-engine-scripted-'));
+  readonly #server = createServer((request, response) => this.#answer(request.url ?? '', response));
+  readonly socketPath = join(this.#directory, 'docker.sock');
+  #events: ServerResponse | undefined;
+
+  async listen(): Promise<void> {
+    await once(this.#server.listen(this.socketPath), 'listening');
+  }
+
+  happened(id: string, action: string): void {
+    const event = { Type: 'container', Action: action, Actor: { ID: id } };
+    this.#events?.write(`${JSON.stringify(event)}\n`);
+  }
+
+  times(id: string): number {
+    return this.asked.filter((other) => other === id).length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  #answer(url: string, response: ServerResponse): void {
+    const id = /\/containers\/(\w+)\/json$/.exec(url)?.[1];
+    if (url.includes('/version')) {
+      response.end(JSON.stringify({ ApiVersion: '1.48', MinAPIVersion: '1.24', Version: '28' }));
+    } else if (url.includes('/events')) {
+      this.#events = response;
+      response.flushHeaders();
+    } else if (url.includes('/containers/json')) {
+      response.end(JSON.stringify([...this.containers.keys()].map((Id) => ({ Id }))));
+    } else if (id !== undefined) {
+      this.asked.push(id);
+      this.#inspected(id, response);
+    } else {
+      response.writeHead(404).end('{}');
+    }
+  }
+
+  #inspected(id: string, response: ServerResponse): void {
+    const answer = this.containers.get(id);
+    if (answer === 'never') return;
+    if (answer === 'huge') {
+      response.end(Buffer.alloc(limits.engineAnswerBytesMax + 1, 32));
+    } else if (answer === undefined || answer === 'error') {
+      response.writeHead(answer === undefined ? 404 : 500).end('{}');
+    } else {
+      const { pid, startedAt = '2026-01-01T00:00:00Z' } = answer;
+      const Image = `sha256:${'0'.repeat(64)}`;
+      const State = { Running: true, Pid: pid, StartedAt: startedAt };
+      response.end(
+        JSON.stringify({ Id: id, Name: `/${id}`, Image, State, Config: { Image: 'x' } }),
+      );
+    }
+  }
+}
+
+async function watched(containers: Readonly<Record<string, Answer>>) {
+  const engine = new ScriptedEngine();
+  for (const [id, answer] of Object.entries(containers)) engine.containers.set(id, answer);
+  await engine.listen();
+  const clock = new ManualClock();
+  const { socketPath } = engine;
+  const context = { clock, random: systemRandom, log: silentLog };
+  const told = new Told(createRuntime({ kind: 'docker', socketPath }, context));
+  return {
+    engine,
+    clock,
+    told,
+    async until(holds: () => boolean): Promise<void> {
+      while (!holds()) await clock.nextTurn();
+    },
+    /** Lets answers that are under way arrive; one that comes later counts as none, and is asked anew. */
+    async settle(): Promise<void> {
+      for (let turn = 0; turn < 300; turn += 1) await clock.nextTurn();
+    },
+    /** Once: what is under way when time passes counts as unanswered. */
+    async nextList(holds: () => boolean): Promise<void> {
+      await this.settle();
+      clock.advance(60_000);
+      await this.until(holds);
+    },
+    async [Symbol.asyncDispose]() {
+      const ended = told[Symbol.asyncDispose]();
+      clock.advance(3_600_000);
+      await ended;
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const timeout = 60_000;
+const here = { pid: process.pid };
+
+for (const trouble of ['never', 'huge', 'error'] as const) {
+  test(`a container about which the engine answers '${trouble}' hides no other`, {
+    timeout,
+  }, async () => {
+    await using watch = await watched({ bad: trouble, good: here });
+    const { engine, clock, told } = watch;
+    await watch.until(() => engine.asked.length === 2);
+    await watch.settle();
+    if (trouble === 'never') clock.advance(limits.engineTimeoutMs);
+    await told.synced();
+    deepEqual([told.kinds('good'), told.kinds('bad')], [['started'], []]);
+    engine.containers.set('late', here);
+    engine.happened('late', 'start');
+    await told.until((so) => so.kinds('late').length > 0);
+    // The next list looks again.
+    engine.containers.set('bad', here);
+    await watch.nextList(() => told.kinds('bad').length > 0);
+    equal(engine.times('good'), 1);
+  });
+}
+
+test('a restart that could not be read is looked at again, though the list shows nothing new', {
+  timeout,
+}, async () => {
+  await using watch = await watched({ app: here });
+  const { engine, told } = watch;
+  await told.synced();
+  engine.containers.set('app', 'error');
+  engine.happened('app', 'die');
+  await watch.until(() => engine.times('app') === 2);
+  engine.containers.set('app', { pid: process.ppid });
+  await watch.nextList(() => told.kinds('app').length === 3);
+  deepEqual(told.kinds('app'), ['started', 'stopped', 'started']);
+  deepEqual(told.pids('app'), [process.pid, process.ppid]);
+});
+
+test('a restart of which every event was lost is noticed by its process', { timeout }, async () => {
+  const ended = 2 ** 22 + 1;
+  await using watch = await watched({ app: { pid: ended }, other: here });
+  const { engine, told } = watch;
+  await told.synced();
+  engine.containers.set('app', here);
+  await watch.nextList(() => told.kinds('app').length === 3);
+  deepEqual(told.pids('app'), [ended, process.pid]);
+  equal(engine.times('other'), 1);
+});
