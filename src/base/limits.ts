@@ -58,6 +58,10 @@ export const limits = {
   /** Labels of one container that are attested; images carry about 20 of their own. */
   containerLabelsMax: 128,
   containerLabelCharsMax: 1024,
+  /** One fact about a container: its name, its image, its control group. */
+  factCharsMax: 1024,
+  /** Names of its image: a build machine that pushes one image to many places has many. */
+  imageDigestsMax: 64,
   /** Idempotency keys: how long an answer is replayed, and how many are kept. */
   idempotencyMs: 24 * 3_600_000,
   idempotencyRecordsMax: 100_000,

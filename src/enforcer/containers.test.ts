@@ -7,6 +7,7 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { Fault } from '../base/fault.ts';
+import { limits } from '../base/limits.ts';
 import { createLog } from '../base/log.ts';
 import { EnforcerRig } from '../testing/enforcer-rig.ts';
 import { fakeFacts } from '../testing/fake-runtime.ts';
@@ -201,6 +202,20 @@ test('… but not while the engine cannot be asked: it may restart and tell of n
   rig.runtime.stop(rig.questions.at(-1)?.container.id ?? '');
   await rig.time.pass(100_000);
   deepEqual([rig.questions.length, rig.running], [asked, []]);
+});
+
+test('a container of which more would be said than a gateway hears is not spoken of', async (t) => {
+  const rig = new ContainersRig(t);
+  await rig.settle();
+  const { pid } = rig.runtime.start({ name: 'a'.repeat(limits.factCharsMax) });
+  rig.runtime.start({ name: 'a'.repeat(limits.factCharsMax + 1) });
+  await rig.settle();
+  for (let attempt = 1; attempt <= 3; attempt += 1) {
+    for (const { answer } of rig.questions) answer();
+    await rig.time.pass(1000);
+  }
+  deepEqual([rig.running, rig.questions.length], [[pid], 4]);
+  deepEqual(new Set(rig.logged), new Set(['workload.not-attested']));
 });
 
 test('a runtime that cannot be watched any more ends the watch: who sees nothing must not go on', async (t) => {

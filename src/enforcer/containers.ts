@@ -10,9 +10,10 @@
  *     may restart without it, and will then tell of no new start.
  */
 import type { Clock } from '../base/clock.ts';
-import { isFault } from '../base/fault.ts';
+import { Fault, isFault } from '../base/fault.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
+import { isSayable } from '../protocol/stream-workload.ts';
 import type { Attestor } from './attest/attest.ts';
 import type { Holdings } from './holdings.ts';
 import type { RememberedState } from './remembered.ts';
@@ -107,7 +108,10 @@ export class Containers {
     const { clock, log, attestor } = this.#options;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await attestor.attest(container);
+        const facts = await attestor.attest(container);
+        // A gateway hangs up on a node that says more, and none of its containers is served any more.
+        if (!isSayable(facts)) throw new Fault('limit.exceeded', { what: 'facts' });
+        return facts;
       } catch (error) {
         // Gone is ordinary; a disagreement may be a restart half seen, so it is looked at again.
         const isGone = isFault(error, 'attest.gone');

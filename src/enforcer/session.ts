@@ -15,6 +15,7 @@ import {
 } from '../protocol/stream-messages.ts';
 import type { Link } from '../wire/link.ts';
 import type { Holdings } from './holdings.ts';
+import { introduce } from './introduction.ts';
 import { isHeld, withoutNew } from './reconcile.ts';
 import type { Witness } from './witness.ts';
 
@@ -62,17 +63,19 @@ export class Session {
       closed: (reason) => this.#close(reason),
     });
     const { holdings, witness, version, bootId } = options;
+    const { workloads, held, later } = introduce(holdings.workloads, holdings.held);
     const hello: FromEnforcer = {
       kind: 'hello',
       protocol: streamProtocol,
       version,
       bootId,
-      workloads: holdings.workloads,
-      held: holdings.held,
+      workloads,
+      held,
       checkpoint: witness.note,
       weakenings: options.weakenings(),
     };
     if (!this.#ended) options.link.send(encodeFromEnforcer(hello));
+    for (const workload of later) this.workloadStarted(workload);
     this.#listen();
   }
 

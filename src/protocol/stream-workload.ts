@@ -1,5 +1,5 @@
 /** Attested facts to and from the node stream: `model/workload.ts`, field by field. */
-import { Fault } from '../base/fault.ts';
+import { Fault, isFault } from '../base/fault.ts';
 import { limits } from '../base/limits.ts';
 import type { FactProof, RuntimeKind, WorkloadFacts, WorkloadProof } from '../model/workload.ts';
 import type { WireWorkload } from './stream-schema.ts';
@@ -49,13 +49,24 @@ export function workloadToWire(facts: WorkloadFacts): WireWorkload {
   };
 }
 
+/** Whether a gateway takes them for what a node may say: it hangs up on one that says more. */
+export function isSayable(facts: WorkloadFacts): boolean {
+  try {
+    workloadFromWire(workloadToWire(facts));
+    return true;
+  } catch (error) {
+    if (isFault(error, 'stream.malformed')) return false;
+    throw error;
+  }
+}
+
 /** The node is not taken from the wire: the session fills in the one that the certificate names. */
 export function workloadFromWire(wire: WireWorkload): WorkloadFacts {
   const { process } = wire;
   const runtime = runtimes.find((kind) => kind === wire.runtime);
   if (!process || !runtime || !/^wld_[0-9a-f]{32}$/.test(wire.id)) throw malformed();
   if (
-    wire.imageDigests.length > 64 ||
+    wire.imageDigests.length > limits.imageDigestsMax ||
     Object.keys(wire.labels).length > limits.containerLabelsMax
   ) {
     throw malformed();
@@ -121,7 +132,7 @@ function labelsOf(labels: Readonly<Record<string, string>>): Readonly<Record<str
 }
 
 function bounded(text: string): string {
-  if (text.length > 1024) throw malformed();
+  if (text.length > limits.factCharsMax) throw malformed();
   return text;
 }
 

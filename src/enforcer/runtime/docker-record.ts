@@ -38,6 +38,13 @@ export function texts(from: DockerRecord, field: string): readonly string[] {
   return value;
 }
 
+/** A name or reference longer than any that is meant seriously: then nothing is said about its bearer. */
+function shortText(from: DockerRecord, field: string): string {
+  const value = text(from, field);
+  if (value.length > limits.factCharsMax) throw new Fault('runtime.invalid', { field });
+  return value;
+}
+
 function flag(from: DockerRecord, field: string): boolean {
   return from[field] === true;
 }
@@ -89,22 +96,28 @@ export async function containerOf(
   const imageId = qualified(text(root, 'Image'));
   return {
     id: text(root, 'Id'),
-    name: text(root, 'Name').replace(/^\//, ''),
+    name: shortText(root, 'Name').replace(/^\//, ''),
     pid,
     image: {
-      reference: text(config, 'Image'),
+      reference: shortText(config, 'Image'),
       id: imageId,
-      digests: await digestsOf(imageId),
+      // As with labels, what is left out can only narrow.
+      digests: (await digestsOf(imageId)).slice(0, limits.imageDigestsMax),
     },
     labels,
     startedAtMs: timeOf(text(state, 'StartedAt')),
     user: typeof config['User'] === 'string' ? config['User'] : '',
     paused: flag(state, 'Paused'),
     readOnlyRoot: flag(host, 'ReadonlyRootfs'),
-    privileged: flag(host, 'Privileged'),
+    privileged: flag(host, 'Privileged') || mayAdminister(host),
     hostPid: host['PidMode'] === 'host',
     ...(kubernetes === undefined ? {} : { kubernetes }),
   };
+}
+
+/** Of what its processes were started with: one may give it up for itself, and leave it to another. */
+function mayAdminister(host: DockerRecord): boolean {
+  return texts(host, 'CapAdd').some((name) => /^(?:ALL|(?:CAP_)?SYS_ADMIN)$/i.test(name));
 }
 
 /** Podman writes image ids without their algorithm. */
