@@ -46,6 +46,17 @@ function filterOf(given: Given): Readonly<Record<string, unknown>> {
   };
 }
 
+/** Where the last so many entries begin: the second line of a checkpoint is the size of the log. */
+async function afterAllBut(
+  session: Session,
+  last: number | undefined,
+): Promise<{ readonly after?: number }> {
+  if (last === undefined || session.isExplaining) return {};
+  const { output } = await session.call('audit.checkpoint', {});
+  const size = Number(output.checkpoint.split('\n')[1]);
+  return Number.isSafeInteger(size) && size > last ? { after: size - last - 1 } : {};
+}
+
 const tail: CommandSpec = {
   name: 'audit tail',
   summary: 'Follow the audit log until interrupted',
@@ -159,11 +170,22 @@ export const commands: readonly CommandSpec[] = [
     summary: 'List audit entries, oldest first',
     view: entryView,
     examples: [
+      'coffer audit list --last 20',
       'coffer audit list --action secret.put --actor ada',
       'coffer audit list --resource secrets/payments/db-password -o wide',
     ],
-    options: filterOptions,
-    filter: filterOf,
+    options: [
+      ...filterOptions,
+      {
+        flags: '--last <n>',
+        about: 'of the last so many entries',
+        whole: { min: 1, max: 1_000_000 },
+      },
+    ],
+    filter: async (given, session) => ({
+      ...filterOf(given),
+      ...(await afterAllBut(session, given.number('last'))),
+    }),
   }),
   tail,
   verify,

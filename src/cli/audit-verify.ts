@@ -23,6 +23,7 @@ import {
 import type { CommandSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { showText } from './output.ts';
+import { Progress } from './progress.ts';
 import type { Session } from './session.ts';
 import type { EntryItem } from './views.ts';
 import { visible } from '../base/visible-text.ts';
@@ -69,7 +70,6 @@ async function verifyOnline(session: Session, given: Given): Promise<void> {
   const check = new EntryCheck(signed, known);
   for await (const entry of downloadEntries(session, signed.checkpoint.size)) {
     check.add(entry);
-    sayProgress(session, check.size, signed.checkpoint.size);
   }
   const refusal = check.finish();
   if (refusal) throw await explainRefusal(session, signed, { refusal, known });
@@ -166,6 +166,7 @@ export async function* downloadEntries(
   session: Session,
   size: number,
 ): AsyncGenerator<EntryItem, void, undefined> {
+  using progress = new Progress(session);
   for (let next = 0; next < size; ) {
     const after = next === 0 ? {} : { after: next - 1 };
     const limit = Math.min(segmentSize, size - next);
@@ -173,6 +174,7 @@ export async function* downloadEntries(
     if (output.items.length === 0) return;
     const items = output.items.slice(0, limit);
     next += items.length;
+    progress.say(`${next} of ${size} entries read`);
     yield* items;
   }
 }
@@ -286,10 +288,6 @@ async function seenInPart(
     if (isFault(error, 'audit.rollback')) return undefined;
     throw error;
   }
-}
-
-function sayProgress(session: Session, size: number, total: number): void {
-  if (size % 50_000 === 0 && size < total) session.note(`${size} of ${total} entries read`);
 }
 
 async function report(

@@ -113,7 +113,10 @@ async function valuesOf(option: OptionSpec, io: ProgramIo): Promise<readonly str
   const name = namesOf(option).at(-1);
   if (name === '--output') return formatNames.map((format) => format.replace('…', ''));
   if (name === '--context') return await namesFor('context', '', io);
-  if (name === '--node') return await namesFor('node', '', io);
+  const kind = ({ '--node': 'node', '--group': 'group', '--workload': 'workload' } as const)[
+    name ?? ''
+  ];
+  if (kind) return await namesFor(kind, '', io);
   return /<(file|path|directory)>/.test(option.flags) ? [':files'] : [];
 }
 

@@ -140,7 +140,10 @@ export async function confirmByName(
   question: { readonly name: string; readonly what: readonly string[]; readonly yes: boolean },
 ): Promise<void> {
   assert(question.name !== '', 'there is a name to type');
-  for (const line of question.what) session.note(visible(line));
+  for (const line of question.what) {
+    if (question.yes) session.note(visible(line));
+    else session.warn(visible(line));
+  }
   if (question.yes) return;
   const typed = await askLine(session, `Type ${question.name} to go on:`, '--yes');
   if (typed !== question.name) throw new Fault('cli.declined');

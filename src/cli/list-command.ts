@@ -28,12 +28,15 @@ export const listOptions: readonly OptionSpec[] = [
     about: `at most so many; ${pageMax} when left out`,
     whole: { min: 1, max: 1_000_000 },
   },
-  { flags: '--all', about: 'all there are' },
+  { flags: '-A, --all', about: 'all there are' },
+  { flags: '--no-headers', about: 'rows alone' },
   {
     flags: '--sort-by <column>',
     about: 'sort by a column of the table, or by a jsonpath {.member}',
   },
 ];
+
+type Filter = Readonly<Record<string, unknown>>;
 
 export interface ListCommand<Name extends ListOperation> {
   readonly operation: Name;
@@ -41,7 +44,7 @@ export interface ListCommand<Name extends ListOperation> {
   readonly view: View<ItemOf<Name>>;
   readonly examples: readonly string[];
   readonly options?: readonly OptionSpec[];
-  readonly filter?: (given: Given) => Readonly<Record<string, unknown>>;
+  readonly filter?: (given: Given, session: Session) => Filter | Promise<Filter>;
   /** The kind that events name; with it there is a `--watch`. */
   readonly watched?: {
     readonly kind: string;
@@ -51,7 +54,7 @@ export interface ListCommand<Name extends ListOperation> {
 }
 
 export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>): CommandSpec {
-  const { watched, filter = () => ({}) } = spec;
+  const { watched } = spec;
   const watchOption = { flags: '-w, --watch', about: 'go on with what changes' };
   const name = spec.name ?? spec.operation.replace('.', ' ');
   return {
@@ -64,8 +67,11 @@ export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>)
       const watching = watched !== undefined && given.flag('watch') && !session.isExplaining;
       // Opened before the list is read, so that no change falls in between.
       const changes = watching ? await openWatch(session) : undefined;
-      const body = await readList(session, spec.operation, filter(given), given);
-      await showList(session, spec.view, sorted(spec.view, body, given.text('sortBy')));
+      const wanted = (await spec.filter?.(given, session)) ?? {};
+      const body = await readList(session, spec.operation, wanted, given);
+      await showList(session, spec.view, sorted(spec.view, body, given.text('sortBy')), {
+        headers: given.option('headers') !== false,
+      });
       if (watched && changes) {
         await showChanges(session, { spec, watched, given, changes, items: body.items });
       }
@@ -91,7 +97,7 @@ export async function readList<Name extends ListOperation>(
     cursor = output.nextCursor;
   } while (cursor !== undefined && items.length < wanted);
   if (cursor === undefined) return { items };
-  session.note(`The first ${items.length}. There are more: use --all, or --limit.`);
+  session.warn(`The first ${items.length}. There are more: use --all, or --limit.`);
   return { items, nextCursor: cursor };
 }
 
@@ -168,7 +174,8 @@ async function showChanges<Name extends ListOperation>(
   session.isFollowing = true;
   for await (const { kind, name, change } of changes) {
     if (kind === 'policy' && policyKinds.has(watched.kind)) {
-      const body = await readList(session, spec.operation, spec.filter?.(given) ?? {}, given);
+      const wanted = (await spec.filter?.(given, session)) ?? {};
+      const body = await readList(session, spec.operation, wanted, given);
       const items = body.items;
       const names = new Set(items.map((item) => view.nameOf(item)));
       // Of a list that was cut off nothing can be told of what is behind.

@@ -73,7 +73,15 @@ export const commands: readonly CommandSpec[] = [
     operation: 'node.list',
     summary: 'List nodes',
     view: nodeView,
-    examples: ['coffer node list', 'coffer node list -o wide'],
+    examples: ['coffer node list', 'coffer node list --state disconnected'],
+    options: [
+      {
+        flags: '--state <state>',
+        about: 'only in this state',
+        choices: ['joining', 'connected', 'disconnected', 'revoked'],
+      },
+    ],
+    filter: (given) => ({ state: given.option('state') }),
     watched: { kind: 'node', get: findNode },
   }),
   token,
@@ -83,7 +91,17 @@ export const commands: readonly CommandSpec[] = [
     summary: 'List running containers as attested',
     view: workloadView,
     examples: ['coffer workload list', 'coffer workload list --node node-1 -o wide'],
-    options: [{ flags: '--node <name>', about: 'only on this node' }],
-    filter: (given) => ({ node: given.option('node') }),
+    options: [
+      { flags: '--node <name>', about: 'only on this node' },
+      { flags: '--group <name>', about: 'only those of this group' },
+      { flags: '--prefix <prefix>', about: 'names that begin so' },
+      { flags: '-l, --selector <selector>', about: 'labels, such as tier=backend,stage!=test' },
+    ],
+    filter: (given) => ({
+      node: given.option('node'),
+      group: given.option('group'),
+      prefix: given.option('prefix'),
+      selector: given.option('selector'),
+    }),
   }),
 ];

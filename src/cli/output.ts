@@ -45,13 +45,14 @@ export async function showList<Item>(
   session: Session,
   view: View<Item>,
   body: ListBody<Item>,
+  { headers = true }: { readonly headers?: boolean } = {},
 ): Promise<void> {
   const format = await session.format();
   if (format.kind === 'name') {
     for (const item of body.items) session.print(`${view.kind}/${visible(view.nameOf(item))}\n`);
   } else if (format.kind === 'table' || format.kind === 'wide') {
     if (body.items.length === 0) session.note(`No ${view.kind}s found.`);
-    else session.print(tableOf(session, view, body.items, { headers: true }));
+    else session.print(tableOf(session, view, body.items, { headers }));
   } else await showData(session, body);
 }
 

@@ -32,6 +32,7 @@ export const globalOptions: readonly OptionSpec[] = [
   { flags: '-o, --output <format>', about: formatNames.join(', ') },
   { flags: '--color <when>', about: 'colours', choices: ['auto', 'always', 'never'] },
   { flags: '--no-input', about: 'never ask' },
+  { flags: '-q, --quiet', about: 'no notices and no progress; warnings and errors stay' },
   { flags: '--timeout <seconds>', about: 'give up then', whole: { min: 1, max: 86_400 } },
   { flags: '--curl', about: 'print the HTTP call instead of making it' },
   { flags: '--policy', about: 'print the permission that is needed instead' },

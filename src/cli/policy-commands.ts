@@ -1,7 +1,7 @@
 /** `coffer group …`, `coffer grant …`, `coffer explain`, `coffer who-can`. */
 import * as schema from '../base/schema.ts';
 import { modeSchema } from '../model/grant.ts';
-import { type CommandSpec, usage, type WordSpec } from './command-spec.ts';
+import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { confirmByName } from './interaction.ts';
 import { listCommand } from './list-command.ts';
@@ -230,12 +230,16 @@ const whoCan = operationCommand({
   },
 });
 
+const prefixOption: OptionSpec = { flags: '--prefix <prefix>', about: 'names that begin so' };
+
 export const commands: readonly CommandSpec[] = [
   listCommand({
     operation: 'group.list',
     summary: 'List groups',
     view: groupView,
-    examples: ['coffer group list', 'coffer group list -o wide'],
+    examples: ['coffer group list', 'coffer group list --prefix payments- -o wide'],
+    options: [prefixOption],
+    filter: (given) => ({ prefix: given.option('prefix') }),
     watched: {
       kind: 'group',
       get: async (session, name) =>
@@ -273,7 +277,9 @@ export const commands: readonly CommandSpec[] = [
     operation: 'grant.list',
     summary: 'List grants',
     view: grantView,
-    examples: ['coffer grant list', 'coffer grant list -o wide'],
+    examples: ['coffer grant list', 'coffer grant list --secret payments/db-password -o name'],
+    options: [prefixOption, { flags: '--secret <name>', about: 'those that give this secret' }],
+    filter: (given) => ({ prefix: given.option('prefix'), secret: given.option('secret') }),
     watched: {
       kind: 'grant',
       get: async (session, group) =>

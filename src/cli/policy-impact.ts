@@ -46,7 +46,7 @@ export function warningText(warning: string): string {
 export function noteWarnings(session: Session, subject: string, warnings: readonly string[]): void {
   const paint = session.paint('stderr');
   for (const warning of warnings) {
-    session.note(
+    session.warn(
       `${paint('yellow', 'warning')}: ${visible(`${subject}: ${warningText(warning)}`)}`,
     );
   }

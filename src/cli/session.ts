@@ -84,8 +84,13 @@ export class Session {
     this.io.stdout.write(text);
   }
 
-  /** For people: one line on standard error. */
+  /** For people: one line on standard error, unless they asked for quiet. */
   note(text: string): void {
+    if (this.flags.quiet !== true) this.warn(text);
+  }
+
+  /** What must be seen in any case: warnings, and what a question is about. */
+  warn(text: string): void {
     this.io.stderr.write(`${text}\n`);
   }
 

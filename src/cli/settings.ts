@@ -30,6 +30,7 @@ export interface GlobalOptions {
   readonly color?: string;
   /** Commander's name for `--no-input`. */
   readonly input?: boolean;
+  readonly quiet?: boolean;
   readonly timeout?: number;
   readonly curl?: boolean;
   readonly policy?: boolean;

@@ -7,6 +7,7 @@ import type { CommandSpec } from './command-spec.ts';
 import { confirmByName } from './interaction.ts';
 import { count } from './holders.ts';
 import { showText } from './output.ts';
+import { Progress } from './progress.ts';
 import { fileFault } from './private-file.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
@@ -142,11 +143,13 @@ async function download(session: Session, path: string): Promise<number> {
   try {
     const { pieces } = await client.download('system.backup', {}, { signal: session.signal });
     let bytes = 0;
+    using progress = new Progress(session);
     for await (const piece of pieces) {
       await file.write(piece).catch((error: unknown) => {
         throw fileFault(partial, error);
       });
       bytes += piece.length;
+      progress.say(`${(bytes / 1_048_576).toFixed(1)} MiB received`);
     }
     await file.sync();
     await link(partial, path).catch((error: unknown) => {

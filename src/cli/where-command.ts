@@ -60,7 +60,8 @@ const where: CommandSpec = {
     // Opened before the list is read, so that no change falls in between.
     const changes = watching ? await openWatch(session) : undefined;
     const items = await read();
-    await showList(session, holdingView, sorted(holdingView, { items }, given.text('sortBy')));
+    const shown = sorted(holdingView, { items }, given.text('sortBy'));
+    await showList(session, holdingView, shown, { headers: given.option('headers') !== false });
     if (changes) {
       await showChanges(session, { items, read, stirs: new Stirs(session, given, changes) });
     }

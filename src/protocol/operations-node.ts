@@ -9,10 +9,12 @@ const shortText = schema.string({ max: 512 });
 const nameOnly = schema.object({ name: nameSchema });
 const node = (input: { readonly name: string }): string => `nodes/${input.name}`;
 
+const nodeState = schema.oneOf(['joining', 'connected', 'disconnected', 'revoked'] as const);
+
 export const nodeView = schema.object({
   id: shortText,
   name: nameSchema,
-  state: schema.oneOf(['joining', 'connected', 'disconnected', 'revoked'] as const),
+  state: nodeState,
   joinedAt: schema.optional(timestamp),
   lastSeenAt: schema.optional(timestamp),
   certificateEndsAt: schema.optional(timestamp),
@@ -60,7 +62,7 @@ export const nodeOperations = {
     path: '/v1/nodes',
     body: 'none',
     reply: 'json',
-    input: schema.object({ ...pageMembers }),
+    input: schema.object({ ...pageMembers, state: schema.optional(nodeState) }),
     output: pageOf(nodeView),
     resource: () => 'nodes',
     effect: 'read',
@@ -123,7 +125,16 @@ export const nodeOperations = {
     path: '/v1/workloads',
     body: 'none',
     reply: 'json',
-    input: schema.object({ ...pageMembers, node: schema.optional(nameSchema) }),
+    input: schema.object({
+      ...pageMembers,
+      node: schema.optional(nameSchema),
+      /** Those that are in this group. */
+      group: schema.optional(nameSchema),
+      /** Names that begin so. */
+      prefix: schema.optional(schema.string({ max: 256 })),
+      /** Labels: `tier=backend,stage!=test`. */
+      selector: schema.optional(schema.string({ max: 1024 })),
+    }),
     output: pageOf(workloadView),
     resource: () => 'workloads',
     effect: 'read',

@@ -9,6 +9,8 @@ import { pageMembers, pageOf } from './page.ts';
 const revision = schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const nameOnly = schema.object({ name: nameSchema });
 const shortText = schema.string({ max: 512 });
+/** Names that begin so. */
+const prefix = schema.string({ max: 64 });
 
 export const groupView = schema.object({
   name: nameSchema,
@@ -103,7 +105,7 @@ export const policyOperations = {
     path: '/v1/groups',
     body: 'none',
     reply: 'json',
-    input: schema.object({ ...pageMembers }),
+    input: schema.object({ ...pageMembers, prefix: schema.optional(prefix) }),
     output: pageOf(groupView),
     resource: () => 'groups',
     effect: 'read',
@@ -153,7 +155,12 @@ export const policyOperations = {
     path: '/v1/grants',
     body: 'none',
     reply: 'json',
-    input: schema.object({ ...pageMembers }),
+    input: schema.object({
+      ...pageMembers,
+      prefix: schema.optional(prefix),
+      /** Those that give this secret. */
+      secret: schema.optional(secretNameSchema),
+    }),
     output: pageOf(grantView),
     resource: () => 'grants',
     effect: 'read',

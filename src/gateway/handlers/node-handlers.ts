@@ -12,6 +12,7 @@ import type {
 import type { HoldingStatus } from '../delivery/delivery.ts';
 import type { StoredNode } from '../identity/identity.ts';
 import type { SelectableFacts } from '../policy/policy.ts';
+import { parseLabelSelector } from '../secrets/secrets.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
 import { pageLimit } from './paging.ts';
 import { answer } from './plan.ts';
@@ -27,8 +28,10 @@ export function nodeHandlers(tools: Tools): HandlersOf<typeof nodeOperations> {
       const isPermitted = permits('node.list');
       const after = paging.start(scope);
       const items = nodes.names().filter((name) => name > after);
-      const isShown = (name: Name): boolean => isPermitted(`nodes/${name}`);
       const view = (name: Name): NodeView => nodeViewOf(tools, name);
+      const isShown = (name: Name): boolean =>
+        isPermitted(`nodes/${name}`) &&
+        (input.state === undefined || view(name).state === input.state);
       return answer(paging.page({ scope, items, placeOf: (name) => name, isShown, view }));
     },
     'node.token': ({ name }) => {
@@ -58,12 +61,18 @@ export function nodeHandlers(tools: Tools): HandlersOf<typeof nodeOperations> {
     'workload.list': (input, { principal, permits }) => {
       const scope = { operation: 'workload.list', principal, input };
       const isPermitted = permits('workload.list');
+      const { group, prefix = '', selector } = input;
+      const selects = selector === undefined ? () => true : parseLabelSelector(selector);
       return answer(
         paging.page({
           scope,
           items: workloadsAfter(policy, paging.start(scope), input.node),
           placeOf: ({ id }) => id,
-          isShown: ({ id }) => isPermitted(`workloads/${id}`),
+          isShown: ({ id, name, labels }) =>
+            name.startsWith(prefix) &&
+            selects(labels) &&
+            (group === undefined || policy.groupsOf(id).includes(group)) &&
+            isPermitted(`workloads/${id}`),
           view: (facts) => workloadViewOf(tools, facts),
         }),
       );

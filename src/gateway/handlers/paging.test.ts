@@ -8,6 +8,7 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../../base/limits.ts';
 import type { Principal } from '../../model/principal.ts';
+import { factsOf, workloadIdOf } from '../policy/policy-samples.suite.ts';
 import { bind, RequestRig } from '../../testing/request-rig.ts';
 
 const names = Array.from({ length: 25 }, (_, index) => `team-${index % 5}/s${10 + index}`).sort();
@@ -154,4 +155,31 @@ test('a page looks at a bounded number of names, and the next goes on from there
   equal(first.output.items.length, 0);
   ok(first.output.nextCursor !== undefined);
   deepEqual(await walk(rig, reader, {}), ['zz/last']);
+});
+
+test('lists of groups, grants, nodes and workloads are narrowed by what they are asked for', async () => {
+  const { rig, owner } = await setUp();
+  for (const name of ['api', 'api-2', 'web']) {
+    await rig.ask(owner, 'group.put', { name, match: { docker: { name: `${name}-*` } } });
+    const secret = name === 'web' ? 'team-0/s10' : 'team-1/s11';
+    await rig.ask(owner, 'grant.put', { group: name, secrets: [{ secret }] });
+    await rig.ask(owner, 'node.token', { name });
+  }
+  for (const [number, name] of ['api-1', 'api-9', 'web-1'].entries()) {
+    const labels = { tier: name === 'api-1' ? 'backend' : 'front' };
+    rig.policy.setWorkload(factsOf({ id: workloadIdOf(number + 1), name, labels }));
+  }
+  type Listed = { readonly name?: string; readonly group?: string };
+  const names = async (operation: 'group.list', input: object): Promise<readonly unknown[]> =>
+    (await rig.ask(owner, operation, { ...input })).output.items.map(
+      (item: Listed) => item.name ?? item.group,
+    );
+  const list = names as (operation: string, input: object) => Promise<readonly unknown[]>;
+  deepEqual(await list('group.list', { prefix: 'api' }), ['api', 'api-2']);
+  deepEqual(await list('grant.list', { prefix: 'api-' }), ['api-2']);
+  deepEqual(await list('grant.list', { secret: 'team-0/s10' }), ['web']);
+  deepEqual(await list('node.list', { state: 'revoked' }), []);
+  deepEqual(await list('workload.list', { prefix: 'api-' }), ['api-1', 'api-9']);
+  deepEqual(await list('workload.list', { selector: 'tier=front' }), ['api-9', 'web-1']);
+  deepEqual(await list('workload.list', { selector: 'tier=front', group: 'api' }), ['api-9']);
 });

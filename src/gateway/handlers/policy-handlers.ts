@@ -32,7 +32,9 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
       const scope = { operation: 'group.list', principal, input };
       const isPermitted = permits('group.list');
       const items = namesAfter(paging.start(scope), (page) => policy.groupNames(page));
-      const isShown = (name: Name): boolean => isPermitted(`groups/${name}`);
+      const { prefix = '' } = input;
+      const isShown = (name: Name): boolean =>
+        name.startsWith(prefix) && isPermitted(`groups/${name}`);
       const view = (name: Name): GroupView => groupViewOf(policy, name);
       return answer(paging.page({ scope, items, placeOf: (name) => name, isShown, view }));
     },
@@ -63,7 +65,13 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
       const scope = { operation: 'grant.list', principal, input };
       const isPermitted = permits('grant.list');
       const items = namesAfter(paging.start(scope), (page) => policy.grantNames(page));
-      const isShown = (name: Name): boolean => isPermitted(`grants/${name}`);
+      const { prefix = '', secret } = input;
+      const gives = (name: Name): boolean =>
+        policy.grant(name)?.value.secrets.some((granted) => granted.secret === secret) === true;
+      const isShown = (name: Name): boolean =>
+        name.startsWith(prefix) &&
+        (secret === undefined || gives(name)) &&
+        isPermitted(`grants/${name}`);
       const view = (name: Name): GrantView => grantViewOf(policy, name);
       return answer(paging.page({ scope, items, placeOf: (name) => name, isShown, view }));
     },
