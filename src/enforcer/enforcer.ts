@@ -10,7 +10,7 @@ import { machineWeakenings } from '../base/machine-weakenings.ts';
 import type { Random } from '../base/random.ts';
 import { noteSigner } from '../crypto/note.ts';
 import { makeUndumpable } from '../linux/libc.ts';
-import { signalProcess } from '../linux/process.ts';
+import { HeldProcess, signalProcess } from '../linux/process.ts';
 import type { SetReceipt } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
@@ -21,7 +21,7 @@ import { Containers } from './containers.ts';
 import { lockDirectories } from './directory-lock.ts';
 import { Holdings } from './holdings.ts';
 import { openMounts } from './mount/mount.ts';
-import type { RememberedState } from './remembered.ts';
+import { type RememberedState, withoutWorkload } from './remembered.ts';
 import { RememberedFile } from './remembered-file.ts';
 import { createRuntime } from './runtime/runtime.ts';
 import { Session } from './session.ts';
@@ -57,7 +57,7 @@ export async function runEnforcer(config: EnforcerConfig, context: EnforcerConte
   let credentials = loadCredentials(config.stateDirectory);
   if (!credentials || config.joinToken !== undefined) credentials = await join(config, context);
   const file = new RememberedFile({ directory: config.runDirectory, ...context });
-  const remembered = file.load();
+  const remembered = ofTheLiving(file.load());
   using watchdog = config.watchdog ? new WatchdogProcess(config, context) : undefined;
   const node = new Node(config, context, credentials, { file, remembered });
   try {
@@ -66,6 +66,16 @@ export async function runEnforcer(config: EnforcerConfig, context: EnforcerConte
   } finally {
     await node.close();
   }
+}
+
+/** Containers that ended while nobody was here hold nothing, and would be remembered for ever. */
+function ofTheLiving(state: RememberedState | undefined): RememberedState | undefined {
+  let living = state;
+  for (const { workloadId, process } of state?.processes ?? []) {
+    using held = HeldProcess.openSame(process);
+    if (held === undefined) living = withoutWorkload(living, workloadId);
+  }
+  return living;
 }
 
 async function join(config: EnforcerConfig, context: EnforcerContext): Promise<Credentials> {

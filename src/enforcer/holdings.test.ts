@@ -287,6 +287,41 @@ test('a restarted enforcer takes up what is in place without touching it, on the
   deepEqual(rig.read(app), {}, 'a restart lengthens no lease');
 });
 
+test('a restarted enforcer forgets nothing before it has looked: the watchdog may need it', async () => {
+  const rig = new EnforcerRig();
+  const [app, other] = [await rig.container('app'), await rig.container('other')];
+  for (const workload of [app, other]) {
+    await rig.holdings.assign(rig.set(workload, [rig.file('db', 1, 'one')]));
+  }
+  const { holdings: before } = rig.remembered ?? {};
+  const remembered = () => rig.remembered?.holdings;
+  const workloads = () => rig.remembered?.processes.map(({ workloadId }) => workloadId);
+  // One cannot be taken up for now, the other is not found yet.
+  rig.failing = () => {
+    throw new Fault('mount.failed');
+  };
+  await rig.restart(app);
+  deepEqual([rig.holdings.held, remembered()], [[], before]);
+  deepEqual(workloads(), [app.id, other.id]);
+  rig.failing = () => {};
+  await rig.time.pass(1100);
+  await rig.holdings.started(other, rig.remembered);
+  deepEqual([rig.holdings.held.length, remembered()], [2, before]);
+  // What is known now counts: taken away it is gone, also from there.
+  await rig.holdings.assign(rig.set(app, []));
+  await rig.holdings.stopped(other.id);
+  deepEqual([remembered(), workloads()], [[], [app.id]]);
+});
+
+test('what an earlier enforcer knew of a set that is not there is forgotten once that is seen', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  rig.kernel.mounts.clear();
+  await rig.restart(app);
+  deepEqual(rig.remembered?.holdings, []);
+});
+
 test('a set that nobody remembers is reported as unknown, and has the shortest lease', async () => {
   const rig = new EnforcerRig();
   const app = await rig.container();

@@ -39,7 +39,7 @@ import {
   stepFor,
   withoutNew,
 } from './reconcile.ts';
-import { mountIdOf, type RememberedState } from './remembered.ts';
+import { mountIdOf, type RememberedState, stateOf, withoutWorkload } from './remembered.ts';
 
 export interface HoldingsOptions {
   readonly clock: Clock;
@@ -77,6 +77,8 @@ export class Holdings {
   readonly #held = new Map<string, Holding>();
   /** Sets that are about to be placed on terms that the watchdog does not know yet. */
   readonly #expected = new Map<string, Holding>();
+  /** What an earlier enforcer knew of containers that were not looked into yet, or not in full. */
+  #inherited: RememberedState | undefined;
   /** The highest revision seen per set, kept after a withdrawal while the workload runs. */
   readonly #newest = new Map<string, number>();
   /** The tail of each workload's queue of steps. */
@@ -128,6 +130,7 @@ export class Holdings {
   stopped(workloadId: string): Promise<void> {
     return this.#inOrder(workloadId, async () => {
       this.#workloads.delete(workloadId);
+      this.#inherited = withoutWorkload(this.#inherited, workloadId);
       for (const key of this.#keysOf(workloadId)) {
         await this.#options.mounts
           .withdraw(mountIdOf(key))
@@ -187,8 +190,12 @@ export class Holdings {
     return [...found];
   }
 
-  /** Resumes the clock of an earlier enforcer: a restart must not lengthen a lease. */
+  /**
+   * Resumes the clock of an earlier enforcer: a restart must not lengthen a lease. And what it knew is not
+   * forgotten before it is known anew, or the watchdog would not look there.
+   */
   resume(remembered: RememberedState): void {
+    this.#inherited = remembered;
     this.#heardAtMs = Math.min(this.#heardAtMs, remembered.heardAtBootMs);
   }
 
@@ -312,9 +319,10 @@ export class Holdings {
       failed = !isFault(error, 'mount.process-gone');
       log.warn('workload.adopt-failed', { workload: workload.id, ...errorFields(error) });
     }
+    if (failed) this.#adoptLater({ ...adoption, attempt: adoption.attempt + 1 });
+    else this.#inherited = withoutWorkload(this.#inherited, workload.id);
     this.#arm();
     this.#remember();
-    if (failed) this.#adoptLater({ ...adoption, attempt: adoption.attempt + 1 });
     return adopted;
   }
 
@@ -459,17 +467,14 @@ export class Holdings {
   }
 
   #remember(when: 'soon' | 'now' = 'soon'): void {
-    this.#options.remember(
-      () => ({
+    const state = (): RememberedState =>
+      stateOf({
         heardAtBootMs: this.#heardAtMs,
-        processes: [...this.#workloads.values()].map(({ id, process }) => ({
-          workloadId: id,
-          process,
-        })),
-        holdings: [...new Map([...this.#held, ...this.#expected]).values()],
-      }),
-      when,
-    );
+        workloads: this.#workloads.values(),
+        sets: [...this.#held.values(), ...this.#expected.values()],
+        inherited: this.#inherited,
+      });
+    this.#options.remember(state, when);
   }
 
   #failed(key: SetKey, error: unknown): void {

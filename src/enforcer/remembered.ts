@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import { Fault } from '../base/fault.ts';
 import * as schema from '../base/schema.ts';
-import type { SetKey } from '../model/assignment.ts';
-import type { WorkloadProcess } from '../model/workload.ts';
+import { type SetKey, setKeyText } from '../model/assignment.ts';
+import type { WorkloadFacts, WorkloadProcess } from '../model/workload.ts';
 import type { Holding } from './reconcile.ts';
 
 export interface RememberedState {
@@ -15,6 +15,39 @@ export interface RememberedState {
   /** Every workload that may hold a mount of ours, also before it does. */
   readonly processes: readonly { readonly workloadId: string; readonly process: WorkloadProcess }[];
   readonly holdings: readonly Holding[];
+}
+
+export interface Known {
+  readonly heardAtBootMs: number;
+  readonly workloads: Iterable<WorkloadFacts>;
+  /** Of two for one place the later counts. */
+  readonly sets: readonly Holding[];
+  /** From before, and overridden by what is known now. */
+  readonly inherited: RememberedState | undefined;
+}
+
+export function stateOf({ heardAtBootMs, workloads, sets, inherited }: Known): RememberedState {
+  const earlier = inherited ?? { processes: [], holdings: [] };
+  const processes = [...workloads].map(({ id, process }) => ({ workloadId: id, process }));
+  const all = [...earlier.processes, ...processes].map((one) => [one.workloadId, one] as const);
+  const holdings = [...earlier.holdings, ...sets].map((set) => [setKeyText(set), set] as const);
+  return {
+    heardAtBootMs,
+    processes: [...new Map(all).values()],
+    holdings: [...new Map(holdings).values()],
+  };
+}
+
+export function withoutWorkload<State extends RememberedState | undefined>(
+  state: State,
+  workloadId: string,
+): State {
+  if (!state?.processes.some((one) => one.workloadId === workloadId)) return state;
+  return {
+    ...state,
+    processes: state.processes.filter((one) => one.workloadId !== workloadId),
+    holdings: state.holdings.filter((one) => one.workloadId !== workloadId),
+  };
 }
 
 /** Names a mount across restarts: the workload's incarnation and a digest of the directory. */

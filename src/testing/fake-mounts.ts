@@ -53,31 +53,50 @@ export class FakeKernel {
   }
 }
 
+interface GivenFile {
+  readonly name: string;
+  readonly mode: number;
+  readonly text: string | undefined;
+}
+
 export class FakeMounts implements Mounts {
   readonly #kernel: FakeKernel;
   readonly #held = new Map<string, MountProcess>();
 
-  constructor(kernel: FakeKernel) {
+  readonly #pause: () => Promise<void>;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  /** @param pause - What each call takes; at once when left out. */
+  constructor(kernel: FakeKernel, pause: () => Promise<void> = () => Promise.resolve()) {
     this.#kernel = kernel;
+    this.#pause = pause;
   }
 
   get isStuck(): boolean {
     return this.#kernel.isStuck;
   }
 
-  async place(id: string, place: MountPlace, set: FileSet): Promise<PlaceResult> {
-    // Copied before the first await, as the contract says.
+  place(id: string, place: MountPlace, set: FileSet): Promise<PlaceResult> {
+    // Copied before it returns, as the contract says.
     const given = set.files.map((file) => ({
-      ...file,
+      name: file.name,
+      mode: file.mode,
       text: file.content === 'keep' ? undefined : Buffer.from(file.content).toString('utf8'),
     }));
+    return this.#inTurn(() => this.#place(id, place, { revision: set.revision, given }));
+  }
+
+  #place(
+    id: string,
+    place: MountPlace,
+    set: { readonly revision: number; readonly given: readonly GivenFile[] },
+  ): PlaceResult {
     this.#kernel.before('place', id);
-    await Promise.resolve();
     if (this.#kernel.ended.has(keyOf(place.process))) throw new Fault('mount.process-gone');
     const there = this.#kernel.mounts.get(id);
     if (there && there.revision > set.revision) throw new Fault('mount.stale');
     const files = new Map<string, FakeFile>();
-    for (const { name, mode, text } of given) {
+    for (const { name, mode, text } of set.given) {
       const content = text ?? there?.files.get(name)?.content;
       if (content === undefined) throw new Fault('mount.keep-unknown');
       files.set(name, { content, mode });
@@ -89,16 +108,20 @@ export class FakeMounts implements Mounts {
     return { outcome, revision: set.revision, state: this.#kernel.shown(id) };
   }
 
-  async withdraw(id: string): Promise<WithdrawResult> {
-    this.#kernel.before('withdraw', id);
-    await Promise.resolve();
-    this.#held.delete(id);
-    return { outcome: this.#kernel.mounts.delete(id) ? 'withdrawn' : 'absent' };
+  withdraw(id: string): Promise<WithdrawResult> {
+    return this.#inTurn(() => {
+      this.#kernel.before('withdraw', id);
+      this.#held.delete(id);
+      return { outcome: this.#kernel.mounts.delete(id) ? 'withdrawn' : 'absent' };
+    });
   }
 
-  async adopt(id: string, place: MountPlace): Promise<Adopted | undefined> {
+  adopt(id: string, place: MountPlace): Promise<Adopted | undefined> {
+    return this.#inTurn(() => this.#adopt(id, place));
+  }
+
+  #adopt(id: string, place: MountPlace): Adopted | undefined {
     this.#kernel.before('adopt', id);
-    await Promise.resolve();
     const there = this.#kernel.mounts.get(id);
     if (!there || !same(there.process, place.process)) return undefined;
     this.#held.set(id, place.process);
@@ -110,18 +133,28 @@ export class FakeMounts implements Mounts {
     return { revision: there.revision, files };
   }
 
-  async find(process: MountProcess): Promise<readonly FoundMount[]> {
-    await Promise.resolve();
-    const found = [...this.#kernel.mounts.values()].filter((mount) => same(mount.process, process));
-    return found.map(({ id, target }) => ({ id, target }));
+  find(process: MountProcess): Promise<readonly FoundMount[]> {
+    return this.#inTurn(() =>
+      [...this.#kernel.mounts.values()]
+        .filter((mount) => same(mount.process, process))
+        .map(({ id, target }) => ({ id, target })),
+    );
   }
 
-  async inspect(id: string): Promise<MountState> {
-    await Promise.resolve();
-    const process = this.#held.get(id);
-    if (process === undefined || this.#kernel.ended.has(keyOf(process))) return 'gone';
-    // Somebody else took it away.
-    return this.#kernel.mounts.has(id) ? this.#kernel.shown(id) : 'unmounted';
+  inspect(id: string): Promise<MountState> {
+    return this.#inTurn(() => {
+      const process = this.#held.get(id);
+      if (process === undefined || this.#kernel.ended.has(keyOf(process))) return 'gone';
+      // Somebody else took it away.
+      return this.#kernel.mounts.has(id) ? this.#kernel.shown(id) : 'unmounted';
+    });
+  }
+
+  /** One after the other, as the one thread that makes the real calls. */
+  #inTurn<T>(act: () => T): Promise<T> {
+    const turn = this.#tail.then(this.#pause).then(act);
+    this.#tail = turn.catch(() => {});
+    return turn;
   }
 
   async close(): Promise<void> {

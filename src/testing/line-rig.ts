@@ -102,7 +102,7 @@ export class LineRig {
     const { time, random } = this;
     const node = new SimNode({ name, time, random, log: this.#log, dial: () => this.#dial(name) });
     this.nodes.set(name, node);
-    await node.startEnforcer();
+    node.startEnforcer();
     await time.pass(3000);
     return node;
   }

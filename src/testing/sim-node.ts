@@ -31,6 +31,8 @@ export interface SimNodeOptions {
 export const targets = ['/run/secrets', '/run/coffer'] as const;
 
 const reconnectMsMax = 2000;
+/** A call into the kernel on a busy machine: time for everything else to come between. */
+const mountMsMax = 80;
 const watchdogEveryMs = 1000;
 /** As the enforcer's own. */
 const lookEveryMs = 15_000;
@@ -101,7 +103,7 @@ export class SimNode {
     return this.#session !== undefined;
   }
 
-  async startEnforcer(): Promise<void> {
+  startEnforcer(): void {
     const { time, log } = this.#options;
     const clock = time.clock();
     const remembered =
@@ -109,7 +111,9 @@ export class SimNode {
     const holdings: Holdings = new Holdings({
       clock,
       log,
-      mounts: new FakeMounts(this.kernel),
+      mounts: new FakeMounts(this.kernel, () =>
+        clock.sleep(this.#options.random.fraction() * mountMsMax),
+      ),
       signal: () => {},
       remember: (state, when) => {
         if (!clock.isAlive) return;
@@ -128,11 +132,13 @@ export class SimNode {
       remember: (memory) => (this.#witnessMemory = memory),
     });
     this.#enforcer = { clock, holdings, witness };
-    await Promise.all(
-      [...this.containers.values()].map((facts) => holdings.started(facts, remembered)),
-    );
+    const { containers } = this;
+    const known = [...containers.values()].map((facts) => holdings.started(facts, remembered));
+    // As the enforcer does: not before it can say what is here.
+    void Promise.all(known).then(() => {
+      if (this.#enforcer?.holdings === holdings) this.#connectSoon();
+    });
     this.#lookAround(holdings, clock);
-    this.#connectSoon();
   }
 
   /** As the enforcer does: whether mounts are still as they were made. */

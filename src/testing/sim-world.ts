@@ -74,7 +74,7 @@ export class World {
 
   async begin(): Promise<void> {
     await this.startGateway();
-    for (const node of this.nodes) await node.startEnforcer();
+    for (const node of this.nodes) node.startEnforcer();
     await this.pass(3000);
   }
 
@@ -181,7 +181,7 @@ export class World {
     for (const node of this.nodes) node.kernel.before = () => {};
     for (const node of this.nodes) node.stopEnforcer(false);
     await this.startGateway();
-    for (const node of this.nodes) if (!node.enforcerIsUp) await node.startEnforcer();
+    for (const node of this.nodes) if (!node.enforcerIsUp) node.startEnforcer();
     // What is overdue happens first.
     await this.pass(leaseMs);
     const endMs = this.time.nowMs + settleMsMax;

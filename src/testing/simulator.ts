@@ -241,9 +241,9 @@ function killEnforcer(world: World): string {
   return `kill enforcer of ${node?.name}`;
 }
 
-async function startEnforcer(world: World): Promise<string> {
+function startEnforcer(world: World): string {
   const node = world.nodes.find((candidate) => !candidate.enforcerIsUp);
-  await node?.startEnforcer();
+  node?.startEnforcer();
   return `start enforcer of ${node?.name ?? 'none'}`;
 }
 

@@ -155,7 +155,7 @@ test('what happened to a container while the enforcer was dead is found and mend
   await rig.removeGrant('api');
   await rig.time.pass(1000);
   deepEqual(rig.read(node, app), { db: 'one' });
-  await node.startEnforcer();
+  node.startEnforcer();
   await rig.time.pass(5000);
   deepEqual(rig.read(node, app), {});
 });
@@ -166,7 +166,7 @@ test('a set of which nobody knows the content is replaced, or withdrawn when not
     node.killEnforcer();
     node.rememberedText = undefined;
     if (!due) await rig.removeGrant('api');
-    await node.startEnforcer();
+    node.startEnforcer();
     await rig.time.pass(4000);
     deepEqual(rig.read(node, app), due ? { db: 'one' } : {});
   }
