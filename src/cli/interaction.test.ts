@@ -98,6 +98,9 @@ test('standard input is taken byte for byte; one newline at the end is left out,
 test('a value that is too long, or empty, is refused before anything is sent', async () => {
   await using setting = await setUp();
   equal((await setting.run(put, { stdin: Buffer.alloc(65_537, 1) })).code, 2);
+  // Never as much of it as there was room for.
+  const pieces = [Buffer.alloc(65_536, 1), Buffer.alloc(1, 1)];
+  equal((await setting.run(put, { stdin: pieces })).code, 2);
   equal((await setting.run(put, { stdin: '' })).code, 2);
   equal((await setting.run(put, { stdin: '\n' })).code, 2);
   const both = [...put, '--from-file', '/dev/null', '--from-env', 'HOME'];

@@ -21,8 +21,8 @@ export interface CliRun {
 }
 
 export interface CliRunOptions {
-  /** Piped in; nothing when left out. */
-  readonly stdin?: string | Buffer;
+  /** Piped in, in pieces if it is a list; nothing when left out. */
+  readonly stdin?: string | Buffer | readonly Buffer[];
   /** Typed at a terminal: standard input and errors are one then. */
   readonly typed?: readonly (string | Buffer)[];
   /** Standard output is a terminal. */
@@ -69,7 +69,9 @@ export class CliWorld implements Disposable {
   ): ProgramIo {
     const env = { ...this.env, ...options.env };
     const isTty = options.typed !== undefined;
-    const pieces = (options.typed ?? [options.stdin ?? '']).map((piece) => Buffer.from(piece));
+    const { stdin = '' } = options;
+    const piped = typeof stdin === 'string' || Buffer.isBuffer(stdin) ? [stdin] : stdin;
+    const pieces = (options.typed ?? piped).map((piece) => Buffer.from(piece));
     // One queue for all readers, as one terminal is.
     const queue = pieces.filter((piece) => piece.length > 0);
     const output = (to: 'stdout' | 'stderr', tty: boolean) => ({

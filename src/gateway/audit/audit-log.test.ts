@@ -10,6 +10,7 @@ import { openCheckpoint } from '../../crypto/checkpoint.ts';
 import { leafHashOf, verifyConsistency, verifyInclusion } from '../../crypto/merkle-verify.ts';
 import { parseVerifier } from '../../crypto/note.ts';
 import { AuditedStores, snapshotOf, testEntry, testRequest } from '../../testing/audited-store.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
 import { MemoryPhysical } from '../physical/memory.ts';
 
 const stores = new AuditedStores();
@@ -124,6 +125,11 @@ test('a store that was put back is found by whoever remembers more (G5), and onl
   await rejects(back.audit.commit(testRequest('write', { a: 'z' })), {
     code: 'audit.rollback-suspected',
   });
+  // Least of all what cannot be taken back: a root key, once it is destroyed, is gone on both branches.
+  const maintenance = back.barrier.rotateRootKey();
+  await rejects(back.audit.commit({ ...testRequest('system.rotate-root-key'), maintenance }), {
+    code: 'audit.rollback-suspected',
+  });
   await back.audit.commit(testRequest('a refusal is still recorded'));
 
   const again = await stores.start(place, old);
@@ -178,6 +184,21 @@ test('a store that is put back by any number of commits is found at once by a no
     });
   }
   equal(await audit.observe('n1', note), 'consistent', 'control');
+});
+
+test('a head that is not quite the newest serves only those who have not seen more', async () => {
+  const clock = new ManualClock();
+  const { audit } = await stores.start(stores.place(), new MemoryPhysical(), { clock });
+  await audit.commit(testRequest('one'));
+  equal((await audit.checkpoint(0, { recent: true })).size, 1);
+  await audit.commit(testRequest('two'));
+  equal((await audit.checkpoint(0, { recent: true })).size, 1, 'one signature serves many');
+  equal((await audit.checkpoint(2, { recent: true })).size, 2, 'not whoever knows it already');
+  await audit.commit(testRequest('three'));
+  equal((await audit.checkpoint(0)).size, 3);
+  await audit.commit(testRequest('four'));
+  clock.advance(1000);
+  equal((await audit.checkpoint(0, { recent: true })).size, 4, 'nor for longer than a second');
 });
 
 test('Audit refuses to start over audit rows that are missing or replaced', async () => {

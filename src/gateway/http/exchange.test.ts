@@ -40,11 +40,11 @@ test('a reader that has the revision is told so, with no body', async () => {
     rawRequest('GET /v1/secrets/a', [bearer, 'if-none-match: "42"']),
   );
   deepEqual([known?.status, known?.body], [304, '']);
-  const stale = await rawExchange(
-    target,
-    rawRequest('GET /v1/secrets/a', [bearer, 'if-none-match: "41"']),
-  );
-  equal(stale?.status, 200);
+  // Also one that is newer: the store may have been put back, and then what it says is news.
+  for (const other of [41, 43]) {
+    const request = rawRequest('GET /v1/secrets/a', [bearer, `if-none-match: "${other}"`]);
+    equal((await rawExchange(target, request))?.status, 200);
+  }
 });
 
 test('a replayed answer says that it is one', async () => {

@@ -105,6 +105,37 @@ test('a refusal says what helps: Allow, WWW-Authenticate, Retry-After, required,
   ]);
 });
 
+test('a header that two readers might read differently is taken once, or not at all', async () => {
+  const once = {
+    authorization: bearer.slice(bearer.indexOf(' ') + 1),
+    'content-type': 'application/json',
+    'content-encoding': 'identity',
+    'if-match': '"7"',
+    'if-none-match': '*',
+    'idempotency-key': 'a-good-key',
+    'last-event-id': '7',
+    'x-request-id': 'req-12345678',
+  };
+  const ask = (lines: readonly string[]) =>
+    send(rawRequest('POST /v1/policy:apply', lines, '{"documents":[]}'));
+  for (const [name, value] of Object.entries(once)) {
+    const others = [bearer, json].filter((line) => !line.startsWith(`${name}:`));
+    const line = `${name}: ${value}`;
+    const control = await ask([...others, line]);
+    equal(control.status, 404, `control: ${name} once`);
+    assertProblem(await ask([...others, line, line]), 400, 'request.malformed');
+  }
+  const both = [bearer, json, 'if-match: "7"', 'if-none-match: *'];
+  assertProblem(await ask(both), 400, 'request.malformed');
+});
+
+test('what belongs into a body is not taken from the query', async () => {
+  const ask = (query: string) =>
+    send(rawRequest(`POST /v1/policy:apply${query}`, [bearer, json], '{"documents":[]}'));
+  equal((await ask('?dryRun=server')).status, 404, 'control');
+  assertProblem(await ask('?prune=true'), 400, 'request.invalid');
+});
+
 test('a chunked body is cut at its bound, and the rest of a refused body is not waited for', async () => {
   const chunk = `1000\r\n${'x'.repeat(4096)}\r\n`;
   const head = rawRequest(put, [bearer, bytes, 'transfer-encoding: chunked']);

@@ -49,6 +49,19 @@ test('wantedSets: the strictest of several grants wins for the whole directory',
   deepEqual([other?.target, other?.onLeaseLoss, other?.leaseMs], ['/run/z', 'keep', 900_000]);
 });
 
+test('wantedSets: the same secret with another mode or owner is another file, and collides', () => {
+  const wanted = { secret: secret('payments/db') };
+  const refused = (more: object): unknown[] =>
+    setsOf(
+      { group: name('a'), secrets: [wanted] },
+      { group: name('b'), secrets: [{ ...wanted, ...more }] },
+    ).flatMap((set) => set.refused.map(({ group, fault, instead }) => [group, fault, instead]));
+  deepEqual(refused({}), [], 'control');
+  for (const more of [{ mode: '0440' }, { uid: 0 }, { gid: 0 }]) {
+    deepEqual(refused(more), [['b', 'grant.file-collision', 'a']], JSON.stringify(more));
+  }
+});
+
 test('wantedSets: a file that two groups want goes to the first by name, and the other hears of it', () => {
   const shared = { file: name('db') };
   const [set] = setsOf(

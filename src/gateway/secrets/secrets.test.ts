@@ -281,3 +281,27 @@ function checkStep(set: ReturnType<typeof setUp>, model: Model, given: Command):
     equal(dump.includes(`${secret.id}.${number} `), state !== 'destroyed', 'values are kept');
   }
 }
+
+test('the record that a value came from is wiped, also when it may not be given out', async () => {
+  const { records, secrets, put } = setUp();
+  const plan = put('one');
+  await records.commit(plan);
+  const read: Buffer[] = [];
+  let meanwhile = async (): Promise<unknown> => undefined;
+  const view = records.view('value');
+  const watched = {
+    ...view,
+    get: async (id: string) => {
+      const record = await view.get(id);
+      await meanwhile();
+      if (record) read.push(record.bytes);
+      return record;
+    },
+  };
+  const opener = new SecretValues(watched, secrets.reader);
+  equal(await textOf(opener, plan, 1), 'one', 'control');
+  meanwhile = () => records.commit(secrets.planRevoke(name, 1));
+  await rejects(opener.openValue(plan.secret.id, 1), { code: 'secret.version-not-stored' });
+  equal(read.length, 2);
+  ok(read.every((bytes) => bytes.every((byte) => byte === 0)));
+});
