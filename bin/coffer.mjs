@@ -7,7 +7,7 @@
  * Plain JavaScript, because it must run under Node 20.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import * as nodeModule from 'node:module';
 import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -43,16 +43,32 @@ function compileCache() {
   const given = process.env.XDG_CACHE_HOME;
   try {
     const base = given?.startsWith('/') ? given : join(homedir(), '.cache');
+    let there = base;
+    while (!existsSync(there)) there = dirname(there);
+    // Before anything is made in what may be somebody else's home.
+    if (!isOnlyOurs(realpathSync(there))) return undefined;
     const directory = join(base, 'coffer', 'compile-cache');
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    for (const path of [directory, join(base, 'coffer')]) {
-      const { uid, mode } = statSync(path);
-      if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) return undefined;
-    }
-    return directory;
+    const real = realpathSync(directory);
+    return isOnlyOurs(real) ? real : undefined;
   } catch {
     // A home that cannot be written, or none: slower, nothing else.
     return undefined;
+  }
+}
+
+/**
+ * From the root down: whoever may write to one of these directories can put another in the next one's
+ * place, unless it is like /tmp, where only its owner can. A home that `sudo` left in the environment is
+ * its user's, and so not root's.
+ */
+function isOnlyOurs(directory) {
+  const user = process.geteuid?.();
+  for (let path = directory; ; path = dirname(path)) {
+    const { uid, mode } = lstatSync(path);
+    const isSticky = path !== directory && (mode & 0o1000) !== 0;
+    if ((uid !== user && uid !== 0) || ((mode & 0o022) !== 0 && !isSticky)) return false;
+    if (path === dirname(path)) return true;
   }
 }
 

@@ -6,7 +6,18 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { operationExamples } from '../protocol/examples.ts';
@@ -47,6 +58,34 @@ async function outputOf(child: ChildProcess): Promise<string> {
   await once(child, 'close');
   return text;
 }
+
+const asRoot =
+  process.getuid?.() === 0 ? false : 'needs root, to give a directory away: sudo npm test';
+
+test('bin/coffer.mjs keeps compiled code only where nobody else can put any', {
+  skip: asRoot,
+}, () => {
+  using world = new CliWorld();
+  const { PATH } = process.env;
+  const keepsIn = (home: string): boolean => {
+    const { status } = spawnSync(process.execPath, [coffer, 'version'], {
+      env: { PATH, HOME: home },
+    });
+    equal(status, 0);
+    return existsSync(join(home, '.cache'));
+  };
+  for (const name of ['own', 'foreign', 'open']) mkdirSync(world.path(name));
+  chownSync(world.path('foreign'), 65534, 65534);
+  chmodSync(world.path('open'), 0o777);
+  // What sudo may leave in the environment: its user could put another .cache there at any moment.
+  equal(keepsIn(world.path('foreign')), false);
+  equal(keepsIn(world.path('open')), false);
+  mkdirSync(join(world.path('foreign'), 'ours'));
+  equal(keepsIn(join(world.path('foreign'), 'ours')), false);
+  symlinkSync(join(world.path('foreign'), 'ours'), world.path('link'));
+  equal(keepsIn(world.path('link')), false);
+  equal(keepsIn(world.path('own')), true, 'control');
+});
 
 for (const node of nodes) {
   test(`bin/coffer.mjs passes arguments, input, output and exit codes through under ${node}`, () => {
