@@ -247,3 +247,20 @@ test('init --json fails as one line of RFC 9457; -h is --help for every program'
     match(help.stdout.toString('utf8'), /Examples:\n/);
   }
 });
+
+test('init ends with the commands that fit what it was told', () => {
+  using world = new CliWorld();
+  const env = environment(world);
+  const data = world.path("it's here");
+  const argv = ['init', '--data', data, '--listen', '127.0.0.1:9', '--shares', '2'];
+  const { stderr, status } = spawnSync(process.execPath, [coffer, ...argv], { env });
+  equal(status, 0, stderr.toString('utf8'));
+  const [, line = ''] = /\n {2}coffer gateway (.*)\n/.exec(stderr.toString('utf8')) ?? [];
+  const words = spawnSync('sh', ['-c', `printf '%s\\n' ${line}`]).stdout.toString('utf8');
+  deepEqual(words.trim().split('\n'), ['--data', data, '--listen', '127.0.0.1:9']);
+  match(
+    stderr.toString('utf8'),
+    /context add local --server https:\/\/127\.0\.0\.1:9 --pin sha256:/,
+  );
+  match(stderr.toString('utf8'), /coffer unseal {4}# 2 times/);
+});

@@ -132,11 +132,25 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
   io.stderr.write(
     `\nThis is shown once. ${keepers} the token like a root password.
 Next:
-  coffer gateway --data ${config.dataDirectory}${config.keyFile ? ` --key-file ${config.keyFile}` : ''}
+  coffer gateway${flagsText(flags, config.dataDirectory)}
   coffer context add local --server ${server} --pin ${made.pin}    # asks for the token
 ${unsealLine(request)}`,
   );
   return 0;
+}
+
+/** What the gateway must be told, too: where its store is, and whatever else `init` was told of it. */
+function flagsText(
+  flags: Readonly<Partial<Record<keyof typeof initSpecs, string>>>,
+  data: string,
+): string {
+  const quoted = (text: string): string =>
+    /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  const names = Object.keys(gatewayFlags) as (keyof typeof gatewayFlags)[];
+  return names
+    .map((name): [string, string | undefined] => [name, name === 'data' ? data : flags[name]])
+    .map(([name, value]) => (value === undefined ? '' : ` --${name} ${quoted(value)}`))
+    .join('');
 }
 
 function unsealLine(request: SealRequest): string {
