@@ -30,6 +30,7 @@ test('secrets are in the memory of containers and nowhere else', async (t) => {
   });
   if (!story) return;
   const canaries = new Canaries();
+  const before = setsOnHost();
   const exercise = new Exercise(story, canaries);
   const { installation } = story;
 
@@ -65,7 +66,7 @@ test('secrets are in the memory of containers and nowhere else', async (t) => {
     deepEqual(hitsInProcess(canaries, program ?? 0), []);
   }
   deepEqual(descriptorsOf(pid), descriptors, 'the container was given no descriptor');
-  equal(readFileSync('/proc/self/mountinfo', 'utf8').includes('coffer:'), false);
+  equal(setsOnHost(), before, "none was added to the host's mount table");
 
   t.diagnostic('5. nobody said one');
   const told = Buffer.from(`${JSON.stringify(story.logged)}\n${exercise.said.join('\n')}`);
@@ -95,3 +96,8 @@ test('secrets are in the memory of containers and nowhere else', async (t) => {
     leaking.kill('SIGKILL');
   }
 });
+
+/** What somebody else has left there is not ours to judge. */
+function setsOnHost(): number {
+  return readFileSync('/proc/self/mountinfo', 'utf8').split(' coffer:').length;
+}

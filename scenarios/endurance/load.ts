@@ -1,6 +1,7 @@
 /** All that makes programs of ours take hold of something, over and over: and let go of it again. */
 import { systemClock as clock } from '../../src/base/clock.ts';
 import { parseSecretName } from '../../src/model/name.ts';
+import type { TestContainer } from '../../src/testing/container.ts';
 import type { Story } from '../../src/testing/story.ts';
 
 const secretsCount = 8;
@@ -9,11 +10,14 @@ export class Load implements AsyncDisposable {
   readonly #story: Story;
   readonly #stop = new AbortController();
   readonly #loops: readonly Promise<void>[];
+  /** A container that is there all the time. */
+  readonly staying: TestContainer;
   rotations = 0;
   containers = 0;
 
-  private constructor(story: Story) {
+  private constructor(story: Story, staying: TestContainer) {
     this.#story = story;
+    this.staying = staying;
     this.#loops = [this.#rotate(), this.#comeAndGo(), this.#ask()];
   }
 
@@ -21,10 +25,9 @@ export class Load implements AsyncDisposable {
     const names = Array.from({ length: secretsCount }, (_, index) => nameOf(index));
     for (const name of names) await story.put(name, 'first');
     await story.grant('endurance', names);
-    for (const index of [1, 2, 3, 4]) {
-      await story.container({ name: `stays-${index}`, labels: { app: 'endurance' } });
-    }
-    return new Load(story);
+    const stay = () => story.container({ labels: { app: 'endurance' } });
+    const [staying] = await Promise.all([stay(), stay(), stay(), stay()]);
+    return new Load(story, staying);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
