@@ -1,11 +1,15 @@
 /**
- * The log: one JSON line per event on standard error: a level, an event name and flat fields.
+ * The log: one JSON line per event on standard error: a level, an event name and flat fields. Where a
+ * person reads, on a terminal, the same facts in words.
  *
  * No prose, no nested objects, no errors with their causes: what is not a short fact is not logged,
  * so that nothing which came from a secret can slip in (THREAT-MODEL, V13).
  */
 import type { Clock } from './clock.ts';
 import { codeOf, Fault } from './fault.ts';
+import { makePaint, type Paint } from './paint.ts';
+import type { ProgramIo } from './program.ts';
+import { visible } from './visible-text.ts';
 
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -27,6 +31,18 @@ export interface LogOptions {
   readonly level: LogLevel;
   /** Receives whole lines, each ending in a newline. */
   readonly write: (line: string) => void;
+  /** Given where a person reads. */
+  readonly paint?: Paint;
+}
+
+/** How a program's log looks: words on a terminal, JSON everywhere else. */
+export function logTo(
+  io: Pick<ProgramIo, 'clock' | 'env' | 'stderr' | 'stdout'>,
+  level: LogLevel,
+): Log {
+  const { clock, stderr } = io;
+  const paint = stderr.isTty ? { paint: makePaint(io, 'stderr', undefined) } : {};
+  return createLog({ clock, level, write: (line) => stderr.write(line), ...paint });
 }
 
 export function createLog(options: LogOptions, bound: LogFields = {}): Log {
@@ -36,7 +52,13 @@ export function createLog(options: LogOptions, bound: LogFields = {}): Log {
     (event: string, fields: LogFields = {}): void => {
       if (logLevels.indexOf(level) < threshold) return;
       const time = new Date(options.clock.wallMs()).toISOString();
-      options.write(`${JSON.stringify({ time, level, event, ...bound, ...fields })}\n`);
+      const { paint } = options;
+      const facts = { ...bound, ...fields };
+      options.write(
+        paint
+          ? `${time.slice(11, 23)} ${paint(colours[level], level.padEnd(5))} ${event}${wordsOf(facts)}\n`
+          : `${JSON.stringify({ time, level, event, ...facts })}\n`,
+      );
     };
   return {
     debug: emit('debug'),
@@ -45,6 +67,19 @@ export function createLog(options: LogOptions, bound: LogFields = {}): Log {
     error: emit('error'),
     with: (fields) => createLog(options, { ...bound, ...fields }),
   };
+}
+
+const colours = { debug: 'dim', info: 'cyan', warn: 'yellow', error: 'red' } as const;
+
+/** ` node=web-1 reason="two words"`: names that strangers chose must not command the terminal. */
+function wordsOf(facts: LogFields): string {
+  return Object.entries(facts)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => {
+      const text = String(value);
+      return ` ${key}=${visible(/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text))}`;
+    })
+    .join('');
 }
 
 export const silentLog: Log = {

@@ -7,7 +7,7 @@ export type Paint = (colour: Colour, text: string) => string;
 
 /** @param given - `--color`: `always`, `never`, or anything else for `auto`. */
 export function makePaint(
-  io: ProgramIo,
+  io: Pick<ProgramIo, 'env' | 'stdout' | 'stderr'>,
   of: 'stdout' | 'stderr',
   given: string | undefined,
 ): Paint {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Fault } from '../base/fault.ts';
 import { describeFlags, type FlagSpec, readFlags } from '../base/flags.ts';
-import { createLog, type Log, type LogLevel, logLevels } from '../base/log.ts';
+import { type LogLevel, logLevels, logTo } from '../base/log.ts';
 import type { ProgramIo, RunProgram } from '../base/program.ts';
 import { version } from '../base/version.ts';
 import { reportingFaults } from '../protocol/problem-text.ts';
@@ -68,7 +68,7 @@ async function enforcer(argv: readonly string[], io: ProgramIo): Promise<number>
     io.stdout.write(usage);
     return 0;
   }
-  const log = logTo(io, flags['log-level']);
+  const log = logTo(io, levelOf(flags['log-level']));
   const config: EnforcerConfig = {
     stateDirectory: flags.state ?? enforcerDefaults.stateDirectory,
     runDirectory: flags.run ?? enforcerDefaults.runDirectory,
@@ -90,7 +90,7 @@ async function watchdog(argv: readonly string[], io: ProgramIo): Promise<number>
   const runDirectory = flags['run-directory'];
   if (!runDirectory)
     throw new Fault('request.invalid', { what: '--run-directory', problem: 'is needed' });
-  const log = logTo(io, flags['log-level']).with({ program: 'watchdog' });
+  const log = logTo(io, levelOf(flags['log-level'])).with({ program: 'watchdog' });
   const { runWatchdog } = await import('./watchdog.ts');
   const { clock, signal } = io;
   await runWatchdog({
@@ -139,14 +139,6 @@ function readToken(path: string): string {
       { cause },
     );
   }
-}
-
-function logTo(io: ProgramIo, level: string | undefined): Log {
-  return createLog({
-    clock: io.clock,
-    level: levelOf(level),
-    write: (line) => io.stderr.write(line),
-  });
 }
 
 function levelOf(level = 'info'): LogLevel {

@@ -12,7 +12,7 @@ import {
 import { dirname } from 'node:path';
 import { describeFlags, type FlagSpec, readFlags, wholeNumber } from '../base/flags.ts';
 import { Fault, isFault } from '../base/fault.ts';
-import { createLog } from '../base/log.ts';
+import { logTo } from '../base/log.ts';
 import { reportingFaults } from '../protocol/problem-text.ts';
 import type { ProgramIo, RunProgram } from '../base/program.ts';
 import { gatewayConfig, gatewayFlags, gatewayFlagsHelp, readGatewayConfig } from './config.ts';
@@ -92,7 +92,7 @@ async function gateway(argv: readonly string[], io: ProgramIo): Promise<number> 
   }
   const { startGateway } = await import('./gateway.ts');
   const { clock, random, signal } = io;
-  const log = createLog({ clock, level: config.logLevel, write: (line) => io.stderr.write(line) });
+  const log = logTo(io, config.logLevel);
   await using _gateway = await startGateway(config, { clock, random, log });
   if (!signal.aborted) {
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -111,7 +111,7 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
   const request = await sealRequest(flags, io);
   const { initialise } = await import('./init.ts');
   const { clock, random } = io;
-  const log = createLog({ clock, level: 'warn', write: (line) => io.stderr.write(line) });
+  const log = logTo(io, 'warn');
   const made = await initialise(config, request, { clock, random, log });
   const server = `https://${config.advertise}`;
   const shares = made.shares.map((share) => share.toString('utf8'));
