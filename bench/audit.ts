@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gatewayPrincipal } from '../src/model/principal.ts';
 import type { AuditEntry } from '../src/gateway/audit/audit.ts';
+import { endsWithUs } from '../src/testing/left-behind.ts';
 import { type BenchCore, openBenchCore } from './core.ts';
 import { cannotRun, cpuMsOf, Report } from './report.ts';
 import { sharedMs } from './shared-clock.ts';
@@ -80,10 +81,12 @@ interface Took {
 async function verify(directory: string, path: string, key: string): Promise<Took> {
   const startedMs = sharedMs();
   const argv = ['-c', '0', process.execPath, coffer, 'audit', 'verify', '--bundle', path];
-  const child = spawn(taskset ?? '', [...argv, '--key', key], {
-    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: directory },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const child = endsWithUs(
+    spawn(taskset ?? '', [...argv, '--key', key], {
+      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: directory },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    }),
+  );
   let processorMs = 0;
   const looking = setInterval(() => {
     processorMs = Math.max(processorMs, cpuMsOf(child.pid ?? 0));

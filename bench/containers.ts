@@ -2,9 +2,6 @@
  * Real containers for benches: from a Docker engine where there is one, else processes in Linux
  * namespaces of their own. Each sleeps, and carries the labels that it is given.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { systemClock as clock } from '../src/base/clock.ts';
 import { launchNamespaced } from '../src/enforcer/runtime/launch-namespaced.ts';
 import type { GroupMatch } from '../src/model/group.ts';
@@ -12,6 +9,7 @@ import { TestContainer } from '../src/testing/container.ts';
 import { acquireEngine, type TestEngine } from '../src/testing/engine.ts';
 import { provideImage } from '../src/testing/images.ts';
 import type { InstallationOptions } from '../src/testing/installation.ts';
+import { atExit, temporaryDirectory } from '../src/testing/left-behind.ts';
 import { cannotRun } from './report.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -73,13 +71,13 @@ async function inEngine(
 
 async function inNamespaces(labels: readonly Labels[]): Promise<BenchContainers> {
   await using stack = new AsyncDisposableStack();
-  const directory = mkdtempSync(join(tmpdir(), 'coffer-bench-'));
-  stack.defer(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = stack.use(temporaryDirectory('coffer-bench-')).path;
   const pids = await inTurns(labels, async (own, index) => {
     const id = `bench-${index}`;
     const about = { clock, directory, id, name: id, uid: 1000, gid: 1000, labels: own };
     const launched = await launchNamespaced({ ...about, command: sleeping, output: 'ignore' });
     stack.use(launched);
+    stack.use(atExit(() => process.kill(launched.identity.pid, 'SIGKILL')));
     return launched.identity.pid;
   });
   const kept = stack.move();

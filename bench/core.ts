@@ -1,6 +1,4 @@
 /** The gateway's core over a real store on disk, without ports: for benches of what is inside. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock as clock } from '../src/base/clock.ts';
 import { silentLog as log } from '../src/base/log.ts';
@@ -10,6 +8,7 @@ import type { RequestHandler } from '../src/gateway/handle-request.ts';
 import { openPhysical, type Physical } from '../src/gateway/physical/physical.ts';
 import { parseName, parsePathPattern } from '../src/model/name.ts';
 import { gatewayPrincipal, type Principal } from '../src/model/principal.ts';
+import { temporaryDirectory } from '../src/testing/left-behind.ts';
 
 export interface BenchCore extends AsyncDisposable {
   readonly core: Core;
@@ -22,7 +21,8 @@ export interface BenchCore extends AsyncDisposable {
 
 /** @param given - A directory that stays; else one that goes with the core. */
 export async function openBenchCore(given?: string): Promise<BenchCore> {
-  const directory = given ?? mkdtempSync(join(tmpdir(), 'coffer-bench-'));
+  const own = given === undefined ? temporaryDirectory('coffer-bench-') : undefined;
+  const directory = given ?? own?.path ?? '';
   const path = join(directory, 'store.db');
   const physical = await openPhysical({ kind: 'sqlite', path, missing: 'create' });
   const fresh = (await physical.revision()) === 0;
@@ -85,7 +85,7 @@ export async function openBenchCore(given?: string): Promise<BenchCore> {
       core.delivery.close();
       core.audit.close();
       await physical.close();
-      if (given === undefined) rmSync(directory, { recursive: true, force: true });
+      own?.[Symbol.dispose]();
     },
   };
 }

@@ -4,8 +4,6 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nodeFor } from '../bin/node-flags.mjs';
 import { systemClock as clock } from '../src/base/clock.ts';
@@ -13,6 +11,7 @@ import { systemRandom as random } from '../src/base/random.ts';
 import { Client } from '../src/client/client.ts';
 import { parseName, parseSecretName } from '../src/model/name.ts';
 import { SecretValue } from '../src/model/secret-value.ts';
+import { endsWithUs, temporaryDirectory } from '../src/testing/left-behind.ts';
 import type {
   FleetGatewayReady,
   FleetJoined,
@@ -41,16 +40,17 @@ export async function startFleet(options: {
   readonly nodes: number;
   readonly workloadsEach: number;
 }): Promise<Fleet> {
-  const directory = mkdtempSync(join(tmpdir(), 'coffer-fleet-'));
+  const temporary = temporaryDirectory('coffer-fleet-');
+  const directory = temporary.path;
   const children: ChildProcess[] = [];
   const start = (program: string, argv: readonly string[], settings = {}): ChildProcess => {
-    const child = fork(join(import.meta.dirname, program), argv, settings);
+    const child = endsWithUs(fork(join(import.meta.dirname, program), argv, settings));
     children.push(child);
     return child;
   };
   const end = (): void => {
     for (const child of children) child.kill('SIGKILL');
-    rmSync(directory, { recursive: true, force: true });
+    temporary[Symbol.dispose]();
   };
   try {
     const { nodes, workloadsEach } = options;

@@ -7,15 +7,15 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock as clock } from '../src/base/clock.ts';
 import { parseName, parseSecretName } from '../src/model/name.ts';
 import { SecretValue } from '../src/model/secret-value.ts';
 import { Installation } from '../src/testing/installation.ts';
+import { endsWithUs, temporaryDirectory } from '../src/testing/left-behind.ts';
 import { type BenchContainers, startContainers } from './containers.ts';
 import { cpuMsOf, memoryOf, Report } from './report.ts';
 import { sharedMs } from './shared-clock.ts';
@@ -92,25 +92,22 @@ async function deliverTo(installation: Installation, containers: BenchContainers
 
 /** Each from starting `coffer gateway` to the first 200 from /readyz. */
 async function gatewayStarts(compiled: 'compiled' | 'nothing compiled') {
-  const directory = mkdtempSync(join(tmpdir(), 'coffer-bench-'));
+  using temporary = temporaryDirectory('coffer-bench-');
+  const directory = temporary.path;
   const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: directory };
   const port = 20_000 + (process.pid % 20_000);
   const given = [
     ...['--data', join(directory, 'data'), '--key-file', join(directory, 'key')],
     ...['--listen', `127.0.0.1:${port}`, '--node-listen', `127.0.0.1:${port + 1}`],
   ];
-  try {
-    const init = spawn(process.execPath, [coffer, 'init', ...given, '--seal', 'keyfile'], { env });
-    await once(init, 'exit');
-    await started(given, env, port);
-    return await repeated(() => {
-      if (compiled === 'nothing compiled')
-        rmSync(join(directory, '.cache'), { recursive: true, force: true });
-      return started(given, env, port);
-    });
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  const init = spawn(process.execPath, [coffer, 'init', ...given, '--seal', 'keyfile'], { env });
+  await once(init, 'exit');
+  await started(given, env, port);
+  return await repeated(() => {
+    if (compiled === 'nothing compiled')
+      rmSync(join(directory, '.cache'), { recursive: true, force: true });
+    return started(given, env, port);
+  });
 }
 
 async function started(
@@ -119,7 +116,8 @@ async function started(
   port: number,
 ): Promise<number> {
   const startedMs = sharedMs();
-  const gateway = spawn(process.execPath, [coffer, 'gateway', ...given], { env, stdio: 'ignore' });
+  const argv = [coffer, 'gateway', ...given];
+  const gateway = endsWithUs(spawn(process.execPath, argv, { env, stdio: 'ignore' }));
   const ended = once(gateway, 'exit');
   try {
     while (!(await isReady(port))) {

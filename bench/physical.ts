@@ -4,13 +4,12 @@
  *
  * Usage: node bench/physical.ts [directory on the disk to measure]
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import type { CommitOutcome, PhysicalBatch } from '../src/gateway/physical/physical.ts';
 import { openSqlite } from '../src/gateway/physical/sqlite.ts';
+import { exitOnSignals, temporaryDirectory } from '../src/testing/left-behind.ts';
 
 const rowBytes = 300;
 const rowsPerPut = 4;
@@ -92,20 +91,17 @@ async function measure(
 }
 
 async function main(): Promise<void> {
-  const directory = mkdtempSync(join(process.argv[2] ?? tmpdir(), 'coffer-bench-'));
-  try {
-    for (const size of sizes) {
-      const one = join(directory, `${size.puts}-thread.db`);
-      const other = join(directory, `${size.puts}-worker.db`);
-      const inThread = openSqlite({ path: one, missing: 'create' });
-      await measure('calling thread', inThread, size);
-      await inThread.close();
-      const worker = inWorker(other);
-      await measure('worker thread ', worker, size);
-      await worker.close();
-    }
-  } finally {
-    rmSync(directory, { recursive: true });
+  exitOnSignals();
+  using directory = temporaryDirectory('coffer-bench-', process.argv[2]);
+  for (const size of sizes) {
+    const one = join(directory.path, `${size.puts}-thread.db`);
+    const other = join(directory.path, `${size.puts}-worker.db`);
+    const inThread = openSqlite({ path: one, missing: 'create' });
+    await measure('calling thread', inThread, size);
+    await inThread.close();
+    const worker = inWorker(other);
+    await measure('worker thread ', worker, size);
+    await worker.close();
   }
 }
 

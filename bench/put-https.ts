@@ -4,12 +4,11 @@
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, request } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nodeFor } from '../bin/node-flags.mjs';
 import { systemClock as clock } from '../src/base/clock.ts';
+import { endsWithUs, temporaryDirectory } from '../src/testing/left-behind.ts';
 import type { PutGatewayReady } from './put-gateway.ts';
 import { cpuMsOf, type Report } from './report.ts';
 import { sharedMs } from './shared-clock.ts';
@@ -20,12 +19,15 @@ const valueBytes = 32;
 const namesEach = 50;
 
 export async function putOverHttps(report: Report): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), 'coffer-bench-'));
+  using directory = temporaryDirectory('coffer-bench-');
   const { flags, environment } = nodeFor('gateway');
-  const gateway = fork(join(import.meta.dirname, 'put-gateway.ts'), [directory, `${writers}`], {
-    execArgv: [...flags],
-    env: { ...process.env, ...environment },
-  });
+  const argv = [directory.path, `${writers}`];
+  const gateway = endsWithUs(
+    fork(join(import.meta.dirname, 'put-gateway.ts'), argv, {
+      execArgv: [...flags],
+      env: { ...process.env, ...environment },
+    }),
+  );
   const ended = once(gateway, 'exit').then(([status]) => {
     throw new Error(`the gateway ended: ${status}`);
   });
@@ -35,7 +37,6 @@ export async function putOverHttps(report: Report): Promise<void> {
     await measure(report, ready, gateway.pid ?? 0);
   } finally {
     gateway.kill('SIGKILL');
-    rmSync(directory, { recursive: true, force: true });
   }
 }
 

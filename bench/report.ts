@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { parseArgs, styleText } from 'node:util';
+import { exitOnSignals } from '../src/testing/left-behind.ts';
 
 export interface Target {
   readonly atMost?: number;
@@ -28,6 +29,7 @@ export class Report {
     const { values } = parseArgs({ options: { json: { type: 'boolean' } }, strict: false });
     this.#json = values['json'] === true;
     process.stderr.write(`${machine()}\n`);
+    exitOnSignals();
   }
 
   add(measured: Measured): void {

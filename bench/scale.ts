@@ -4,11 +4,11 @@
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { nodeFor } from '../bin/node-flags.mjs';
+import { endsWithUs, temporaryDirectory } from '../src/testing/left-behind.ts';
 import { Report } from './report.ts';
 import type { ScaleMeasured } from './scale-core.ts';
 import { type ScaleSizes, scaleStore } from './scale-store.ts';
@@ -28,22 +28,22 @@ const sizes: ScaleSizes = {
 
 const report = new Report('scale');
 const store = await scaleStore(sizes, flags['fresh'] === true);
-const directory = mkdtempSync(join(tmpdir(), 'coffer-bench-'));
-try {
-  cpSync(store, directory, { recursive: true });
-  say(await measure());
-} finally {
-  rmSync(directory, { recursive: true, force: true });
+{
+  using directory = temporaryDirectory('coffer-bench-');
+  cpSync(store, directory.path, { recursive: true });
+  say(await measure(directory.path));
 }
 process.exit(0);
 
-async function measure(): Promise<ScaleMeasured> {
+async function measure(directory: string): Promise<ScaleMeasured> {
   const { flags: nodeFlags, environment } = nodeFor('gateway');
   const argv = [directory, JSON.stringify(sizes)];
-  const child = fork(join(import.meta.dirname, 'scale-core.ts'), argv, {
-    execArgv: [...nodeFlags],
-    env: { ...process.env, ...environment },
-  });
+  const child = endsWithUs(
+    fork(join(import.meta.dirname, 'scale-core.ts'), argv, {
+      execArgv: [...nodeFlags],
+      env: { ...process.env, ...environment },
+    }),
+  );
   const ended = once(child, 'exit').then(([status]) => {
     throw new Error(`the measured process ended: ${status}`);
   });

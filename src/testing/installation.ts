@@ -4,7 +4,15 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,6 +20,7 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { Client } from '../client/client.ts';
 import { parseName } from '../model/name.ts';
+import { atExit } from './left-behind.ts';
 
 export interface InstallationOptions {
   /** Where the enforcer finds containers: an engine's socket, or a directory of registered processes. */
@@ -34,10 +43,14 @@ const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
 /** Shared by all installations of a machine's tests, as by all starts of one in production. */
 const compileCache = join(tmpdir(), `coffer-compile-cache-${process.getuid?.() ?? 0}`);
 const withinMs = 20_000;
+const sharedMemory = '/dev/shm';
 
 export class Installation implements AsyncDisposable {
   readonly directory: string;
   readonly #options: InstallationOptions;
+  readonly #left: Disposable;
+  /** On a tmpfs where there is one, as in production. */
+  readonly #runDirectory: string;
   #made: { readonly pin: string; readonly ownerToken: string } | undefined;
   #gateway: RunningProgram | undefined;
   #enforcer: RunningProgram | undefined;
@@ -48,6 +61,10 @@ export class Installation implements AsyncDisposable {
     this.#options = options;
     this.directory = mkdtempSync(join(tmpdir(), 'coffer-'));
     chmodSync(this.directory, 0o700);
+    const parent = existsSync(sharedMemory) ? sharedMemory : this.directory;
+    this.#runDirectory = mkdtempSync(join(parent, 'coffer-run-'));
+    symlinkSync(this.#runDirectory, join(this.directory, 'run'));
+    this.#left = atExit(() => this.#abandon());
   }
 
   /** Initialised, gateway running, enforcer joined and connected. */
@@ -165,21 +182,40 @@ export class Installation implements AsyncDisposable {
     await this.#enforcer?.stop();
     await this.#gateway?.stop();
     await this.#stopWatchdog();
-    rmSync(this.directory, { recursive: true, force: true });
+    this.#left[Symbol.dispose]();
+    this.#remove();
   }
 
-  async #stopWatchdog(): Promise<void> {
-    const file = join(this.directory, 'run', 'watchdog.pid');
-    if (!existsSync(file)) return;
+  /** This process ends in the middle. */
+  #abandon(): void {
+    this.#enforcer?.child.kill('SIGKILL');
+    this.#gateway?.child.kill('SIGKILL');
+    this.#endWatchdog('SIGKILL');
+    this.#remove();
+  }
+
+  #remove(): void {
+    for (const directory of [this.#runDirectory, this.directory]) {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  #endWatchdog(signal: NodeJS.Signals): boolean {
+    const file = join(this.#runDirectory, 'watchdog.pid');
+    if (!existsSync(file)) return false;
     const pid = Number(readFileSync(file, 'utf8'));
     // It ends by itself when its file is gone; told so, it ends at once.
     rmSync(file, { force: true });
     try {
-      if (pid > 1) process.kill(pid, 'SIGTERM');
+      if (pid > 1) process.kill(pid, signal);
     } catch {
       // Gone already.
     }
-    await systemClock.sleep(10);
+    return true;
+  }
+
+  async #stopWatchdog(): Promise<void> {
+    if (this.#endWatchdog('SIGTERM')) await systemClock.sleep(10);
   }
 
   #gatewayFlags(): readonly string[] {
