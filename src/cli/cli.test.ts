@@ -382,3 +382,18 @@ test('help is there for every command, and shows an example first', async () => 
   }
   rmSync(world.path('nothing'), { force: true });
 });
+
+test('status of a store that was set back says what to find out and what goes on, and exits with 7', async () => {
+  await using gateway = await startHttpGateway(async ({ operation }) => {
+    const { output } = operationExamples[operation];
+    const state =
+      operation === 'system.status' ? { state: 'rollback-suspected' } : { sealed: false };
+    return { output: { ...output, ...state } };
+  });
+  using world = new CliWorld();
+  reach(world, gateway);
+  const { code, stdout, stderr } = await world.run(['status', '-o', 'json', '--quiet']);
+  equal(code, 7);
+  equal((JSON.parse(stdout) as { state: string }).state, 'rollback-suspected');
+  match(stderr, /coffer accept-rollback/);
+});

@@ -36,6 +36,9 @@ const status: CommandSpec = {
     }
     const { output } = await session.call('system.status', {});
     await showText(session, output, { name: output.state, text: () => statusText(output) });
+    if (output.state === 'rollback-suspected') {
+      session.warn(new Fault('audit.rollback-suspected').spec.hint);
+    }
     return output.state === 'ready' ? 0 : 7;
   },
 };
