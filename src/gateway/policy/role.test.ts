@@ -263,3 +263,9 @@ test('covers: what is covered allows nothing that the coverer is not allowed', (
   ok(!covers([bind('owner', 'secrets/*')], bind('owner', 'secrets/**')));
   ok(!covers([bind('owner', '**')], bind('nothing', 'secrets/a')), 'a role that there is');
 });
+
+test('a family of actions ends at its dot', () => {
+  const operator = [bind('operator', '**')];
+  const may = (action: string): boolean => allows(operator, { action, resource: 'groups/api' });
+  deepEqual(['group.put', 'groups.put', 'group', 'grouping'].map(may), [true, false, false, false]);
+});
