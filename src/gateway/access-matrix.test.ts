@@ -23,7 +23,8 @@ import {
   type Place,
   setTestWorkload,
 } from '../testing/operation-examples.ts';
-import { bind, RequestRig } from '../testing/request-rig.ts';
+import { bind, RequestRig, type RigSetting } from '../testing/request-rig.ts';
+import type { Handlers } from './handlers/handlers.ts';
 
 const nobody = anonymousFrom('test');
 const principals = new Map<Asker, Principal>();
@@ -61,8 +62,9 @@ before(async () => {
   filled = rig.records;
 });
 
-function freshRig(): RequestRig {
-  const rig = new RequestRig({ records: filled.copy(), rate: { perSecond: 1e9, burst: 1e9 } });
+function freshRig(more: RigSetting = {}): RequestRig {
+  const rate = { perSecond: 1e9, burst: 1e9 };
+  const rig = new RequestRig({ records: filled.copy(), rate, ...more });
   setTestWorkload(rig);
   // One entry of old, for what asks for one.
   void rig.audit.acceptRollback(oldEntry);
@@ -216,6 +218,38 @@ test('whoever may not see it cannot tell a name that exists from one that does n
     said('owner', 'secret.get', ghost),
   ]);
   ok(control[0] !== control[1], 'control: whoever may see it can tell');
+});
+
+test('for whoever may not see it nothing is looked up, so that nothing takes longer (V7, G18)', async () => {
+  const ghost: Place = { secret: 'payments/dx', group: 'payments-apx', node: 'node-x' };
+  let calls: string[] = [];
+  const counting = (handlers: Handlers): Handlers =>
+    Object.fromEntries(
+      Object.entries(handlers).map(([name, handler]) => [
+        name,
+        (...given: Parameters<typeof handler>) => {
+          calls.push(name);
+          return (handler as (...all: typeof given) => unknown)(...given);
+        },
+      ]),
+    ) as unknown as Handlers;
+  const called = async (asker: Asker, operation: (typeof operationNames)[number], place: Place) => {
+    const rig = freshRig({ change: counting });
+    const example = examplesIn(place)[operation];
+    const asked = { ...example, ...(example.ifRevision ? { ifRevision: () => 3 } : {}) };
+    calls = [];
+    await askExample(rig, principals.get(asker) ?? nobody, operation, asked).catch(() => {});
+    return calls;
+  };
+  for (const operation of operationNames) {
+    if (operationNamed(operation).access !== 'permission') continue;
+    for (const asker of ['nobody', 'stranger', 'node'] as const) {
+      // Handlers alone know what there is: where none is asked, known and unknown are one path.
+      deepEqual(await called(asker, operation, ownPlace), [], `${operation} ${asker}`);
+      deepEqual(await called(asker, operation, ghost), [], `${operation} ${asker}`);
+    }
+    ok((await called('owner', operation, ownPlace)).length > 0, `control: ${operation}`);
+  }
 });
 
 test('no decision depends on spelling (G15): another spelling is refused, not folded', async () => {
