@@ -59,6 +59,18 @@ export class SimTime {
     return { cancel: () => (due.cancelled = true) };
   }
 
+  /** Lets the next thing happen, however far it is. */
+  async step(): Promise<void> {
+    await settle();
+    let next = this.#queue.shift();
+    while (next?.cancelled === true) next = this.#queue.shift();
+    if (!next) return;
+    this.#nowMs = Math.max(this.#nowMs, next.atMs);
+    this.happened += 1;
+    next.act();
+    await settle();
+  }
+
   /** Lets everything happen that is due within this time, in order. */
   async pass(byMs: number): Promise<void> {
     const endMs = this.#nowMs + byMs;
