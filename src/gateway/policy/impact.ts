@@ -7,7 +7,8 @@ import type { Name, SecretName } from '../../model/name.ts';
 import type { IndexedGroup, IndexedWorkload } from './entitlement-index.ts';
 import type { PolicyImpact, WantedSet, WorkloadImpact, WorkloadUpdate } from './policy.ts';
 import { workloadUpdates } from '../../model/grant.ts';
-import { type CompiledGrant, order, secretsIn, wantedSets } from './wanted.ts';
+import { sortedPage } from './sorted-page.ts';
+import { type CompiledGrant, order, secretsIn, WantedMemo } from './wanted.ts';
 
 /** As many as a reply carries. */
 const impactMax = 1000;
@@ -31,40 +32,70 @@ export function impactOf(changed: readonly GroupAfter[]): PolicyImpact {
       else known.push(group);
     }
   }
+  const differences = new Differences();
   const found: { readonly id: string; readonly impact: WorkloadImpact }[] = [];
   for (const [workload, groups] of touching) {
-    const impact = impactOn(workload, groups);
-    if (impact !== undefined) found.push({ id: workload.facts.id, impact });
+    const difference = differenceFor(workload, groups, differences);
+    if (difference === undefined) continue;
+    const { id, name, node } = workload.facts;
+    found.push({ id, impact: { workload: name, node, ...difference } });
   }
-  const sorted = found.toSorted((left, right) => order(left.id, right.id));
   return {
-    impact: sorted.slice(0, impactMax).map((entry) => entry.impact),
+    impact: sortedPage(found, (entry) => entry.id, { limit: impactMax }).map(
+      (entry) => entry.impact,
+    ),
     impactTotal: found.length,
   };
 }
 
-function impactOn(
+type SetDifference = Pick<WorkloadImpact, 'gains' | 'loses' | 'updates'>;
+
+/** Workloads of the same groups have the same sets before and after: each pair is compared once. */
+class Differences {
+  readonly #before = new WantedMemo();
+  readonly #after = new WantedMemo();
+  readonly #known = new Map<
+    readonly WantedSet[],
+    Map<readonly WantedSet[], SetDifference | undefined>
+  >();
+
+  /** @returns undefined if nothing differs */
+  between(had: readonly CompiledGrant[], has: readonly CompiledGrant[]): SetDifference | undefined {
+    const [before, after] = [this.#before.sets(had), this.#after.sets(has)];
+    let known = this.#known.get(before);
+    if (known === undefined) this.#known.set(before, (known = new Map()));
+    if (!known.has(after)) known.set(after, differenceBetween(before, after));
+    return known.get(after);
+  }
+}
+
+function differenceFor(
   workload: IndexedWorkload,
   changed: readonly GroupAfter[],
-): WorkloadImpact | undefined {
+  differences: Differences,
+): SetDifference | undefined {
   const replaced = new Set(changed.map((group) => group.name));
   const kept = workload.groups.filter((group) => !replaced.has(group.name));
   const joined = changed.filter((group) => group.members.has(workload));
-  const before = setsOf(workload.groups);
-  const after = setsOf([...kept, ...joined]);
+  return differences.between(grantsOf(workload.groups), grantsOf([...kept, ...joined]));
+}
+
+function grantsOf(
+  groups: readonly { readonly grant: CompiledGrant | undefined }[],
+): readonly CompiledGrant[] {
+  return groups.flatMap((group) => group.grant ?? []);
+}
+
+function differenceBetween(
+  before: readonly WantedSet[],
+  after: readonly WantedSet[],
+): SetDifference | undefined {
   const [had, has] = [secretsIn(before), secretsIn(after)];
   const gains = difference(has, had);
   const loses = difference(had, has);
   const updates = updatesBetween(before, after);
   if (gains.length === 0 && loses.length === 0 && updates.length === 0) return undefined;
-  const { name, node } = workload.facts;
-  return { workload: name, node, gains, loses, updates };
-}
-
-function setsOf(
-  groups: readonly { readonly grant: CompiledGrant | undefined }[],
-): readonly WantedSet[] {
-  return wantedSets(groups.flatMap((group) => group.grant ?? []));
+  return { gains, loses, updates };
 }
 
 /** What is different about secrets that are there before and after, and about their directories. */
