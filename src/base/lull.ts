@@ -32,7 +32,11 @@ export class Lull implements Disposable {
 /**
  * Gives back what the calling thread needs no more, in some 10 ms. Left to itself a small heap is
  * collected when it has grown by half, which at rest is never. Nothing without `--expose-gc`.
+ *
+ * @param what - `code-too`: compiled code with it, in some 25 ms; what is used again is compiled again.
+ *   After a start most of it is not.
  */
-export function collectGarbage(): void {
-  globalThis.gc?.({ type: 'major', execution: 'sync' });
+export function collectGarbage(what: 'objects' | 'code-too'): void {
+  const options = { type: 'major', execution: 'sync' } as const;
+  globalThis.gc?.(what === 'objects' ? options : { ...options, flavor: 'last-resort' });
 }

@@ -43,7 +43,7 @@ export type MountCommand =
   /** Empties the replaced sets whose revision is lower than `before`. */
   | { readonly kind: 'retire'; readonly id: string; readonly before: number }
   /** Nothing is going on: gives back the memory that earlier commands took. */
-  | { readonly kind: 'rest'; readonly id: '' }
+  | { readonly kind: 'rest'; readonly id: ''; readonly what: 'objects' | 'code-too' }
   /** Lets go of everything. */
   | { readonly kind: 'release'; readonly id: '' };
 

@@ -110,7 +110,7 @@ function begin(command: MountCommand, contents: Uint8Array): Settle {
       };
     case 'rest':
       return () => {
-        collectGarbage();
+        collectGarbage(command.what);
         trimHeap();
         return undefined;
       };

@@ -70,6 +70,7 @@ export class WorkerMounts implements Mounts {
   readonly #worker: Worker;
   readonly #graces = new Map<string, Timer>();
   readonly #lull: Lull;
+  #isRested = false;
   /** The batch that is being gathered in this turn. */
   #commands: MountCommand[] = [];
   #contents = new Contents();
@@ -211,8 +212,11 @@ export class WorkerMounts implements Mounts {
 
   /** What was asked and answered is garbage on both sides. */
   #rest(): void {
-    collectGarbage();
-    this.#ask({ kind: 'rest', id: '' }).catch((error: unknown) => {
+    // The first time also the code that only a start needs.
+    const what = this.#isRested ? 'objects' : 'code-too';
+    this.#isRested = true;
+    collectGarbage(what);
+    this.#ask({ kind: 'rest', id: '', what }).catch((error: unknown) => {
       this.#options.log.warn('mount.rest-failed', errorFields(error));
     });
   }
