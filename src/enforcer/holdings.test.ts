@@ -217,6 +217,40 @@ test('what a failed wipe or withdrawal left is nobody’s word: sent anew or wit
   deepEqual(rig.read(app), {});
 });
 
+test('a withdrawal that the kernel refused is repeated without being asked, and then told', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  let refusals = 0;
+  rig.failing = () => {
+    refusals += 1;
+    full();
+  };
+  const receipt = await rig.holdings.assign(rig.set(app, []));
+  for (let passedMs = 0; passedMs < 60_000; passedMs += 1000) {
+    await rig.time.pass(1000);
+    rig.holdings.heard();
+  }
+  ok(refusals > 10 && refusals < 25, `${refusals} tries in a minute`);
+  deepEqual([rig.read(app), rig.told], [{ db: 'one' }, []]);
+  rig.failing = () => {};
+  await rig.time.pass(4100);
+  deepEqual([rig.read(app), rig.holdings.held], [{}, []]);
+  deepEqual(
+    rig.told.map(({ outcome, files, setRevision }) => [outcome, files.length, setRevision]),
+    [['gone', 0, receipt.setRevision]],
+  );
+  // What is assigned anew meanwhile is not taken away by it.
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  rig.failing = full;
+  await rig.holdings.assign(rig.set(app, []));
+  rig.failing = () => {};
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 2, 'two')]));
+  await rig.time.pass(5000);
+  rig.holdings.heard();
+  deepEqual(rig.read(app), { db: 'two' });
+});
+
 test('what cannot be kept is not said to be held, and what is left of the set is on its lease', async () => {
   const rig = new EnforcerRig();
   const app = await rig.container();

@@ -15,7 +15,6 @@
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import { codeOf, isFault } from '../base/fault.ts';
-import { limits } from '../base/limits.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import {
   type AssignedSet,
@@ -30,6 +29,7 @@ import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
 import { lend } from './lend.ts';
 import type { Mounts, MountState, PlaceResult } from './mount/mount.ts';
+import { Queues } from './queues.ts';
 import {
   expired,
   heldOf,
@@ -39,7 +39,13 @@ import {
   stepFor,
   withoutNew,
 } from './reconcile.ts';
-import { mountIdOf, type RememberedState, stateOf, withoutWorkload } from './remembered.ts';
+import {
+  adoptedHolding,
+  mountIdOf,
+  type RememberedState,
+  stateOf,
+  withoutWorkload,
+} from './remembered.ts';
 
 export interface HoldingsOptions {
   readonly clock: Clock;
@@ -64,6 +70,7 @@ const lookEveryMsMax = 1000;
 /** A wipe or an adoption that failed is tried again, with growing pauses. */
 const againAfterMsFirst = 1000;
 const againAfterMsMax = 60_000;
+const againAfterMsWithdraw = 4000;
 
 interface Adoption {
   readonly workload: WorkloadFacts;
@@ -81,8 +88,8 @@ export class Holdings {
   #inherited: RememberedState | undefined;
   /** The highest revision seen per set, kept after a withdrawal while the workload runs. */
   readonly #newest = new Map<string, number>();
-  /** The tail of each workload's queue of steps. */
-  readonly #tails = new Map<string, Promise<void>>();
+  /** Of each workload. */
+  readonly #steps: Queues;
   /** Sets whose wipe is queued, or failed a moment ago. */
   readonly #wiping = new Set<Holding>();
   #closed = false;
@@ -91,6 +98,7 @@ export class Holdings {
 
   constructor(options: HoldingsOptions) {
     this.#options = options;
+    this.#steps = new Queues(options.log);
     this.#heardAtMs = options.clock.bootMs();
   }
 
@@ -121,17 +129,18 @@ export class Holdings {
     this.#workloads.set(workload.id, workload);
     // Before anything is mounted there: the watchdog must know where to look.
     this.#remember();
-    return this.#inOrder(workload.id, async () => {
+    return this.#steps.add(workload.id, async () => {
       await this.#adopt({ workload, remembered, attempt: 0 });
     });
   }
 
   /** The container has ended, and its mounts with it; what our handles still reach is wiped. */
   stopped(workloadId: string): Promise<void> {
-    return this.#inOrder(workloadId, async () => {
+    return this.#steps.add(workloadId, async () => {
       this.#workloads.delete(workloadId);
       this.#inherited = withoutWorkload(this.#inherited, workloadId);
-      for (const key of this.#keysOf(workloadId)) {
+      for (const key of [...this.#held.values()]) {
+        if (key.workloadId !== workloadId) continue;
         await this.#options.mounts
           .withdraw(mountIdOf(key))
           .catch((error: unknown) => this.#failed(key, error));
@@ -152,7 +161,7 @@ export class Holdings {
     try {
       // Before this one is queued, so that what ended in the silence is wiped ahead of it.
       this.#enforceLeases();
-      await this.#inOrder(set.workloadId, async () => {
+      await this.#steps.add(set.workloadId, async () => {
         await this.#wipeExpiredOf(set.workloadId);
         done = await this.#carryOut(set);
       });
@@ -227,6 +236,7 @@ export class Holdings {
       const isPartial = isFault(error, 'mount.keep-unknown');
       if (isPartial || (await this.#stateOf(set)) !== 'in-place') this.#unsure(set);
       if (step === 'place' && set.urgent) await this.#letGo(workload, set);
+      if (step === 'withdraw') this.#withdrawAgain(workload, set, againAfterMsFirst);
       return { outcome: 'failed', fault: codeOf(error) };
     }
   }
@@ -331,7 +341,7 @@ export class Holdings {
     const { workload, attempt } = adoption;
     const pauseMs = Math.min(againAfterMsFirst * 2 ** (attempt - 1), againAfterMsMax);
     clock.setTimer(pauseMs, () => {
-      void this.#inOrder(workload.id, async () => {
+      void this.#steps.add(workload.id, async () => {
         if (this.#closed || !this.#workloads.has(workload.id)) return;
         for (const held of await this.#adopt(adoption)) {
           told({ ...held, outcome: 'placed', fault: '', tookUs: 0 });
@@ -348,21 +358,27 @@ export class Holdings {
     const place = { process: workload.process, target: key.target };
     const adopted = await this.#options.mounts.adopt(mountIdOf(key), place);
     if (!adopted) return undefined;
-    const known = remembered?.holdings.find((holding) => setKeyText(holding) === setKeyText(key));
-    // Without files it was remembered before it was placed.
-    const same = known?.setRevision === adopted.revision && known.files.length > 0;
     this.#newest.set(setKeyText(key), adopted.revision);
-    const holding: Holding = {
-      ...key,
-      setRevision: adopted.revision,
-      files: same ? known.files : [],
-      terms: same ? known.terms : unknownTerms,
-      // Of a set that nobody remembers: time for the gateway to send it anew, and no more.
-      leaseMs: known?.leaseMs ?? limits.leaseMsMin,
-      keepOnLeaseLoss: known?.keepOnLeaseLoss ?? false,
-    };
+    const holding = adoptedHolding(key, adopted.revision, remembered);
     this.#held.set(setKeyText(key), holding);
     return heldOf(holding);
+  }
+
+  /** The gateway asks again ever more rarely; what is to go should go as soon as the kernel lets it. */
+  #withdrawAgain(workload: WorkloadFacts, set: AssignedSet, pauseMs: number): void {
+    const { clock, told } = this.#options;
+    const unsure = this.#held.get(setKeyText(set));
+    clock.setTimer(pauseMs, () => {
+      void this.#steps.add(workload.id, async () => {
+        if (this.#closed || !unsure || this.#held.get(setKeyText(set)) !== unsure) return;
+        try {
+          await this.#change(workload, set);
+          told({ ...heldOf(set), outcome: 'gone', fault: '', files: [], terms: '', tookUs: 0 });
+        } catch {
+          this.#withdrawAgain(workload, set, Math.min(pauseMs * 2, againAfterMsWithdraw));
+        }
+      });
+    });
   }
 
   #stateOf(key: SetKey): Promise<MountState> {
@@ -401,7 +417,7 @@ export class Holdings {
     for (const holding of this.#expired()) {
       if (this.#wiping.has(holding)) continue;
       this.#wiping.add(holding);
-      void this.#inOrder(holding.workloadId, () => this.#wipe(holding));
+      void this.#steps.add(holding.workloadId, () => this.#wipe(holding));
     }
     this.#arm();
   }
@@ -457,10 +473,6 @@ export class Holdings {
     this.#timer = this.#options.clock.setTimer(delayMs, () => this.#enforceLeases());
   }
 
-  #keysOf(workloadId: string): readonly SetKey[] {
-    return [...this.#held.values()].filter((holding) => holding.workloadId === workloadId);
-  }
-
   #forget(key: SetKey): void {
     this.#held.delete(setKeyText(key));
     this.#remember();
@@ -483,17 +495,5 @@ export class Holdings {
       target: key.target,
       ...errorFields(error),
     });
-  }
-
-  #inOrder(workloadId: string, step: () => Promise<void>): Promise<void> {
-    const tail = (this.#tails.get(workloadId) ?? Promise.resolve()).then(step);
-    // The queue goes on whatever one step did; its own caller sees the failure.
-    const settled = tail
-      .catch((error: unknown) => this.#options.log.error('step.failed', errorFields(error)))
-      .then(() => {
-        if (this.#tails.get(workloadId) === settled) this.#tails.delete(workloadId);
-      });
-    this.#tails.set(workloadId, settled);
-    return tail;
   }
 }

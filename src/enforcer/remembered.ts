@@ -4,8 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import { Fault } from '../base/fault.ts';
+import { limits } from '../base/limits.ts';
 import * as schema from '../base/schema.ts';
-import { type SetKey, setKeyText } from '../model/assignment.ts';
+import { type SetKey, setKeyText, unknownTerms } from '../model/assignment.ts';
 import type { WorkloadFacts, WorkloadProcess } from '../model/workload.ts';
 import type { Holding } from './reconcile.ts';
 
@@ -47,6 +48,29 @@ export function withoutWorkload<State extends RememberedState | undefined>(
     ...state,
     processes: state.processes.filter((one) => one.workloadId !== workloadId),
     holdings: state.holdings.filter((one) => one.workloadId !== workloadId),
+  };
+}
+
+/**
+ * A set that was found in place. Of one that nobody remembers, or at another revision, nothing is said to
+ * be there.
+ */
+export function adoptedHolding(
+  key: SetKey,
+  setRevision: number,
+  remembered: RememberedState | undefined,
+): Holding {
+  const known = remembered?.holdings.find((holding) => setKeyText(holding) === setKeyText(key));
+  // Without files it was remembered before it was placed.
+  const same = known?.setRevision === setRevision && known.files.length > 0;
+  return {
+    ...key,
+    setRevision,
+    files: same ? known.files : [],
+    terms: same ? known.terms : unknownTerms,
+    // Of a set that nobody remembers: time for the gateway to send it anew, and no more.
+    leaseMs: known?.leaseMs ?? limits.leaseMsMin,
+    keepOnLeaseLoss: known?.keepOnLeaseLoss ?? false,
   };
 }
 
