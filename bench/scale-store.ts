@@ -1,16 +1,13 @@
 /**
- * A store with a million secrets and ten thousand groups with their grants, made through the write path.
- * It takes minutes, so it is kept in the temporary directory, under a name that changes with the sizes
- * and with every line of the rooms that write it. `npm run bench -- scale --fresh` makes it anew.
+ * A store with a million secrets and ten thousand groups with their grants, made through the write path,
+ * in large commits. It takes minutes.
  */
-import { createHash } from 'node:crypto';
-import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseName, parseSecretName } from '../src/model/name.ts';
 import { gatewayPrincipal } from '../src/model/principal.ts';
 import { SecretValue } from '../src/model/secret-value.ts';
-import type { AuditRequest } from '../src/gateway/audit/audit.ts';
+import type { AuditEntry, AuditRequest } from '../src/gateway/audit/audit.ts';
 import { type BenchCore, openBenchCore } from './core.ts';
 
 export interface ScaleSizes {
@@ -22,21 +19,20 @@ export interface ScaleSizes {
   readonly nodes: number;
 }
 
-const together = 512;
-const sources = 'src/gateway/{physical,barrier,seal,audit,secrets,policy}/*.ts';
-const root = join(import.meta.dirname, '..');
+/** Plans that share a commit. */
+const together = 4096;
+const secondsBetweenLines = 5;
 
-/** @returns Its directory. Not to be changed: work on a copy. */
-export async function scaleStore(sizes: ScaleSizes, fresh: boolean): Promise<string> {
-  const directory = join(tmpdir(), `coffer-bench-scale-${fingerprint(sizes)}`);
+/** Makes the store unless this directory has one of these sizes already. */
+export async function scaleStore(directory: string, sizes: ScaleSizes): Promise<void> {
   const complete = join(directory, 'complete');
-  if (fresh || !existsSync(complete)) rmSync(directory, { recursive: true, force: true });
-  if (existsSync(complete)) return directory;
-  mkdirSync(directory, { mode: 0o700 });
+  const wanted = JSON.stringify(sizes);
+  if (existsSync(complete) && readFileSync(complete, 'utf8') === wanted) return;
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { mode: 0o700, recursive: true });
   await using bench = await openBenchCore(directory);
   await fill(bench, sizes);
-  writeFileSync(complete, '');
-  return directory;
+  writeFileSync(complete, wanted);
 }
 
 export function secretAt(index: number): string {
@@ -62,50 +58,52 @@ export function grantAt(index: number, granted: number) {
   };
 }
 
-async function fill({ core }: BenchCore, sizes: ScaleSizes): Promise<void> {
-  const { audit, policy, secrets } = core;
-  await inGroups('secrets', sizes.secrets, (index) => {
+async function fill(bench: BenchCore, sizes: ScaleSizes): Promise<void> {
+  const { policy, secrets } = bench.core;
+  await inGroups(bench, 'secrets', sizes.secrets, (index) => {
     using value = SecretValue.copy(Buffer.from(`value ${index}, as long as passwords are`));
     const name = parseSecretName(secretAt(index));
-    const plan = secrets.planPut({ name, value, by: 'bench' });
-    return audit.commit(requestOf('secret.put', plan));
+    return ['secret.put', secrets.planPut({ name, value, by: 'bench' })];
   });
-  await inGroups('groups', sizes.grants, (index) => {
+  await inGroups(bench, 'groups', sizes.grants, (index) => {
     const match = { docker: { labels: labelsAt(index) } };
-    const group = { name: parseName(groupAt(index)), match };
-    return audit.commit(requestOf('group.put', policy.planPutGroup(group)));
+    return ['group.put', policy.planPutGroup({ name: parseName(groupAt(index)), match })];
   });
-  await inGroups('grants', sizes.grants, (index) =>
-    audit.commit(requestOf('grant.put', policy.planPutGrant(grantAt(index, sizes.granted)))),
-  );
+  await inGroups(bench, 'grants', sizes.grants, (index) => [
+    'grant.put',
+    policy.planPutGrant(grantAt(index, sizes.granted)),
+  ]);
 }
 
-function requestOf(
-  action: string,
-  plan: Pick<AuditRequest, 'writes' | 'expectations'>,
-): AuditRequest {
+type Plan = Pick<AuditRequest, 'writes' | 'expectations'>;
+
+function entryOf(action: string): AuditEntry {
   const about = { resource: 'bench', outcome: 'ok', rule: '', requestId: '', detail: {} };
-  const { writes, expectations } = plan;
-  return { writes, expectations, entries: [{ principal: gatewayPrincipal, action, ...about }] };
+  return { principal: gatewayPrincipal, action, ...about };
 }
 
 async function inGroups(
+  { core: { audit } }: BenchCore,
   what: string,
   count: number,
-  commit: (index: number) => Promise<unknown>,
+  plan: (index: number) => readonly [action: string, plan: Plan],
 ): Promise<void> {
-  for (let at = 0; at < count; at += together) {
+  let saidAt = process.uptime();
+  for (let at = 0; at < count; ) {
     const length = Math.min(together, count - at);
-    await Promise.all(Array.from({ length }, (_, index) => commit(at + index)));
-    if (Math.floor((at + length) / 50_000) > Math.floor(at / 50_000))
-      process.stderr.write(`store: ${at + length} of ${count} ${what}\n`);
+    const plans = Array.from({ length }, (_, index) => plan(at + index));
+    const [first, ...rest] = plans.map(([action]) => entryOf(action));
+    if (!first) return;
+    await audit.commit({
+      writes: plans.flatMap(([, { writes }]) => writes),
+      expectations: plans.flatMap(([, { expectations }]) => expectations),
+      entries: [first, ...rest],
+    });
+    at += length;
+    if (process.uptime() - saidAt < secondsBetweenLines && at < count) continue;
+    saidAt = process.uptime();
+    process.stderr.write(
+      `store: ${at.toLocaleString('en')} of ${count.toLocaleString('en')} ${what}\n`,
+    );
   }
-}
-
-function fingerprint(sizes: ScaleSizes): string {
-  const digest = createHash('sha256').update(JSON.stringify(sizes));
-  const paths = globSync(sources, { cwd: root }).filter((path) => !path.includes('.test.'));
-  for (const path of [...paths, 'bench/scale-store.ts'].sort())
-    digest.update(readFileSync(join(root, path)));
-  return digest.digest('hex').slice(0, 16);
 }
