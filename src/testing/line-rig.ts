@@ -8,7 +8,7 @@ import { createLog } from '../base/log.ts';
 import { signCheckpoint } from '../crypto/checkpoint.ts';
 import { emptyRoot } from '../crypto/merkle.ts';
 import { formatVerifier, noteSigner } from '../crypto/note.ts';
-import { Delivery, type HoldingStatus } from '../gateway/delivery/delivery.ts';
+import { Delivery, type HoldingsAsked, type HoldingStatus } from '../gateway/delivery/delivery.ts';
 import { Presence, Session } from '../gateway/stream/stream.ts';
 import { gatewayPrincipal, type Principal } from '../model/principal.ts';
 import type { SecretId } from '../model/id.ts';
@@ -119,10 +119,10 @@ export class LineRig {
   }
 
   /** `file version/wanted state`, with the fault if there is one. */
-  holdings(): readonly string[] {
+  holdings(asked: HoldingsAsked = {}): readonly string[] {
     const text = ({ file, version, wanted, state, fault }: HoldingStatus): string =>
       `${file} ${version}/${wanted} ${state}${fault === undefined ? '' : ` ${fault}`}`;
-    return [...this.delivery.holdings()].map(text).toSorted();
+    return [...this.delivery.holdings(asked)].map(text).toSorted();
   }
 
   /** Actions and outcomes on the log from an entry on. */

@@ -55,6 +55,7 @@ export class MemoryRecords {
     for (const [key, row] of this.#rows) {
       if (key.startsWith(`${projection.kind}/`)) projection.apply(row);
     }
+    projection.loaded?.();
   }
 
   /** @throws Fault `request.conflict` */

@@ -6,6 +6,7 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '../../base/fault.ts';
+import { parseSecretName } from '../../model/name.ts';
 import type { WorkloadFacts } from '../../model/workload.ts';
 import { checkpointEveryMs, LineRig } from '../../testing/line-rig.ts';
 import type { SimConnection } from '../../testing/sim-network.ts';
@@ -191,6 +192,38 @@ test('a mount that fails is tried again with growing pauses; what was there stay
   await rig.time.pass(40_000);
   deepEqual(rig.read(node, app), { db: 'two' });
   deepEqual(rig.holdings(), ['db 2/2 current']);
+});
+
+test('holdings that are asked for are found by secret, node and workload; also what should leave', async () => {
+  const { rig, node, app } = await running();
+  await rig.put('shop/key', 'k');
+  await rig.grant('api', [{ secret: 'shop/db' }, { secret: 'shop/key' }]);
+  await rig.time.pass(500);
+  node.kernel.before = () => {
+    throw new Fault('mount.full');
+  };
+  await rig.grant('api', [{ secret: 'shop/db' }]);
+  await rig.time.pass(500);
+  const all = rig.holdings();
+  equal(all.length, 2);
+  for (const asked of [
+    { secret: parseSecretName('shop/key') },
+    { secret: parseSecretName('shop/db') },
+    { node: node.name },
+    { workload: app.name },
+    { workload: app.id },
+    { from: app.id },
+  ]) {
+    deepEqual(rig.holdings(asked), all, JSON.stringify(asked));
+  }
+  for (const asked of [
+    { secret: parseSecretName('shop/other') },
+    { node: 'node-z' },
+    { workload: 'other' },
+    { from: `${app.id}0` },
+  ]) {
+    deepEqual(rig.holdings(asked), [], JSON.stringify(asked));
+  }
 });
 
 test('a value that does not open keeps nothing in place that should leave', async () => {

@@ -28,7 +28,12 @@ import {
 import type { SecretValue } from '../../model/secret-value.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
-import type { Entitlements, SelectableFacts, WantedSet } from '../policy/policy.ts';
+import {
+  type Entitlements,
+  type SelectableFacts,
+  selectableFacts,
+  type WantedSet,
+} from '../policy/policy.ts';
 import type { SecretChanges, SecretsReader, SecretValues } from '../secrets/secrets.ts';
 import {
   assignEntries,
@@ -39,12 +44,14 @@ import {
 } from './delivery-entries.ts';
 import { type DueSet, difference, dueSet, nothingDue, type SharedDueSets } from './difference.ts';
 import { NodeBudgets } from './node-budgets.ts';
+import { type HoldingsAsked, idsInOrder, isHeld } from './holdings-asked.ts';
 import { Recorder } from './recorder.ts';
 import { type Due, SetComposer } from './set-composer.ts';
 import { type HoldingStatus, SetState } from './set-state.ts';
 import { type Cause, WorkloadQueue } from './workload-queue.ts';
 
 export type { NodeEvent } from './delivery-entries.ts';
+export type { HoldingsAsked } from './holdings-asked.ts';
 export type { HoldingStatus } from './set-state.ts';
 
 /** How sets reach one node. */
@@ -183,14 +190,18 @@ export class Delivery {
     this.#queue.mark(this.#options.entitlements.takeAffected(), 'change');
   }
 
-  /** What is where, for every file that is in place or should be. */
-  *holdings(): Generator<HoldingStatus> {
-    for (const [id, states] of this.#sets) {
+  /**
+   * What is where, for every file that is in place or should be, workload by workload in order of their
+   * ids. What is not asked for may be among it. Not to be kept over a turn.
+   */
+  *holdings(asked: HoldingsAsked = {}): Generator<HoldingStatus> {
+    const shared: SharedDueSets = new Map();
+    for (const id of idsInOrder(this.#candidates(asked), asked.from)) {
       const workload = this.#options.entitlements.workload(id);
       if (!workload) continue;
       const connected = this.#channels.has(workload.node);
-      for (const due of this.#dueSets(id, new Map())) {
-        const state = states.get(due.target);
+      for (const due of this.#dueSets(id, shared)) {
+        const state = this.#sets.get(id)?.get(due.target);
         yield* (state ?? new SetState({ workloadId: id, target: due.target })).statuses(
           workload,
           due,
@@ -198,6 +209,27 @@ export class Delivery {
           (secretId) => this.#composer.nameOf(secretId),
         );
       }
+    }
+  }
+
+  /** Workloads that may have something that is asked for: the narrowest of what is quickly known. */
+  *#candidates({ workload, secret, node }: HoldingsAsked): Generator<WorkloadId> {
+    const { entitlements, secrets } = this.#options;
+    if (workload !== undefined) {
+      for (const id of this.#sets.keys()) {
+        if (id === workload || entitlements.workload(id)?.name === workload) yield id;
+      }
+    } else if (node !== undefined) {
+      yield* entitlements.workloadsOn(node);
+    } else if (secret !== undefined) {
+      const due = entitlements.affectedBySecret(secret);
+      yield* due;
+      const secretId = secrets.find(secret)?.secret.id;
+      for (const [id, states] of this.#sets) {
+        if (secretId !== undefined && !due.has(id) && isHeld(states.values(), secretId)) yield id;
+      }
+    } else {
+      yield* this.#sets.keys();
     }
   }
 
@@ -226,7 +258,7 @@ export class Delivery {
       if (isNew && entitlements.workloadsOn(node).size >= limits.workloadsPerNodeMax) {
         throw new Fault('limit.exceeded', { workloads: limits.workloadsPerNodeMax });
       }
-      entitlements.setWorkload({ ...workload, node });
+      entitlements.setWorkload(selectableFacts({ ...workload, node }));
       if (!this.#sets.has(workload.id)) this.#sets.set(workload.id, new Map());
     } catch (error) {
       if (!isFault(error)) throw error;

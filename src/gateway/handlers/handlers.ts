@@ -20,7 +20,7 @@ import type {
 } from '../../protocol/operations.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Maintenance, View } from '../barrier/barrier.ts';
-import type { HoldingStatus } from '../delivery/delivery.ts';
+import type { HoldingsAsked, HoldingStatus } from '../delivery/delivery.ts';
 import type { Identity, NodeSettings } from '../identity/identity.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Secrets } from '../secrets/secrets.ts';
@@ -90,7 +90,8 @@ export interface NodePresence {
 }
 
 export interface HoldingsReader {
-  holdings(): Iterable<HoldingStatus>;
+  /** Workload by workload, in order of ids; what is not asked for may be among it. */
+  holdings(asked: HoldingsAsked): Iterable<HoldingStatus>;
 }
 
 export interface SystemStatus {

@@ -14,7 +14,6 @@ import type { StoredNode } from '../identity/identity.ts';
 import type { SelectableFacts } from '../policy/policy.ts';
 import { parseLabelSelector } from '../secrets/secrets.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
-import { pageLimit } from './paging.ts';
 import { answer } from './plan.ts';
 import { workloadsAfter } from './policy-handlers.ts';
 import { timestampOf } from './timestamp.ts';
@@ -86,17 +85,20 @@ export function nodeHandlers(tools: Tools): HandlersOf<typeof nodeOperations> {
         (input.node ?? status.node) === status.node &&
         (input.state ?? status.state) === status.state &&
         [undefined, status.workload, status.workloadId].includes(input.workload);
-      const shown = firstInOrder(holdings.holdings(), {
-        isShown,
-        after: paging.start(scope),
-        max: pageLimit(input) + 1,
+      const after = placeFrom(paging.start(scope));
+      const { secret, node, workload } = input;
+      const found = holdings.holdings({
+        from: after[0],
+        ...(secret === undefined ? {} : { secret }),
+        ...(node === undefined ? {} : { node }),
+        ...(workload === undefined ? {} : { workload }),
       });
       return answer(
         paging.page({
           scope,
-          items: shown,
-          placeOf: placeOfHolding,
-          isShown: () => true,
+          items: inOrder(found, after),
+          placeOf: (status) => JSON.stringify(placeOf(status)),
+          isShown,
           view: holdingViewOf,
         }),
       );
@@ -162,31 +164,38 @@ function startOf({ startedAtMs = 0 }: SelectableFacts): Pick<WorkloadView, 'star
   return isTime ? { startedAt: timestampOf(startedAtMs) } : {};
 }
 
-function placeOfHolding(status: HoldingStatus): string {
-  return JSON.stringify([status.workloadId, status.secret, status.file, status.version]);
+type Place = readonly [workloadId: string, secret: string, file: string, version: number];
+
+function placeOf({ workloadId, secret, file, version }: HoldingStatus): Place {
+  return [workloadId, secret, file, version];
 }
 
-/** The first `max` in order after a place, without sorting all there is. */
-function firstInOrder(
-  all: Iterable<HoldingStatus>,
-  options: {
-    readonly isShown: (status: HoldingStatus) => boolean;
-    readonly after: string;
-    readonly max: number;
-  },
-): readonly HoldingStatus[] {
-  const { isShown, after, max } = options;
-  type Placed = readonly [place: string, status: HoldingStatus];
-  const first = (list: readonly Placed[]): Placed[] =>
-    list.toSorted(([a], [b]) => (a < b ? -1 : 1)).slice(0, max);
-  let kept: Placed[] = [];
-  for (const status of all) {
-    if (!isShown(status)) continue;
-    const place = placeOfHolding(status);
-    if (place > after) kept.push([place, status]);
-    if (kept.length >= 4 * max) kept = first(kept);
+/** @param text - A place that a cursor of ours held, or nothing. */
+function placeFrom(text: string): Place {
+  return text === '' ? ['', '', '', -1] : (JSON.parse(text) as Place);
+}
+
+function comparePlaces(left: Place, right: Place): number {
+  const at = left.findIndex((part, index) => part !== right[index]);
+  if (at === -1) return 0;
+  return (left[at] ?? '') < (right[at] ?? '') ? -1 : 1;
+}
+
+/** What comes after a place: workloads come in order, and here so does what is in each. */
+function* inOrder(found: Iterable<HoldingStatus>, after: Place): Generator<HoldingStatus> {
+  let together: HoldingStatus[] = [];
+  const sorted = (): readonly HoldingStatus[] =>
+    together
+      .filter((status) => comparePlaces(placeOf(status), after) > 0)
+      .sort((left, right) => comparePlaces(placeOf(left), placeOf(right)));
+  for (const status of found) {
+    if (status.workloadId !== together[0]?.workloadId) {
+      yield* sorted();
+      together = [];
+    }
+    together.push(status);
   }
-  return first(kept).map(([, status]) => status);
+  yield* sorted();
 }
 
 function holdingViewOf(status: HoldingStatus): HoldingView {

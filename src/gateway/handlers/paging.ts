@@ -65,14 +65,15 @@ export class Paging {
     const max = pageLimit(scope.input);
     const shown: View[] = [];
     let scanned = 0;
-    let place = '';
+    let last: Item | undefined;
     for (const item of items) {
       const isVisible = isShown(item);
       if (scanned >= limits.pageScanMax || (isVisible && shown.length === max)) {
+        const place = last === undefined ? '' : placeOf(last);
         return { items: shown, nextCursor: this.cursor(scope, place) };
       }
       if (isVisible) shown.push(view(item));
-      place = placeOf(item);
+      last = item;
       scanned++;
     }
     return { items: shown };

@@ -34,6 +34,8 @@ const sequences = process.env['COFFER_LONG'] === '1' ? 3000 : 300;
 const leaseMsDefault = limits.leaseMsDefault;
 
 class Model {
+  /** Set since the last check: whoever does that knows that it may be affected. */
+  readonly set = new Set<WorkloadId>();
   readonly workloads = new Map<WorkloadId, SelectableFacts>();
   readonly groups = new Map<Name, GroupMatch>();
   readonly grants = new Map<Name, Grant>();
@@ -59,6 +61,7 @@ const setWorkload: fc.Arbitrary<Step> = anyFacts.map((facts) => (index, model) =
   }
   index.setWorkload(facts);
   model.workloads.set(facts.id, facts);
+  model.set.add(facts.id);
 });
 const removeWorkload: fc.Arbitrary<Step> = fc
   .integer({ min: 0, max: 23 })
@@ -114,8 +117,9 @@ function check(
     const wanted = model.wantedFor(facts);
     deepEqual(index.wantedFor(id), wanted);
     if (JSON.stringify(wanted) !== (before.get(id) ?? '[]'))
-      ok(affected.has(id), `${id} is affected`);
+      ok(affected.has(id) || model.set.has(id), `${id} is affected`);
   }
+  model.set.clear();
   for (const id of affected) ok(model.workloads.has(id), 'only what runs is affected');
   for (const [group, match] of model.groups) {
     const members = [...model.workloads.values()].filter((facts) => naiveMatches(match, facts));

@@ -89,11 +89,9 @@ export class EntitlementIndex {
     else this.#postings.remove(entry);
     entry.facts = facts;
     this.#postings.add(entry);
-    const before = entry.groups;
+    for (const group of entry.groups) group.members.delete(entry);
     entry.groups = this.#selectors.matching(facts).map((selected) => selected.entry);
-    for (const group of before) group.members.delete(entry);
     for (const group of entry.groups) group.members.add(entry);
-    if (known === undefined || !sameMembers(before, entry.groups)) this.#affected.add(facts.id);
   }
 
   removeWorkload(id: WorkloadId): void {
@@ -281,8 +279,4 @@ function idsOf(entries: Iterable<IndexedWorkload>): ReadonlySet<WorkloadId> {
   const ids = new Set<WorkloadId>();
   for (const entry of entries) ids.add(entry.facts.id);
   return ids;
-}
-
-function sameMembers<T>(left: readonly T[], right: readonly T[]): boolean {
-  return left.length === right.length && left.every((item) => right.includes(item));
 }

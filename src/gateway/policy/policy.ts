@@ -42,6 +42,13 @@ export type SelectableFacts = Pick<
   /** To be shown; nothing selects on it. */
   Partial<Pick<WorkloadFacts, 'startedAtMs'>>;
 
+/** Without what nothing selects on: many workloads are kept. */
+export function selectableFacts(workload: WorkloadFacts): SelectableFacts {
+  const { id, runtime, name, node, image, labels, kubernetes, startedAtMs } = workload;
+  const pod = kubernetes === undefined ? {} : { kubernetes };
+  return { id, runtime, name, node, image, labels, ...pod, startedAtMs };
+}
+
 /** One file that a workload should hold, if its secret has a version to deliver. */
 export interface WantedFile {
   readonly secret: SecretName;
@@ -202,8 +209,8 @@ export interface Entitlements {
   /** Workloads that are granted this secret: those to look at when it changes. */
   affectedBySecret(name: SecretName): ReadonlySet<WorkloadId>;
   /**
-   * Workloads whose wanted sets may have changed through groups, grants or facts since the last
-   * call. One caller drains it: delivery.
+   * Workloads whose wanted sets may have changed through groups or grants since the last call. Whoever
+   * sets a workload knows of that one. One caller drains it: delivery.
    */
   takeAffected(): ReadonlySet<WorkloadId>;
 }

@@ -52,7 +52,7 @@ export class SecretIndex implements Projection {
   readonly #unpacked = new Map<number, IndexedSecret>();
   readonly #freeSlots: number[] = [];
   #slots = 0;
-  /** Kept from the first `takeChanged` on, so that loading a million secrets collects nothing. */
+  /** Kept once everything is loaded, so that loading a million secrets collects nothing. */
   #changed: Set<SecretName> | undefined;
 
   constructor(view: View, random: Random) {
@@ -70,10 +70,12 @@ export class SecretIndex implements Projection {
     this.#unpacked.clear();
     this.#freeSlots.length = 0;
     this.#slots = 0;
+    this.#changed = undefined;
   }
 
   loaded(): void {
     this.#inOrder.settle();
+    this.#changed = new Set();
   }
 
   apply(record: {
