@@ -45,6 +45,24 @@ describe('the view of a set', { skip: whyNoContainers(), timeout: 120_000 }, () 
     equal((await mounts.place('b', place, { revision: 3, files: kept })).outcome, 'rotated');
   });
 
+  test('lets through no more than who may read one of the files that are there now', async () => {
+    await using container = await NamespaceContainer.start();
+    await using opened = new TestMounts();
+    const place = placeIn(container);
+    const set = (revision: number, mode: number) => ({
+      revision,
+      files: [{ name: 'a', mode, content: Buffer.from('b') }],
+    });
+    for (const [revision, mode, expected] of [
+      [1, 0o400, '500'],
+      [2, 0o444, '555'],
+      [3, 0o400, '500'],
+    ] as const) {
+      await opened.mounts.place('m', place, set(revision, mode));
+      equal(await container.run('stat -c %a /run/secrets'), expected);
+    }
+  });
+
   test('takes the place of no directory but an allowed one, however empty', async () => {
     const prepare = 'mkdir -p opt/app';
     await using container = await NamespaceContainer.start({ prepare, readOnlyRoot: true });
