@@ -1,17 +1,7 @@
 /** `coffer gateway`, `coffer init`, `coffer backup verify` and `coffer backup restore`. */
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  rmSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describeFlags, type FlagSpec, readFlags, wholeNumber } from '../base/flags.ts';
-import { Fault, isFault } from '../base/fault.ts';
+import { Fault } from '../base/fault.ts';
 import { logTo } from '../base/log.ts';
 import { reportingFaults } from '../protocol/problem-text.ts';
 import type { ProgramIo, RunProgram } from '../base/program.ts';
@@ -219,10 +209,8 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
   const { makeDataDirectory, storePath } = await import('./data-directory.ts');
   makeDataDirectory(config);
   const path = storePath(config);
-  // A journal that is left of another store would be played into this one.
-  const there = [path, `${path}-wal`, `${path}-journal`].find((name) => existsSync(name));
-  if (there !== undefined) throw new Fault('backup.exists', { path: there });
-  const restored = await copyStore(file, path, verify);
+  const { restoreStore } = await import('./restore.ts');
+  const restored = await restoreStore(file, path, verify);
   io.stdout.write(`restored ${path} at revision ${restored}\n`);
   io.stderr.write(
     'The API certificate is not part of a backup: put api.crt and api.key beside it, or let the gateway make one when it\n' +
@@ -230,36 +218,6 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
       'Nodes that have seen more than this backup holds will say so: see `coffer status`.\n',
   );
   return 0;
-}
-
-/** Whole, durable and verified, or not there. */
-async function copyStore(
-  file: string,
-  path: string,
-  verify: (path: string) => Promise<number>,
-): Promise<number> {
-  try {
-    copyFileSync(file, path, constants.COPYFILE_EXCL);
-    syncFile(path);
-    syncFile(dirname(path));
-    return await verify(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw new Fault('backup.exists', { path }, { cause: error });
-    rmSync(path, { force: true });
-    if (isFault(error)) throw error;
-    if (code === undefined) throw error;
-    throw new Fault('backup.failed', { path, reason: code }, { cause: error });
-  }
-}
-
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 function wrong(what: string, problem: string): Fault {
