@@ -1,6 +1,6 @@
 /**
  * Goal: what is committed reaches the nodes and the disk: a node that is revoked loses its stream at once,
- * and a value that is destroyed leaves the storage.
+ * and a value that is destroyed leaves the storage, also where a step fails once; it opens once.
  * Method: a whole gateway on loopback; a node that joined by its own hand; the files of the store.
  * Controls: the other node's stream stays; before, the value's row is there.
  */
@@ -8,12 +8,15 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { systemClock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
+import { Metrics } from '../base/metrics.ts';
 import { systemRandom } from '../base/random.ts';
 import { Client } from '../client/client.ts';
 import { SecretValue } from '../model/secret-value.ts';
@@ -21,7 +24,10 @@ import { decodeFromGateway } from '../protocol/stream-messages.ts';
 import { makeRequestPem, newKey } from '../testing/operation-examples.ts';
 import { gatewayConfig } from './config.ts';
 import { startGateway } from './gateway.ts';
+import { declareGatewayMetrics } from './gateway-metrics.ts';
 import { initialise } from './init.ts';
+import { NodePort } from './node-port.ts';
+import { StreamServer } from './stream/stream.ts';
 
 async function setUp(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-node-port-'));
@@ -45,7 +51,7 @@ async function setUp(t: TestContext) {
     await gateway[Symbol.asyncDispose]();
     rmSync(directory, { recursive: true, force: true });
   });
-  return { config, gateway, client };
+  return { config, context, gateway, client };
 }
 
 /** Joins as a node does, and opens its stream. */
@@ -110,4 +116,75 @@ test('a value that is destroyed leaves the files of the store', { timeout: 30_00
   ok(bytes() > 60_000, 'control: the journal holds it');
   await client.call('secret.destroy', { name, version: 1 });
   while (bytes() > 60_000) await systemClock.sleep(20);
+});
+
+test('one failed purge and one failed step of the feed end nothing: both come again', {
+  timeout: 30_000,
+}, async (t) => {
+  const here = await setUp(t);
+  const { barrier, delivery } = here.gateway.core;
+  const failed = { purge: 0, feed: 0 };
+  const purge = barrier.purge.bind(barrier);
+  let purged = 0;
+  barrier.purge = async () => {
+    failed.purge += 1;
+    if (failed.purge === 1) throw new Fault('storage.failed');
+    await purge();
+    purged += 1;
+  };
+  const changed = delivery.changed.bind(delivery);
+  let heard = 0;
+  delivery.changed = () => {
+    failed.feed += 1;
+    if (failed.feed === 1) throw new Error('a step that fails');
+    heard += 1;
+    changed();
+  };
+  const name = 'payments/db' as never;
+  for (const text of ['one', 'two']) {
+    using value = SecretValue.copy(Buffer.from(text));
+    await here.client.call('secret.put', { name }, { value });
+  }
+  await here.client.call('secret.destroy', { name, version: 1 });
+  while (purged === 0 || heard === 0) await systemClock.sleep(20);
+  deepEqual([failed.purge >= 2, failed.feed >= 2], [true, true], 'each failed first');
+  const before = heard;
+  await here.client.call('secret.revoke', { name });
+  while (heard === before) await systemClock.sleep(20);
+});
+
+test('opened by several at once it opens once, and after a failure it can be opened', {
+  timeout: 30_000,
+}, async (t) => {
+  const { config, context, gateway } = await setUp(t);
+  const squatter = createServer().listen(0, '127.0.0.1');
+  await once(squatter, 'listening');
+  const { port } = squatter.address() as AddressInfo;
+  const taken = { ...config, nodeListen: { host: '127.0.0.1', port } };
+  const metrics = declareGatewayMetrics(new Metrics());
+  const { core } = gateway;
+  const nodePort = new NodePort({
+    ...{ config: taken, core, metrics, ...context },
+    keepApiCertificate: () => {},
+  });
+  t.after(() => nodePort.close());
+  const tries = await Promise.allSettled([nodePort.open(), nodePort.open()]);
+  deepEqual(
+    tries.map((one) => (one.status === 'rejected' ? (one.reason as Fault).code : 'open')),
+    ['gateway.address-in-use', 'gateway.address-in-use'],
+  );
+  equal(nodePort.isOpen, false);
+  squatter.close();
+  await once(squatter, 'close');
+  const listens = t.mock.method(StreamServer, 'listen').mock;
+  await Promise.all([nodePort.open(), nodePort.open(), nodePort.open()]);
+  await nodePort.open();
+  equal(listens.callCount(), 1);
+  equal(nodePort.port, port);
+  // Closed while it is being opened again, it is closed.
+  await nodePort.close();
+  const opening = nodePort.open();
+  await nodePort.close();
+  await opening;
+  equal(nodePort.isOpen, false);
 });
