@@ -6,9 +6,9 @@ import { systemRandom as random } from '../src/base/random.ts';
 import { type Core, openCore } from '../src/gateway/core.ts';
 import type { RequestHandler } from '../src/gateway/handle-request.ts';
 import { openPhysical, type Physical } from '../src/gateway/physical/physical.ts';
-import { parseName, parsePathPattern } from '../src/model/name.ts';
-import { gatewayPrincipal, type Principal } from '../src/model/principal.ts';
+import type { Principal } from '../src/model/principal.ts';
 import { temporaryDirectory } from '../src/testing/left-behind.ts';
+import { newOwner } from '../src/testing/new-owner.ts';
 
 export interface BenchCore extends AsyncDisposable {
   readonly core: Core;
@@ -57,29 +57,9 @@ export async function openBenchCore(given?: string): Promise<BenchCore> {
     physical,
     directory,
     async owner(name) {
-      const plan = core.identity.planPrincipal({
-        kind: 'machine',
-        name: parseName(name),
-        bindings: [{ role: parseName('owner'), paths: [parsePathPattern('**')] }],
-      });
-      const { writes, expectations, detail } = plan;
-      const entry = {
-        principal: gatewayPrincipal,
-        action: 'principal.create',
-        resource: 'system',
-        outcome: 'ok',
-        rule: '',
-        requestId: '',
-        detail,
-      };
-      await core.audit.commit({ writes, expectations, entries: [entry] });
-      return {
-        kind: 'machine',
-        id: detail['principal'] ?? '',
-        name,
-        method: 'token',
-        source: 'local',
-      };
+      const { request, owner } = newOwner(core, name);
+      await core.audit.commit(request);
+      return owner;
     },
     async [Symbol.asyncDispose]() {
       core.delivery.close();

@@ -123,21 +123,22 @@ test('one failed purge and one failed step of the feed end nothing: both come ag
 }, async (t) => {
   const here = await setUp(t);
   const { barrier, delivery } = here.gateway.core;
-  const failed = { purge: 0, feed: 0 };
+  const counts = { purge: 0, purged: 0, feed: 0, heard: 0 };
+  const reached = async (what: 'purged' | 'heard', count: number): Promise<void> => {
+    while (counts[what] < count) await systemClock.sleep(20);
+  };
   const purge = barrier.purge.bind(barrier);
-  let purged = 0;
   barrier.purge = async () => {
-    failed.purge += 1;
-    if (failed.purge === 1) throw new Fault('storage.failed');
+    counts.purge += 1;
+    if (counts.purge === 1) throw new Fault('storage.failed');
     await purge();
-    purged += 1;
+    counts.purged += 1;
   };
   const changed = delivery.changed.bind(delivery);
-  let heard = 0;
   delivery.changed = () => {
-    failed.feed += 1;
-    if (failed.feed === 1) throw new Error('a step that fails');
-    heard += 1;
+    counts.feed += 1;
+    if (counts.feed === 1) throw new Error('a step that fails');
+    counts.heard += 1;
     changed();
   };
   const name = 'payments/db' as never;
@@ -146,11 +147,12 @@ test('one failed purge and one failed step of the feed end nothing: both come ag
     await here.client.call('secret.put', { name }, { value });
   }
   await here.client.call('secret.destroy', { name, version: 1 });
-  while (purged === 0 || heard === 0) await systemClock.sleep(20);
-  deepEqual([failed.purge >= 2, failed.feed >= 2], [true, true], 'each failed first');
-  const before = heard;
+  await reached('purged', 1);
+  await reached('heard', 1);
+  deepEqual([counts.purge >= 2, counts.feed >= 2], [true, true], 'each failed first');
+  const { heard } = counts;
   await here.client.call('secret.revoke', { name });
-  while (heard === before) await systemClock.sleep(20);
+  await reached('heard', heard + 1);
 });
 
 test('opened by several at once it opens once, and after a failure it can be opened', {

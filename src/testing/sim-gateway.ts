@@ -4,10 +4,10 @@ import { openCore, type Core } from '../gateway/core.ts';
 import type { RequestHandler } from '../gateway/handle-request.ts';
 import { MemoryPhysical } from '../gateway/physical/memory.ts';
 import { Presence, Session } from '../gateway/stream/stream.ts';
-import { parseName, parsePathPattern } from '../model/name.ts';
-import { gatewayPrincipal, type Principal } from '../model/principal.ts';
+import type { Principal } from '../model/principal.ts';
 import type { Link } from '../wire/link.ts';
 import { type CommitPlan, FaultyPhysical } from './faulty-physical.ts';
+import { newOwner } from './new-owner.ts';
 import type { SimClock, SimTime } from './sim-clock.ts';
 import type { SimNode } from './sim-node.ts';
 import type { SeededRandom } from './sim-random.ts';
@@ -155,26 +155,7 @@ export class SimGateway {
 }
 
 async function makeOwner(core: Core, time: SimTime): Promise<Principal> {
-  const plan = core.identity.planOwner({
-    name: parseName('owner'),
-    bindings: [{ role: parseName('owner'), paths: [parsePathPattern('**')] }],
-  });
-  const { writes, expectations, detail } = plan;
-  const about = {
-    principal: gatewayPrincipal,
-    action: 'principal.create',
-    resource: 'system',
-    outcome: 'ok',
-    rule: '',
-    requestId: '',
-    detail,
-  };
-  await time.until(core.audit.commit({ writes, expectations, entries: [about] }), 1000);
-  return {
-    kind: 'user',
-    id: detail['principal'] ?? '',
-    name: 'owner',
-    method: 'token',
-    source: 'sim',
-  };
+  const { request, owner } = newOwner(core);
+  await time.until(core.audit.commit(request), 1000);
+  return owner;
 }
