@@ -2,11 +2,22 @@
  * A small ext4 file system of its own on a loop device, for tests that fill it or cut its power.
  *
  * The cut is ext4's own: `EXT4_IOC_SHUTDOWN` without flushing the journal. From that instant nothing
- * more reaches the device, so what a program had not made durable is lost, as when the power fails.
- * The loop device frees itself when it is unmounted.
+ * more reaches the device, so what a program had not made durable is lost, as when the power fails. What
+ * had reached it by then is copied, and mounted from the copy: whoever has made a mount namespace
+ * meanwhile (a container engine, another test) holds the dead file system, and would be given it again.
+ * The loop device frees itself when it is unmounted by all.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import koffi from 'koffi';
@@ -17,7 +28,8 @@ const withoutLogFlush = 2;
 
 export class LoopDisk implements Disposable {
   readonly #directory = mkdtempSync(join(tmpdir(), 'coffer-disk-'));
-  readonly #image = join(this.#directory, 'image');
+  #image = join(this.#directory, 'image');
+  #cuts = 0;
   /** Where it is mounted: a directory for root alone. */
   readonly path = join(this.#directory, 'mounted');
 
@@ -57,6 +69,11 @@ export class LoopDisk implements Disposable {
     } finally {
       closeSync(descriptor);
     }
+    const dead = this.#image;
+    this.#cuts += 1;
+    this.#image = join(this.#directory, `image-${this.#cuts}`);
+    copyFileSync(dead, this.#image, constants.COPYFILE_FICLONE);
+    rmSync(dead);
   }
 
   [Symbol.dispose](): void {
