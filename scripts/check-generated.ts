@@ -33,7 +33,7 @@ async function streamCode(): Promise<GeneratedFile> {
     writeFileSync(template, settings);
     const { status, output } = await runProgram(['buf', 'generate', '--template', template]);
     const text = status === 0 ? readFileSync(join(directory, 'stream_pb.ts'), 'utf8') : output;
-    return { path: 'src/protocol/stream_pb.ts', by: 'npx buf generate', text };
+    return { path: 'src/testing/stream_pb.ts', by: 'npx buf generate', text };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

@@ -109,12 +109,12 @@ export function encodeFromGateway(message: FromGateway): Uint8Array {
 
 /** @returns undefined for a body from a newer peer. @throws Fault `stream.malformed` */
 export function decodeFromEnforcer(bytes: Uint8Array): FromEnforcer | undefined {
-  return guarded(() => readFromEnforcer(decode(fromEnforcerMessage, bytes)));
+  return guarded(() => readFromEnforcer(oneBody(decode(fromEnforcerMessage, bytes))));
 }
 
 /** @returns undefined for a body from a newer peer. @throws Fault `stream.malformed` */
 export function decodeFromGateway(bytes: Uint8Array): FromGateway | undefined {
-  return guarded(() => readFromGateway(decode(fromGatewayMessage, bytes)));
+  return guarded(() => readFromGateway(oneBody(decode(fromGatewayMessage, bytes))));
 }
 
 function enforcerBody(message: FromEnforcer): WireFromEnforcer {
@@ -370,6 +370,12 @@ function guarded<T>(read: () => T): T {
     // The decoder's own message may quote the bytes: it stays here.
     throw malformed('message');
   }
+}
+
+/** The bodies are a oneof: of two, each reader could take another. */
+function oneBody<T extends object>(wire: T): T {
+  bounded(Object.keys(wire).length, 1);
+  return wire;
 }
 
 function malformed(what: string): Fault {

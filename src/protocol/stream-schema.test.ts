@@ -7,8 +7,9 @@ import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DescMessage, fromBinary, ScalarType, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
+import { decodeFromEnforcer } from './stream-messages.ts';
 import { fromEnforcerMessage, fromGatewayMessage } from './stream-schema.ts';
-import { FromEnforcerSchema, FromGatewaySchema } from './stream_pb.ts';
+import { FromEnforcerSchema, FromGatewaySchema } from '../testing/stream_pb.ts';
 import { decode, encode, type Message, message } from './wire-message.ts';
 
 const scalars: Readonly<Record<string, readonly ScalarType[]>> = {
@@ -124,7 +125,8 @@ for (const [name, table, schema] of [
         // Of the oneof `body` one member at a time, as it is sent.
         for (const member of Object.entries(value)) {
           const one = Object.fromEntries([member]);
-          const bytes = encode(typed, one);
+          // A Buffer's own JSON would come between.
+          const bytes = Uint8Array.from(encode(typed, one));
           const theirs = fromBinary(schema, bytes, { readUnknownFields: false });
           const again = toBinary(schema, theirs, { writeUnknownFields: false });
           deepEqual(plain(decode(typed, again)), plain(decode(typed, bytes)));
@@ -135,6 +137,15 @@ for (const [name, table, schema] of [
     );
   });
 }
+
+test('of two bodies none is taken', () => {
+  const sent = { workloadStopped: { workloadId: 'w' }, leaseSeen: { serial: 1 } };
+  for (const both of [sent, { ...sent, leaseSeen: undefined }]) {
+    const bytes = encode(fromEnforcerMessage, both);
+    if (both.leaseSeen) throws(() => decodeFromEnforcer(bytes), { code: 'stream.malformed' });
+    else equal(decodeFromEnforcer(bytes)?.kind, 'workload-stopped', 'control: one is');
+  }
+});
 
 test('decode skips what a newer peer adds, and never reads past the end', () => {
   const newer = message({

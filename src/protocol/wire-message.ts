@@ -1,16 +1,22 @@
 /**
- * Protobuf messages as plain objects, by tables: what `stream.proto` says, without reflection. The
- * bytes are written and read by protobuf's own wire library; here is only which field is what.
+ * Protobuf messages as plain objects, by tables: what `stream.proto` says, without reflection or
+ * generated code, which takes 27 MiB of the enforcer's memory and five times the time.
  *
- * Why not the generated code: it takes 27 MiB of the enforcer's memory and five times the time
- * (docs/decisions/0006). A test holds these tables to the generated code, message by message.
+ * Bytes are read by protobuf's own wire library. Its writer grows, and leaves its old buffers behind with
+ * what they held; values must not be left behind, so writing is ours: measured first, then written once,
+ * into one buffer of that size. A test holds tables and writer to the library, message by message.
  *
  * Promises
  *   - proto3's rules: defaults are not sent, unknown fields are skipped, of a repeated scalar field
- *     given twice the last one counts, oneofs hold one.
+ *     given twice the last one counts.
  *   - Numbers beyond 2^53 and text that is not UTF-8 are refused.
+ *   - The result of `encode` is the only copy of the bytes that went in.
+ * Does not promise
+ *   - Oneofs: a message has what was sent. Who reads it refuses two where one is meant.
  */
-import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { assert } from '../base/assert.ts';
+import { allocate } from '../base/bytes.ts';
 
 type ScalarKind = 'uint32' | 'uint64' | 'bool' | 'string' | 'bytes';
 
@@ -25,14 +31,14 @@ interface FieldSpec {
 interface Field {
   readonly name: string;
   readonly spec: FieldSpec;
+  /** Field number and wire type, as they precede each item. */
+  readonly tag: number;
 }
 
 export interface Message<T extends object> {
   readonly fields: ReadonlyMap<number, Field>;
   /** The same, in the order in which they are written. */
   readonly written: readonly Field[];
-  /** Whether it has a `bytes` field, itself or further down. */
-  readonly hasBytes: boolean;
   /** What a message is before anything was read. */
   readonly empty: () => T;
 }
@@ -71,18 +77,16 @@ export type MessageOf<S extends Specs> = {
 
 export function message<const S extends Specs>(specs: S): Message<MessageOf<S>> {
   const fields = new Map(
-    Object.entries(specs).map(([name, spec]) => [spec.number, { name, spec }]),
+    Object.entries(specs).map(([name, spec]) => {
+      return [spec.number, { name, spec, tag: spec.number * 8 + wireTypeOf(spec) }];
+    }),
   );
   const defaults = Object.entries(specs).filter(([, spec]) => !hasPresence(spec));
   const plain = Object.fromEntries(defaults.map(([name, spec]) => [name, defaultOf(spec)]));
   // What is filled while reading is made anew each time; the rest is copied at once.
   const filled = defaults.filter(([, spec]) => spec.repeated || spec.kind === 'map');
-  const hasBytes = Object.values(specs).some(
-    ({ kind }) => kind === 'bytes' || (typeof kind === 'object' && kind.hasBytes),
-  );
   return {
     fields,
-    hasBytes,
     written: [...fields.values()],
     empty: () => {
       const value = { ...plain };
@@ -92,24 +96,12 @@ export function message<const S extends Specs>(specs: S): Message<MessageOf<S>> 
   };
 }
 
-/**
- * Of `bytes` fields the result is the only copy: the library's writer grows by leaving its old buffers
- * behind, so what may be a secret never passes through it.
- */
+/** The result holds what `bytes` fields hold: whoever asked for it wipes it. */
 export function encode<T extends object>(type: Message<T>, value: T): Uint8Array {
-  const writer = new BinaryWriter();
-  if (!type.hasBytes) {
-    write(writer, type, value);
-    return writer.finish();
-  }
-  const parts: Uint8Array[] = [];
-  const whole = new Uint8Array(writeParts(writer, type, value, parts));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  const lengths: number[] = [];
+  const writer = new ExactWriter(measure(type, value, lengths), lengths);
+  write(writer, type, value);
+  return writer.finish();
 }
 
 /** @throws RangeError, TypeError or Error for what is no such message. The caller makes it a fault. */
@@ -140,66 +132,10 @@ function defaultOf(spec: FieldSpec): unknown {
   }
 }
 
-function write(writer: BinaryWriter, type: Message<object>, value: object): void {
-  for (const { name, spec } of type.written) {
-    const given = (value as Readonly<Record<string, unknown>>)[name];
-    if (given !== undefined) writeItems(writer, spec, given);
-  }
-}
-
-function writeItems(writer: BinaryWriter, spec: FieldSpec, given: unknown): void {
-  const { number } = spec;
-  if (spec.repeated) {
-    for (const item of given as readonly unknown[]) writeField(writer, number, spec, item);
-  } else if (spec.kind === 'map') {
-    writeMap(writer, number, given as Readonly<Record<string, string>>);
-  } else if (hasPresence(spec) || !isDefault(given)) {
-    writeField(writer, number, spec, given);
-  }
-}
-
-/** As `write`, in pieces: `bytes` fields are pieces of their own, and not copied. @returns their length */
-function writeParts(
-  writer: BinaryWriter,
-  type: Message<object>,
-  value: object,
-  parts: Uint8Array[],
-): number {
-  const from = parts.length;
-  for (const { name, spec } of type.written) {
-    const given = (value as Readonly<Record<string, unknown>>)[name];
-    if (given === undefined) continue;
-    if (spec.kind !== 'bytes' && !(typeof spec.kind === 'object' && spec.kind.hasBytes)) {
-      writeItems(writer, spec, given);
-    } else if (spec.repeated || hasPresence(spec) || !isDefault(given)) {
-      for (const item of spec.repeated ? (given as readonly unknown[]) : [given]) {
-        writePart(writer, spec, item, parts);
-      }
-    }
-  }
-  parts.push(writer.finish());
-  return lengthOf(parts, from);
-}
-
-function writePart(
-  writer: BinaryWriter,
-  { number, kind }: FieldSpec,
-  item: unknown,
-  parts: Uint8Array[],
-): void {
-  // What was written so far; the writer starts anew.
-  parts.push(writer.finish());
-  const inner: Uint8Array[] = [];
-  if (typeof kind === 'object') writeParts(writer, kind, item as object, inner);
-  else inner.push(item as Uint8Array);
-  writer.tag(number, WireType.LengthDelimited).uint32(lengthOf(inner, 0));
-  parts.push(writer.finish(), ...inner);
-}
-
-function lengthOf(parts: readonly Uint8Array[], from: number): number {
-  let length = 0;
-  for (let index = from; index < parts.length; index += 1) length += parts[index]?.length ?? 0;
-  return length;
+/** Whether the field is sent at all. An empty list or map is, with nothing in it. */
+function isSent(spec: FieldSpec, given: unknown): boolean {
+  if (given === undefined) return false;
+  return spec.repeated === true || spec.kind === 'map' || hasPresence(spec) || !isDefault(given);
 }
 
 function isDefault(value: unknown): boolean {
@@ -211,43 +147,153 @@ function isDefault(value: unknown): boolean {
   );
 }
 
-function writeField(writer: BinaryWriter, number: number, spec: FieldSpec, value: unknown): void {
-  switch (spec.kind) {
+/**
+ * How many bytes a message takes.
+ *
+ * @param lengths - Filled with the lengths of its texts and messages, in the order in which they are
+ *   written: `write` would otherwise measure them again.
+ */
+function measure(type: Message<object>, value: object, lengths: number[]): number {
+  let bytes = 0;
+  for (const { name, spec, tag } of type.written) {
+    const given = (value as Readonly<Record<string, unknown>>)[name];
+    if (!isSent(spec, given)) continue;
+    for (const item of itemsOf(spec, given)) {
+      bytes += varintBytes(tag) + measureItem(spec, item, lengths);
+    }
+  }
+  return bytes;
+}
+
+function measureItem({ kind }: FieldSpec, item: unknown, lengths: number[]): number {
+  switch (kind) {
     case 'uint32':
-      writer.tag(number, WireType.Varint).uint32(value as number);
-      break;
     case 'uint64':
-      writer.tag(number, WireType.Varint).uint64(value as number);
-      break;
+      return varintBytes(item as number);
     case 'bool':
-      writer.tag(number, WireType.Varint).bool(value as boolean);
-      break;
-    case 'string':
-      writer.tag(number, WireType.LengthDelimited).string(value as string);
-      break;
+      return 1;
     case 'bytes':
-      writer.tag(number, WireType.LengthDelimited).bytes(value as Uint8Array);
-      break;
+      return prefixedBytes((item as Uint8Array).length);
+    case 'string': {
+      const length = Buffer.byteLength(item as string);
+      lengths.push(length);
+      return prefixedBytes(length);
+    }
     case 'map':
-      break;
+      return measureMessage(entryMessage, item as object, lengths);
     default:
-      writer.tag(number, WireType.LengthDelimited).fork();
-      write(writer, spec.kind, value as object);
-      writer.join();
+      return measureMessage(kind, item as object, lengths);
   }
 }
 
-/** map<string, string>: a repeated message of key 1 and value 2, sorted so that equal maps are equal bytes. */
-function writeMap(
-  writer: BinaryWriter,
-  number: number,
-  entries: Readonly<Record<string, string>>,
-): void {
-  for (const [key, value] of Object.entries(entries)) {
-    writer.tag(number, WireType.LengthDelimited).fork();
-    writer.tag(1, WireType.LengthDelimited).string(key);
-    writer.tag(2, WireType.LengthDelimited).string(value);
-    writer.join();
+function measureMessage(type: Message<object>, value: object, lengths: number[]): number {
+  const at = lengths.push(0) - 1;
+  const length = measure(type, value, lengths);
+  lengths[at] = length;
+  return prefixedBytes(length);
+}
+
+function write(writer: ExactWriter, type: Message<object>, value: object): void {
+  for (const { name, spec, tag } of type.written) {
+    const given = (value as Readonly<Record<string, unknown>>)[name];
+    if (!isSent(spec, given)) continue;
+    for (const item of itemsOf(spec, given)) {
+      writer.varint(tag);
+      writeItem(writer, spec, item);
+    }
+  }
+}
+
+function writeItem(writer: ExactWriter, { kind }: FieldSpec, item: unknown): void {
+  switch (kind) {
+    case 'uint32':
+    case 'uint64':
+      writer.varint(item as number);
+      break;
+    case 'bool':
+      writer.varint(item === true ? 1 : 0);
+      break;
+    case 'bytes':
+      writer.bytes(item as Uint8Array);
+      break;
+    case 'string':
+      writer.text(item as string);
+      break;
+    case 'map':
+      writer.varint(writer.nextLength());
+      write(writer, entryMessage, item as object);
+      break;
+    default:
+      writer.varint(writer.nextLength());
+      write(writer, kind, item as object);
+  }
+}
+
+/** map<string, string> is a repeated message of key 1 and value 2. */
+function itemsOf(spec: FieldSpec, given: unknown): readonly unknown[] {
+  if (spec.repeated) return given as readonly unknown[];
+  if (spec.kind !== 'map') return [given];
+  return Object.entries(given as Readonly<Record<string, string>>).map(([key, value]) => {
+    return { key, value };
+  });
+}
+
+function prefixedBytes(length: number): number {
+  return varintBytes(length) + length;
+}
+
+function varintBytes(value: number): number {
+  assert(Number.isSafeInteger(value) && value >= 0, 'a number that can be sent');
+  let bytes = 1;
+  for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 0x80)) bytes += 1;
+  return bytes;
+}
+
+/** Fills one buffer of its own, exactly. */
+class ExactWriter {
+  readonly #whole: Buffer;
+  readonly #lengths: readonly number[];
+  #at = 0;
+  #lengthsAt = 0;
+
+  constructor(bytes: number, lengths: readonly number[]) {
+    this.#whole = allocate(bytes);
+    this.#lengths = lengths;
+  }
+
+  nextLength(): number {
+    const length = this.#lengths[this.#lengthsAt];
+    assert(length !== undefined, 'what is written was measured');
+    this.#lengthsAt += 1;
+    return length;
+  }
+
+  varint(value: number): void {
+    let rest = value;
+    while (rest > 0x7f) {
+      this.#whole[this.#at] = (rest % 0x80) + 0x80;
+      this.#at += 1;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.#whole[this.#at] = rest;
+    this.#at += 1;
+  }
+
+  text(value: string): void {
+    const length = this.nextLength();
+    this.varint(length);
+    this.#at += this.#whole.write(value, this.#at, length, 'utf8');
+  }
+
+  bytes(value: Uint8Array): void {
+    this.varint(value.length);
+    this.#whole.set(value, this.#at);
+    this.#at += value.length;
+  }
+
+  finish(): Uint8Array {
+    assert(this.#at === this.#whole.length, 'as much is written as was measured');
+    return this.#whole;
   }
 }
 
