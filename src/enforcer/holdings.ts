@@ -13,7 +13,7 @@
  * Does not promise
  *   - Anything for sets that say `keep` on lease loss.
  */
-import type { Clock, Timer } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { codeOf, isFault } from '../base/fault.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import {
@@ -27,18 +27,11 @@ import {
 } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
+import { Leases } from './leases.ts';
 import { lend } from './lend.ts';
 import type { Mounts, MountState, PlaceResult } from './mount/mount.ts';
 import { Queues } from './queues.ts';
-import {
-  expired,
-  heldOf,
-  type Holding,
-  holdingOf,
-  nextExpiryMs,
-  stepFor,
-  withoutNew,
-} from './reconcile.ts';
+import { heldOf, type Holding, holdingOf, stepFor, withoutNew } from './reconcile.ts';
 import {
   adoptedHolding,
   mountIdOf,
@@ -65,8 +58,6 @@ export interface HoldingsOptions {
   readonly told: (receipt: SetReceipt) => void;
 }
 
-/** A due wipe is looked for at least this often, so that a clock that jumped ahead is noticed. */
-const lookEveryMsMax = 1000;
 /** A wipe or an adoption that failed is tried again, with growing pauses. */
 const againAfterMsFirst = 1000;
 const againAfterMsMax = 60_000;
@@ -92,14 +83,21 @@ export class Holdings {
   readonly #steps: Queues;
   /** Sets whose wipe is queued, or failed a moment ago. */
   readonly #wiping = new Set<Holding>();
+  readonly #leases: Leases;
   #closed = false;
-  #heardAtMs: number;
-  #timer: Timer | undefined;
 
   constructor(options: HoldingsOptions) {
     this.#options = options;
     this.#steps = new Queues(options.log);
-    this.#heardAtMs = options.clock.bootMs();
+    this.#leases = new Leases({
+      clock: options.clock,
+      held: () => this.#held.values(),
+      isWiping: (holding) => this.#wiping.has(holding),
+      ended: (holding) => {
+        this.#wiping.add(holding);
+        void this.#steps.add(holding.workloadId, () => this.#wipe(holding));
+      },
+    });
   }
 
   get workloads(): readonly WorkloadFacts[] {
@@ -113,9 +111,8 @@ export class Holdings {
   /** The gateway was heard: every lease starts anew. First, what ended in the silence is wiped. */
   heard(): void {
     if (this.#options.mounts.isStuck) return;
-    this.#enforceLeases();
-    this.#heardAtMs = this.#options.clock.bootMs();
-    this.#arm();
+    this.#leases.enforce();
+    this.#leases.heard();
     this.#remember();
   }
 
@@ -160,7 +157,7 @@ export class Holdings {
     let done: { readonly outcome: ReceiptOutcome; readonly fault: string } | undefined;
     try {
       // Before this one is queued, so that what ended in the silence is wiped ahead of it.
-      this.#enforceLeases();
+      this.#leases.enforce();
       await this.#steps.add(set.workloadId, async () => {
         await this.#wipeExpiredOf(set.workloadId);
         done = await this.#carryOut(set);
@@ -205,19 +202,13 @@ export class Holdings {
    */
   resume(remembered: RememberedState): void {
     this.#inherited = remembered;
-    this.#heardAtMs = Math.min(this.#heardAtMs, remembered.heardAtBootMs);
-  }
-
-  /** Wipes everything now, for good: the node is leaving. */
-  async wipeAll(): Promise<void> {
-    await Promise.all([...this.#held.values()].map((holding) => this.#wipe(holding)));
+    this.#leases.resume(remembered.heardAtBootMs);
   }
 
   /** Stops the clock and leaves what is in place to the next enforcer, and to the watchdog. */
   close(): void {
     this.#closed = true;
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.#leases.close();
     this.#remember();
   }
 
@@ -254,8 +245,7 @@ export class Holdings {
     const isFirst = !this.#newest.has(setKeyText(set));
     const result = await this.#place(set, workload);
     this.#newest.set(setKeyText(set), set.setRevision);
-    this.#held.set(setKeyText(set), holdingOf(set));
-    this.#arm();
+    this.#hold(holdingOf(set));
     this.#remember();
     if (result.state === 'gone') return { outcome: 'gone', fault: '' };
     if (result.state !== 'in-place') {
@@ -331,7 +321,6 @@ export class Holdings {
     }
     if (failed) this.#adoptLater({ ...adoption, attempt: adoption.attempt + 1 });
     else this.#inherited = withoutWorkload(this.#inherited, workload.id);
-    this.#arm();
     this.#remember();
     return adopted;
   }
@@ -360,7 +349,7 @@ export class Holdings {
     if (!adopted) return undefined;
     this.#newest.set(setKeyText(key), adopted.revision);
     const holding = adoptedHolding(key, adopted.revision, remembered);
-    this.#held.set(setKeyText(key), holding);
+    this.#hold(holding);
     return heldOf(holding);
   }
 
@@ -409,22 +398,9 @@ export class Holdings {
     if (unsure) this.#options.told({ ...heldOf(unsure), outcome: 'failed', fault, tookUs: 0 });
   }
 
-  #expired(): readonly Holding[] {
-    return expired(this.#held.values(), this.#heardAtMs, this.#options.clock.bootMs());
-  }
-
-  #enforceLeases(): void {
-    for (const holding of this.#expired()) {
-      if (this.#wiping.has(holding)) continue;
-      this.#wiping.add(holding);
-      void this.#steps.add(holding.workloadId, () => this.#wipe(holding));
-    }
-    this.#arm();
-  }
-
   /** What ended while others had their turn. */
   async #wipeExpiredOf(workloadId: string): Promise<void> {
-    for (const holding of this.#expired()) {
+    for (const holding of this.#leases.over()) {
       if (holding.workloadId === workloadId) await this.#wipe(holding);
     }
   }
@@ -458,19 +434,15 @@ export class Holdings {
     this.#wiping.add(unsure);
     this.#options.clock.setTimer(againAfterMsFirst, () => {
       this.#wiping.delete(unsure);
-      if (!this.#closed) this.#enforceLeases();
+      if (!this.#closed) this.#leases.enforce();
     });
     // Once, and not with each try.
     if (holding.files.length > 0) this.#tellUnsure(holding, fault);
   }
 
-  #arm(): void {
-    this.#timer?.cancel();
-    const waiting = this.#held.values().filter((holding) => !this.#wiping.has(holding));
-    const leftMs = nextExpiryMs(waiting, this.#heardAtMs, this.#options.clock.bootMs());
-    if (leftMs === undefined) return;
-    const delayMs = Math.min(Math.max(leftMs, 10), lookEveryMsMax);
-    this.#timer = this.#options.clock.setTimer(delayMs, () => this.#enforceLeases());
+  #hold(holding: Holding): void {
+    this.#held.set(setKeyText(holding), holding);
+    this.#leases.holds(holding);
   }
 
   #forget(key: SetKey): void {
@@ -481,7 +453,7 @@ export class Holdings {
   #remember(when: 'soon' | 'now' = 'soon'): void {
     const state = (): RememberedState =>
       stateOf({
-        heardAtBootMs: this.#heardAtMs,
+        heardAtBootMs: this.#leases.heardAtMs,
         workloads: this.#workloads.values(),
         sets: [...this.#held.values(), ...this.#expected.values()],
         inherited: this.#inherited,
