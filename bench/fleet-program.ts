@@ -5,6 +5,7 @@
  * usage: fleet-program.ts <file of identities> <address> <workloads on each>
  */
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { systemClock as clock } from '../src/base/clock.ts';
 import type { HeldFile } from '../src/model/assignment.ts';
@@ -48,15 +49,21 @@ function connect(node: FleetFile['nodes'][number]): Promise<void> {
     perMessageDeflate: false,
   });
   socket.on('error', reject);
+  let stream: Socket | undefined;
+  socket.once('upgrade', (response) => (stream = response.socket));
   socket.on('open', () => {
-    talk(socket, workloads);
+    talk(socket, stream, workloads);
     resolve();
   });
   return promise;
 }
 
-function talk(socket: WebSocket, workloads: readonly WorkloadFacts[]): void {
-  const link = webSocketLink(socket);
+function talk(
+  socket: WebSocket,
+  stream: Socket | undefined,
+  workloads: readonly WorkloadFacts[],
+): void {
+  const link = webSocketLink(socket, { joins: stream });
   link.open({
     message(bytes) {
       const message = decodeFromGateway(bytes);

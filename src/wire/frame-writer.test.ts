@@ -13,6 +13,13 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { FrameWriter } from './frame-writer.ts';
 import { webSocketLink } from './web-socket-link.ts';
 
+async function until(what: string, isSo: () => boolean): Promise<void> {
+  for (let turn = 0; !isSo(); turn += 1) {
+    ok(turn < 100_000, what);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 const lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 300_000, 5];
 
 /** Both ends of one connection, and the stream below the server's. */
@@ -90,6 +97,39 @@ test('a link that ends has given the stream what waited', async () => {
   link.close('done');
   await closed;
   deepEqual(texts, ['a', 'b', 'c']);
+});
+
+test('what a client sends in one turn leaves in one write, and before it ends', async () => {
+  await using stack = new AsyncDisposableStack();
+  const { client, server } = await connect(stack);
+  const socket = (client as unknown as { readonly _socket: Writable })._socket;
+  let writes = 0;
+  for (const name of ['_write', '_writev'] as const) {
+    const original = socket[name] as (...given: unknown[]) => void;
+    const counted = (...given: unknown[]): void => {
+      writes += 1;
+      original.apply(socket, given);
+    };
+    Object.assign(socket, { [name]: counted });
+  }
+  const link = webSocketLink(client, { joins: socket });
+  link.open({ message: () => {}, closed: () => {} });
+  const texts: string[] = [];
+  server.on('message', (data: Buffer) => texts.push(data.toString()));
+  const sent = Array.from({ length: 50 }, (_, index) => `message ${index}`);
+  // Each in a step of its own, as receipts come.
+  await Promise.all(sent.map((text) => Promise.resolve().then(() => link.send(Buffer.from(text)))));
+  await until('all have arrived', () => texts.length === sent.length);
+  deepEqual(texts, sent);
+  equal(writes, 1);
+  link.send(Buffer.from('one'));
+  await until('it has arrived', () => texts.length === sent.length + 1);
+  ok(writes > 1, 'control: another turn, another write');
+  const closed = once(server, 'close');
+  link.send(Buffer.from('last words'));
+  link.close('done');
+  await closed;
+  equal(texts.at(-1), 'last words');
 });
 
 test('pieces that a message came in are wiped, but not what is still to be read', async () => {

@@ -12,17 +12,19 @@ import type { Link, LinkHandlers } from './link.ts';
 const normalClosure = 1000;
 const policyViolation = 1008;
 
-/** The stream below a socket, where what goes that way may be secret: no copy of it is left behind. */
-export interface SecretWay {
+/** The stream below a socket. Where what goes that way may be secret no copy of it is left behind. */
+export interface StreamBelow {
   readonly reads?: Readable | undefined;
   /** Of a server: a client would have to mask what it sends. */
   readonly writes?: Writable | undefined;
+  /** Of a client, which sends nothing secret: messages of one turn leave in one write. */
+  readonly joins?: Writable | undefined;
 }
 
 /** Takes over a socket that is open or about to be. */
-export function webSocketLink(socket: WebSocket, { reads, writes }: SecretWay = {}): Link {
+export function webSocketLink(socket: WebSocket, { reads, writes, joins }: StreamBelow = {}): Link {
   if (reads !== undefined) wipePieces(socket, reads);
-  return new WebSocketLink(socket, writes && new FrameWriter(writes));
+  return new WebSocketLink(socket, writes && new FrameWriter(writes), joins);
 }
 
 /**
@@ -49,12 +51,15 @@ function wipePieces(socket: WebSocket, stream: Readable): void {
 class WebSocketLink implements Link {
   readonly #socket: WebSocket;
   readonly #writer: FrameWriter | undefined;
+  readonly #joins: Writable | undefined;
+  #isJoining = false;
   #handlers: LinkHandlers | undefined;
   #ended: string | undefined;
 
-  constructor(socket: WebSocket, writer: FrameWriter | undefined) {
+  constructor(socket: WebSocket, writer: FrameWriter | undefined, joins: Writable | undefined) {
     this.#socket = socket;
     this.#writer = writer;
+    this.#joins = joins;
     socket.binaryType = 'nodebuffer';
     // An `error` is always followed by `close`; without a listener it would end the process.
     socket.on('error', ignore);
@@ -74,8 +79,12 @@ class WebSocketLink implements Link {
       wipe(bytes);
       return;
     }
-    if (this.#writer) this.#writer.send(bytes);
-    else socket.send(bytes, { binary: true, compress: false }, () => wipe(bytes));
+    if (this.#writer) {
+      this.#writer.send(bytes);
+      return;
+    }
+    this.#joinTurn();
+    socket.send(bytes, { binary: true, compress: false }, () => wipe(bytes));
   }
 
   get queuedBytes(): number {
@@ -89,11 +98,26 @@ class WebSocketLink implements Link {
   close(reason: string): void {
     const socket = this.#socket;
     this.#writer?.flush();
+    this.#endTurn();
     if (socket.readyState === socket.OPEN) socket.close(normalClosure, reason.slice(0, 100));
     else socket.terminate();
     // The peer may never answer; what it would still send is of no interest.
     this.#end(reason);
     socket.terminate();
+  }
+
+  /** A hundred receipts that come together are one record and one system call, here and at the peer. */
+  #joinTurn(): void {
+    if (this.#joins === undefined || this.#isJoining) return;
+    this.#isJoining = true;
+    this.#joins.cork();
+    process.nextTick(() => this.#endTurn());
+  }
+
+  #endTurn(): void {
+    if (!this.#isJoining) return;
+    this.#isJoining = false;
+    this.#joins?.uncork();
   }
 
   #message(data: RawData, isBinary: boolean): void {

@@ -9,7 +9,7 @@
  *     will not let this node in as it is, the pauses grow to minutes, and the log says what to do.
  */
 import { X509Certificate } from 'node:crypto';
-import type { Readable } from 'node:stream';
+import type { Socket } from 'node:net';
 import type { ConnectionOptions, PeerCertificate } from 'node:tls';
 import { WebSocket } from 'ws';
 import type { Clock } from '../../base/clock.ts';
@@ -123,7 +123,7 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
     maxPayload: limits.streamFrameBytesMax,
     handshakeTimeout: connectWithinMs,
   });
-  let stream: Readable | undefined;
+  let stream: Socket | undefined;
   socket.once('upgrade', (response) => (stream = response.socket));
   const abort = (): void => socket.terminate();
   signal.addEventListener('abort', abort, { once: true });
@@ -156,5 +156,5 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
   } finally {
     signal.removeEventListener('abort', abort);
   }
-  return webSocketLink(socket, { reads: stream });
+  return webSocketLink(socket, { reads: stream, joins: stream });
 }
