@@ -4,6 +4,7 @@
  * possible with a share missing; frozen vectors; mistyping of every character.
  */
 import { deepEqual, equal, notDeepEqual, ok, throws } from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { combine, split } from 'shamir-secret-sharing';
@@ -19,6 +20,7 @@ import {
 } from './shares.ts';
 
 const key = random.bytes(32);
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
 test('combineShares gives the key for every subset of every small set', () => {
   for (const [count, threshold] of [
@@ -128,6 +130,49 @@ test('readShare reads what formatShare wrote, however people copy it', () => {
       deepEqual(readShare(Buffer.from(variant)), { kind: 'share', share }, variant);
     }
   }
+});
+
+test('formatShare writes each of the 32 letters where it belongs', () => {
+  const seen = new Set<string>();
+  for (let run = 0; run < 40; run++) {
+    for (const share of splitKey(random.bytes(32), { count: 2, threshold: 2, random })) {
+      const { setId, count, threshold, index, bytes } = share;
+      const payload = Buffer.concat([
+        Buffer.from(setId, 'hex'),
+        Buffer.of(count, threshold, index),
+        bytes,
+      ]);
+      const checksum = createHash('sha256').update('coffer-share-1-').update(payload).digest();
+      const whole = BigInt(`0x${payload.toString('hex')}${checksum.toString('hex', 0, 4)}`);
+      const digits = [...whole.toString(32).padStart(72, '0')];
+      const letters = digits.map((digit) => alphabet[Number.parseInt(digit, 32)]).join('');
+      const groups = letters.match(/.{6}/g)?.join('-');
+      equal(formatShare(share).toString('latin1'), `coffer-share-1-${groups}`);
+      for (const letter of letters) seen.add(letter);
+    }
+  }
+  equal([...seen].toSorted().join(''), alphabet);
+});
+
+test('readShare takes each letter in its spellings, and no other byte for it', () => {
+  const [share] = splitKey(key, { count: 2, threshold: 2, random });
+  const at = 'coffer-share-1-'.length + 7 * 5;
+  const spellings = new Map([...alphabet].map((letter) => [letter, letter + letter.toUpperCase()]));
+  spellings.set('0', '0oO').set('1', '1iIlL');
+  const taken = new Set<string>();
+  for (const [letter, spelled] of spellings) {
+    // A share that has this letter there: only the share's own bytes and the checksum change with it.
+    let text: Buffer;
+    do text = formatShare({ ...share!, bytes: random.bytes(32) });
+    while (text[at] !== letter.charCodeAt(0));
+    for (let byte = 0; byte < 256; byte++) {
+      text[at] = byte;
+      if (readShare(text).kind === 'refused') continue;
+      ok(spelled.includes(String.fromCharCode(byte)), `${byte} for ${letter}`);
+      taken.add(String.fromCharCode(byte));
+    }
+  }
+  deepEqual(taken, new Set([...spellings.values()].join('')));
 });
 
 test('readShare names a mistyped character, an exchange and an omission', () => {

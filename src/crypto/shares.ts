@@ -14,7 +14,7 @@
  * set id (6) ‖ count (1) ‖ threshold (1) ‖ index (1) ‖ share (32) ‖ checksum (4). Always bytes,
  * never a string, so that it can be wiped. Vectors: vectors/shares.json.
  */
-import { hash } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import { assert } from '../base/assert.ts';
 import { allocate, wipe } from '../base/bytes.ts';
 import type { Random } from '../base/random.ts';
@@ -149,10 +149,10 @@ function readLetters(letters: Buffer): ReadShare {
   const digits = letters.subarray(prefixLetters.length);
   if (digits.length !== (payloadBytes * 8) / 5) return mistyped;
   const payload = allocate(payloadBytes);
-  let refused = false;
+  let refused = 0;
   for (const [index, letter] of digits.entries()) {
     const value = digitOf(letter);
-    if (value < 0) refused = true;
+    refused |= value >> 31;
     putFiveBits(payload, index, value & 0x1f);
   }
   const checksum = payload.subarray(payloadBytes - checksumBytes);
@@ -165,9 +165,10 @@ function readLetters(letters: Buffer): ReadShare {
     index: byteAt(payload, setIdBytes + 2),
     bytes,
   };
+  // That a text is refused is told; by which of its letters is not.
   const sound =
-    !refused &&
-    checksumOf(payload).equals(checksum) &&
+    refused === 0 &&
+    timingSafeEqual(checksumOf(payload), checksum) &&
     sharesAllowed(share.count, share.threshold) &&
     share.index >= 1 &&
     share.index <= share.count;
@@ -182,8 +183,9 @@ function withoutSpacing(text: Uint8Array): Buffer {
   const letters = allocate(Math.min(text.length, 512));
   let length = 0;
   for (const byte of text.subarray(0, letters.length)) {
-    if (byte === dash || byte === 0x20 || (byte >= 0x09 && byte <= 0x0d)) continue;
-    letters[length++] = byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
+    letters[length] = byte + (0x20 & -isBetween(byte, 0x41, 0x5a));
+    // What is to be skipped is overwritten by what follows it.
+    length += 1 ^ (isSame(byte, dash) | isSame(byte, 0x20) | isBetween(byte, 0x09, 0x0d));
   }
   return letters.subarray(0, length);
 }
@@ -197,17 +199,36 @@ function checksumOf(payload: Buffer): Buffer {
 
 /** Crockford's 32 characters: digits, then a … z without i, l, o, u. Computed, not looked up. */
 function letterOf(value: number): number {
-  if (value < 10) return 0x30 + value;
-  const skipped = Number(value >= 18) + Number(value >= 20) + Number(value >= 22);
-  return 0x61 + value - 10 + skipped + Number(value >= 27);
+  const skipped = isAtLeast(value, 18) + isAtLeast(value, 20) + isAtLeast(value, 22);
+  const fromDigitsToLetters = (0x61 - 0x3a) & -isAtLeast(value, 10);
+  return 0x30 + value + fromDigitsToLetters + skipped + isAtLeast(value, 27);
 }
 
+/** −1 for what is no letter of ours. Always compares with all of them. */
 function digitOf(letter: number): number {
-  if (letter >= 0x30 && letter <= 0x39) return letter - 0x30;
-  if (letter === 0x6f) return 0; // o
-  if (letter === 0x69 || letter === 0x6c) return 1; // i, l
-  for (let value = 10; value < 32; value++) if (letterOf(value) === letter) return value;
-  return -1;
+  const zero = isSame(letter, 0x6f); // o
+  const one = isSame(letter, 0x69) | isSame(letter, 0x6c); // i, l
+  let found = zero | one;
+  let digit = one;
+  for (let value = 0; value < 32; value++) {
+    const same = isSame(letter, letterOf(value));
+    digit |= value & -same;
+    found |= same;
+  }
+  return digit | (found - 1);
+}
+
+/** These three: 1 or 0 for bytes, without branching. */
+function isSame(left: number, right: number): number {
+  return ((left ^ right) - 1) >>> 31;
+}
+
+function isAtLeast(value: number, bound: number): number {
+  return (bound - 1 - value) >>> 31;
+}
+
+function isBetween(value: number, low: number, high: number): number {
+  return isAtLeast(value, low) & isAtLeast(high, value);
 }
 
 function fiveBits(bytes: Buffer, digit: number): number {
