@@ -1,11 +1,19 @@
 /** `coffer gateway`, `coffer init`, `coffer backup verify` and `coffer backup restore`. */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { allocate, wipe } from '../base/bytes.ts';
 import { describeFlags, type FlagSpec, readFlags, wholeNumber } from '../base/flags.ts';
 import { Fault } from '../base/fault.ts';
 import { logTo } from '../base/log.ts';
 import { reportingFaults } from '../protocol/problem-text.ts';
-import type { ProgramIo, RunProgram } from '../base/program.ts';
-import { gatewayConfig, gatewayFlags, gatewayFlagsHelp, readGatewayConfig } from './config.ts';
+import type { ProgramIo, ProgramOutput, RunProgram } from '../base/program.ts';
+import {
+  type GatewayConfig,
+  gatewayConfig,
+  gatewayFlags,
+  gatewayFlagsHelp,
+  readGatewayConfig,
+} from './config.ts';
+import type { Initialised } from './init.ts';
 import type { SealRequest } from './seal/seal.ts';
 
 const initSpecs = {
@@ -19,6 +27,9 @@ const initSpecs = {
   'passphrase-file': { value: 'FILE', help: 'of the passphrase seal; - for standard input' },
   json: { value: '', help: 'print one JSON object instead of text' },
 } as const satisfies Record<string, FlagSpec>;
+
+/** Above the longest passphrase, with its line end. */
+const passphraseFileBytesMax = 4096;
 
 const gatewayUsage = `Keeps the secrets, decides who gets them, and pushes them to nodes.
 
@@ -99,26 +110,21 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
   }
   const config = gatewayConfig(flags);
   const request = await sealRequest(flags, io);
-  const { initialise } = await import('./init.ts');
-  const { clock, random } = io;
-  const log = logTo(io, 'warn');
-  const made = await initialise(config, request, { clock, random, log });
+  const made = await initialiseWith(config, request, io);
   const server = `https://${config.advertise}`;
-  const shares = made.shares.map((share) => share.toString('utf8'));
-  for (const share of made.shares) share.fill(0);
-  if (flags.json) {
-    const { installation, ownerToken, pin } = made;
-    io.stdout.write(`${JSON.stringify({ installation, server, pin, ownerToken, shares })}\n`);
-    return 0;
+  try {
+    await writeParts(io.stdout, flags.json ? asJson(made, server) : asText(made));
+  } finally {
+    made.shares.forEach(wipe);
   }
+  if (flags.json) return 0;
   if (request.kind === 'keyfile') {
     io.stderr.write(
       'warning: a key file opens this store without anybody: for development only.\n',
     );
   }
-  const keepers = shares.length > 0 ? 'Give each share to another person, and keep' : 'Keep';
-  const shown = shares.map((share, index) => `share ${index + 1}: ${share}\n`).join('');
-  io.stdout.write(`${shown}owner token: ${made.ownerToken}\n`);
+  const keepers =
+    request.kind === 'shares' ? 'Give each share to another person, and keep' : 'Keep';
   io.stderr.write(
     `\nThis is shown once. ${keepers} the token like a root password.
 Next:
@@ -127,6 +133,42 @@ Next:
 ${unsealLine(request)}`,
   );
   return 0;
+}
+
+async function initialiseWith(
+  config: GatewayConfig,
+  request: SealRequest,
+  io: ProgramIo,
+): Promise<Initialised> {
+  const { clock, random } = io;
+  try {
+    const { initialise } = await import('./init.ts');
+    return await initialise(config, request, { clock, random, log: logTo(io, 'warn') });
+  } finally {
+    if (request.kind === 'passphrase') wipe(request.passphrase);
+  }
+}
+
+/** Shares stay bytes on the way out. They have no letter that JSON would write otherwise. */
+type Parts = readonly (string | Buffer)[];
+
+function asJson({ shares, ...made }: Initialised, server: string): Parts {
+  const { installation, ownerToken, pin } = made;
+  const rest = JSON.stringify({ installation, server, pin, ownerToken });
+  const list = shares.flatMap((share, index) => [index === 0 ? '"' : ',"', share, '"']);
+  return [`${rest.slice(0, -1)},"shares":[`, ...list, ']}\n'];
+}
+
+function asText({ shares, ownerToken }: Initialised): Parts {
+  const lines = shares.flatMap((share, index) => [`share ${index + 1}: `, share, '\n']);
+  return [...lines, `owner token: ${ownerToken}\n`];
+}
+
+async function writeParts(output: ProgramOutput, parts: Parts): Promise<void> {
+  for (const part of parts) {
+    if (typeof part === 'string') output.write(part);
+    else await output.writeBytes(part);
+  }
 }
 
 /** What the gateway must be told, too: where its store is, and whatever else `init` was told of it. */
@@ -166,21 +208,54 @@ async function sealRequest(
     case 'passphrase': {
       const file = flags['passphrase-file'];
       if (!file) throw wrong('--passphrase-file', 'is needed for the passphrase seal');
-      return { kind: 'passphrase', passphrase: await readLine(file, io) };
+      return { kind: 'passphrase', passphrase: await readPassphrase(file, io) };
     }
     default:
       throw wrong('--seal', 'must be shares, passphrase or keyfile');
   }
 }
 
-/** The bytes of a file or of standard input, without one newline at the end. */
-async function readLine(file: string, io: ProgramIo): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  if (file === '-') for await (const chunk of io.stdin.chunks()) chunks.push(chunk);
-  else chunks.push(readFileSync(file));
-  const whole = Buffer.concat(chunks);
-  for (const chunk of chunks) chunk.fill(0);
-  return whole.at(-1) === 0x0a ? whole.subarray(0, -1) : whole;
+/**
+ * What is in a file or on standard input, without one newline at the end. The caller wipes it.
+ *
+ * @throws Fault `request.invalid` if it is longer than any passphrase, or cannot be read.
+ */
+async function readPassphrase(file: string, io: ProgramIo): Promise<Buffer> {
+  const bytes = allocate(passphraseFileBytesMax + 1);
+  let length = 0;
+  try {
+    if (file === '-') {
+      for await (const chunk of io.stdin.chunks()) {
+        length += chunk.copy(bytes, length);
+        wipe(chunk);
+        if (length === bytes.length) break;
+      }
+    } else length = readInto(bytes, file);
+    if (length === bytes.length) throw wrong('--passphrase-file', 'is too long');
+    return bytes.subarray(0, bytes[length - 1] === 0x0a ? length - 1 : length);
+  } catch (error) {
+    wipe(bytes);
+    throw error;
+  }
+}
+
+/** As much as fits. @returns how much that is */
+function readInto(bytes: Buffer, path: string): number {
+  try {
+    const file = openSync(path, 'r');
+    try {
+      let length = 0;
+      for (let read = 1; read > 0; length += read) {
+        read = readSync(file, bytes, length, bytes.length - length, null);
+      }
+      return length;
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw wrong('--passphrase-file', `cannot be read: ${code ?? 'unknown'}`, error);
+  }
 }
 
 async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): Promise<number> {
@@ -220,6 +295,6 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
   return 0;
 }
 
-function wrong(what: string, problem: string): Fault {
-  return new Fault('request.invalid', { what, problem });
+function wrong(what: string, problem: string, cause?: unknown): Fault {
+  return new Fault('request.invalid', { what, problem }, { cause });
 }
