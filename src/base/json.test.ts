@@ -12,6 +12,9 @@ import { jsonBounds, parseJson } from './json.ts';
 const runs = process.env['COFFER_LONG'] === '1' ? 20_000 : 2_000;
 const read = (text: string): unknown => parseJson(Buffer.from(text), 'body');
 
+/** With prototypes, and nothing else changed: for comparing. */
+const ordinary = (value: unknown): unknown => structuredClone(value);
+
 function outcome(act: () => unknown): { value?: unknown; error?: unknown } {
   try {
     return { value: act() };
@@ -29,7 +32,7 @@ test('parseJson agrees with JSON.parse on what JSON.stringify writes', () => {
         const text = JSON.stringify(value, undefined, space);
         if (!text.isWellFormed()) return;
         const lone = /\\u[dD][89a-fA-F]/.test(text);
-        if (!lone) deepEqual(read(text), JSON.parse(text));
+        if (!lone) deepEqual(ordinary(read(text)), JSON.parse(text));
       },
     ),
     { numRuns: runs },
@@ -63,7 +66,7 @@ test('parseJson accepts nothing that JSON.parse refuses, and throws nothing but 
       const text = parts.join('');
       const own = outcome(() => read(text));
       const other = outcome(() => JSON.parse(text) as unknown);
-      if (own.error === undefined) deepEqual(own.value, other.value);
+      if (own.error === undefined) deepEqual(ordinary(own.value), other.value);
       else ok(isFault(own.error, 'request.malformed') || isFault(own.error, 'limit.exceeded'));
       if (other.error === undefined && own.error !== undefined) {
         ok(/twice|surrogate|out of range/.test(String(own.error)), String(own.error));
@@ -110,11 +113,22 @@ test('parseJson names line and column, and never the input', () => {
   deepEqual([error.detail['line'], error.detail['column']], [2, 8]);
 });
 
-test('parseJson keeps __proto__ a member, at every place', () => {
-  const value = read('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}');
-  ok(Object.hasOwn(value as object, '__proto__'));
-  equal(Object.getPrototypeOf(value), Object.prototype);
+test('parseJson gives objects that inherit nothing, and keeps __proto__ a member, at every place', () => {
+  const text = '{"__proto__":{"polluted":1},"in":[{"constructor":{"prototype":{"polluted":1}}}]}';
+  const inherited = ['constructor', 'toString', 'hasOwnProperty', '__proto__'];
+  const members: string[] = [];
+  const visit = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    if (!Array.isArray(value)) {
+      for (const name of inherited) equal(name in value, Object.hasOwn(value, name), name);
+      members.push(...Object.keys(value));
+    }
+    Object.values(value).forEach(visit);
+  };
+  visit(read(text));
+  deepEqual(members, ['__proto__', 'in', 'polluted', 'constructor', 'prototype', 'polluted']);
   equal(({} as Record<string, unknown>)['polluted'], undefined);
+  ok('constructor' in (JSON.parse('{}') as object), 'control');
   throws(() => read('{"__proto__":1,"__proto__":2}'), { code: 'request.malformed' });
 });
 

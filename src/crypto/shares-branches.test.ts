@@ -5,8 +5,8 @@
  * each block of shares.ts ran: the counts must be the same. Controls: functions of this file that look
  * at what they are given, each in another way, are told apart by the same count.
  *
- * What cannot be shown: look-ups in tables run the same blocks whatever is looked up, and what the compiler and
- * the processor make of arithmetic is theirs.
+ * What cannot be shown: look-ups in tables run the same blocks whatever is looked up, and what the
+ * compiler and the processor make of arithmetic is theirs.
  */
 import { deepEqual, equal, notDeepEqual, ok } from 'node:assert/strict';
 import { Session } from 'node:inspector';

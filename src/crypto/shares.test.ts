@@ -144,7 +144,7 @@ test('formatShare writes each of the 32 letters where it belongs', () => {
       ]);
       const checksum = createHash('sha256').update('coffer-share-1-').update(payload).digest();
       const whole = BigInt(`0x${payload.toString('hex')}${checksum.toString('hex', 0, 4)}`);
-      const digits = [...whole.toString(32).padStart(72, '0')];
+      const digits = whole.toString(32).padStart(72, '0').split('');
       const letters = digits.map((digit) => alphabet[Number.parseInt(digit, 32)]).join('');
       const groups = letters.match(/.{6}/g)?.join('-');
       equal(formatShare(share).toString('latin1'), `coffer-share-1-${groups}`);
@@ -157,7 +157,9 @@ test('formatShare writes each of the 32 letters where it belongs', () => {
 test('readShare takes each letter in its spellings, and no other byte for it', () => {
   const [share] = splitKey(key, { count: 2, threshold: 2, random });
   const at = 'coffer-share-1-'.length + 7 * 5;
-  const spellings = new Map([...alphabet].map((letter) => [letter, letter + letter.toUpperCase()]));
+  const spellings = new Map(
+    alphabet.split('').map((letter) => [letter, letter + letter.toUpperCase()]),
+  );
   spellings.set('0', '0oO').set('1', '1iIlL');
   const taken = new Set<string>();
   for (const [letter, spelled] of spellings) {

@@ -1,5 +1,6 @@
 /**
- * Goal: what `coffer init` is given and what it shows once stays in buffers, and none of it is left when it ends.
+ * Goal: what `coffer init` is given, and what it shows once, stays in buffers, and none of it is left
+ * when it ends.
  * Method: the program itself in a world of its own; every buffer that is made meanwhile, and every one
  * that it was handed, is searched afterwards. Control: a copy would be found.
  */
@@ -25,14 +26,14 @@ interface World {
   /** What came as text, on either output. */
   readonly asText: () => string;
   /** What came as bytes: as it was then, and the buffer itself. */
-  readonly asBytes: readonly { readonly then: string; readonly now: Buffer }[];
+  readonly asBytes: readonly { readonly text: string; readonly now: Buffer }[];
 }
 
 function newWorld(t: TestContext): World {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-init-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const texts: string[] = [];
-  const asBytes: { then: string; now: Buffer }[] = [];
+  const asBytes: { text: string; now: Buffer }[] = [];
   let shown = '';
   const output = (isStdout: boolean) => ({
     isTty: false,
@@ -41,9 +42,9 @@ function newWorld(t: TestContext): World {
       if (isStdout) shown += text;
     },
     async writeBytes(now: Buffer) {
-      const then = now.toString('latin1');
-      asBytes.push({ then, now });
-      if (isStdout) shown += then;
+      const text = now.toString('latin1');
+      asBytes.push({ text, now });
+      if (isStdout) shown += text;
     },
   });
   const ioWith = (chunks: readonly Buffer[]): ProgramIo => ({
@@ -83,14 +84,14 @@ for (const form of ['text', 'json'] as const) {
         ? (JSON.parse(world.shown()) as { readonly shares: readonly string[] }).shares
         : [...world.shown().matchAll(/^share \d: (\S+)$/gm)].map(([, share = '']) => share);
     deepEqual(
-      world.asBytes.map(({ then }) => then),
+      world.asBytes.map(({ text }) => text),
       shares,
     );
     equal(shares.length, 5);
     ok(!world.asText().includes('coffer-share-1-'));
     for (const { now } of world.asBytes) ok(now.every((byte) => byte === 0));
     for (const share of shares) {
-      equal(watch.holding(Uint8Array.from(share, (letter) => letter.charCodeAt(0))), 0);
+      equal(watch.holding(bytesOf(share)), 0);
       const read = readShare(Buffer.from(share));
       ok(read.kind === 'share');
       equal(watch.holding(read.share.bytes), 1, 'only what was read just now');
@@ -114,7 +115,7 @@ test('init keeps nothing of the passphrase, from standard input or a file, taken
   equal(await world.init([...seal, '-'], tooLong), 2);
   match(world.asText(), /request\.invalid: --passphrase-file is too long/);
   equal(await world.init([...seal, file]), 0);
-  const secret = Uint8Array.from(passphrase, (letter) => letter.charCodeAt(0));
+  const secret = bytesOf(passphrase);
   equal(watch.holding(secret), 0);
   for (const chunk of [...inTime, ...tooLong]) ok(chunk.every((byte) => byte === 0));
   Buffer.from(passphrase);
@@ -132,3 +133,8 @@ test('init says what is wrong with a passphrase file', async (t) => {
   equal(await world.init([...seal, world.path('short')]), 2);
   match(world.asText(), /must have 12 … 1024 bytes/);
 });
+
+/** Not by `Buffer.from`, which is watched. */
+function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
