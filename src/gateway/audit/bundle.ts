@@ -3,6 +3,7 @@
  * hexadecimal digits, so that rows sort by sequence.
  */
 import { assert } from '../../base/assert.ts';
+import { joinPrefixed, splitPrefixed } from '../../base/bytes.ts';
 
 const formatVersion = 1;
 const headerBytes = 1 + 4;
@@ -18,30 +19,15 @@ export function parseBundleId(id: string): number | undefined {
 }
 
 export function encodeBundle(entries: readonly Buffer[]): Buffer {
-  let size = headerBytes;
-  for (const entry of entries) size += 4 + entry.length;
-  const bytes = Buffer.allocUnsafe(size);
-  bytes[0] = formatVersion;
-  let at = bytes.writeUInt32BE(entries.length, 1);
-  for (const entry of entries) {
-    at = bytes.writeUInt32BE(entry.length, at);
-    bytes.set(entry, at);
-    at += entry.length;
-  }
-  return bytes;
+  const header = Buffer.alloc(headerBytes);
+  header[0] = formatVersion;
+  header.writeUInt32BE(entries.length, 1);
+  return Buffer.concat([header, joinPrefixed(entries)]);
 }
 
 /** Views of the entries' bytes, or `undefined` if they are not a whole bundle. */
 export function decodeBundle(bytes: Buffer): Buffer[] | undefined {
   if (bytes.length < headerBytes || bytes[0] !== formatVersion) return undefined;
-  const entries: Buffer[] = [];
-  let at = headerBytes;
-  while (at < bytes.length) {
-    if (at + 4 > bytes.length) return undefined;
-    const end = at + 4 + bytes.readUInt32BE(at);
-    if (end > bytes.length) return undefined;
-    entries.push(bytes.subarray(at + 4, end));
-    at = end;
-  }
-  return entries.length === bytes.readUInt32BE(1) ? entries : undefined;
+  const entries = splitPrefixed(bytes.subarray(headerBytes));
+  return entries?.length === bytes.readUInt32BE(1) ? entries : undefined;
 }

@@ -2,7 +2,7 @@
  * What the audit log keeps in the head of every commit, and so under the barrier's digest: the edge
  * of the tree, whether a rollback is suspected, and where branches were given up.
  */
-import { joinPrefixed } from '../../base/bytes.ts';
+import { joinPrefixed, takePrefixed } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
 import { Frontier } from '../../crypto/merkle.ts';
 
@@ -28,15 +28,14 @@ export function encodeTrailer(trailer: Trailer): Buffer {
 /** Of a new store, nothing. @throws Fault `barrier.corrupt` */
 export function decodeTrailer(bytes: Uint8Array): Trailer {
   if (bytes.length === 0) return { frontier: Frontier.empty(), suspected: false, epochEnds: [] };
-  const buffer = Buffer.from(bytes);
-  const corrupt = new Fault('barrier.corrupt', { kind: 'audit', id: 'trailer' });
-  if (buffer.length < 6 || buffer[0] !== formatVersion) throw corrupt;
-  const endsBytes = buffer.readUInt32BE(2);
-  if (endsBytes % 8 !== 0 || 6 + endsBytes > buffer.length) throw corrupt;
-  const frontier = Frontier.fromBytes(buffer.subarray(6 + endsBytes));
-  if (frontier === undefined) throw corrupt;
-  const epochEnds = Array.from({ length: endsBytes / 8 }, (_, index) =>
-    Number(buffer.readBigUInt64BE(6 + 8 * index)),
+  const taken = bytes[0] === formatVersion ? takePrefixed(bytes.subarray(2)) : undefined;
+  const frontier = taken && Frontier.fromBytes(taken.rest);
+  if (frontier === undefined || taken === undefined || taken.part.length % 8 !== 0) {
+    throw new Fault('barrier.corrupt', { kind: 'audit', id: 'trailer' });
+  }
+  const { part: ends } = taken;
+  const epochEnds = Array.from({ length: ends.length / 8 }, (_, index) =>
+    Number(ends.readBigUInt64BE(8 * index)),
   );
-  return { frontier, suspected: buffer[1] === 1, epochEnds };
+  return { frontier, suspected: bytes[1] === 1, epochEnds };
 }

@@ -7,9 +7,8 @@ import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { AssertionError } from '../../base/assert.ts';
-import { joinPrefixed } from '../../base/bytes.ts';
+import { joinPrefixed, splitPrefixed } from '../../base/bytes.ts';
 import { StateDigest, Terms } from './digest.ts';
-import { splitPrefixed } from './prefixed.ts';
 
 const rowKey = fc.string({ unit: fc.constantFrom('a', 'z', '/', '-', '0'), maxLength: 200 });
 const row = fc.record({ key: rowKey, revision: fc.integer({ min: 1, max: 2 ** 53 - 1 }) });

@@ -3,13 +3,12 @@
  * keyring under the key that the seal gives back. Layout: docs/FORMATS.md#keyring.
  */
 import { assert } from '../../base/assert.ts';
-import { joinPrefixed, wipe } from '../../base/bytes.ts';
+import { joinPrefixed, splitPrefixed, wipe } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
 import type { Random } from '../../base/random.ts';
 import { type AeadKey, openBytes, sealBytes } from '../../crypto/aead.ts';
 import { parseSealRecord, type SealRecord } from '../seal/seal.ts';
 import { Keyring } from './keyring.ts';
-import { splitPrefixed } from './prefixed.ts';
 
 const formatVersion = 1;
 

@@ -12,11 +12,10 @@
  */
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { assert, defined } from '../../base/assert.ts';
-import { allocate, joinPrefixed, wipe } from '../../base/bytes.ts';
+import { allocate, joinPrefixed, splitPrefixed, wipe } from '../../base/bytes.ts';
 import type { Random } from '../../base/random.ts';
 import { aeadKeyBytes, type AeadKey } from '../../crypto/aead.ts';
 import { deriveAeadKey } from '../../crypto/kdf.ts';
-import { splitPrefixed } from './prefixed.ts';
 
 export type KeyUse = 'root' | 'journal';
 export type KeyState = 'active' | 'deactivated' | 'destroyed';

@@ -6,7 +6,7 @@
  * that failed is dropped, and nothing of it is left.
  */
 import { assert } from '../../base/assert.ts';
-import { joinPrefixed } from '../../base/bytes.ts';
+import { joinPrefixed, splitPrefixed } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
 import type { Random } from '../../base/random.ts';
 import type { PhysicalBatch, RowWrite } from '../physical/physical.ts';
@@ -14,7 +14,6 @@ import { StateDigest, Terms } from './digest.ts';
 import { Envelope } from './envelope.ts';
 import type { Keyring } from './keyring.ts';
 import type { Maintenance } from './maintenance.ts';
-import { splitPrefixed } from './prefixed.ts';
 import type { RecordExpectation, RecordKind, RecordWrite } from './record.ts';
 import type { RowIndex } from './row-index.ts';
 

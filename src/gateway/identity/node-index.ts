@@ -4,7 +4,7 @@
  * A node's certificates are an allow-list: what is not on it is refused, whoever signed it.
  */
 import type { X509Certificate } from 'node:crypto';
-import { joinPrefixed } from '../../base/bytes.ts';
+import { joinPrefixed, splitPrefixed } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
 import { type Authority, readAuthority } from '../../crypto/x509.ts';
 import type { NodeId } from '../../model/id.ts';
@@ -116,6 +116,7 @@ export class JoinTokenIndex implements Projection {
 }
 
 export const authorityRecordId = 'nodes';
+const authorityFormat = Buffer.of(1);
 
 /** The one authority: its certificate and its private key (PKCS#8), which only the barrier's seal hides. */
 export class AuthorityIndex implements Projection {
@@ -141,22 +142,15 @@ export class AuthorityIndex implements Projection {
 /** Holds the private key: whoever carries the write out wipes it. */
 export function encodeAuthority(authority: Authority): Buffer {
   const key = authority.privateKey.export({ format: 'der', type: 'pkcs8' });
-  const bytes = joinPrefixed([Uint8Array.of(1), authority.certificate.raw, key]);
+  const bytes = joinPrefixed([authorityFormat, authority.certificate.raw, key]);
   key.fill(0);
   return bytes;
 }
 
 function decodeAuthority(bytes: Uint8Array): Authority {
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const parts: Buffer[] = [];
-  for (let at = 0; at + 4 <= view.length; ) {
-    const length = view.readUInt32BE(at);
-    parts.push(view.subarray(at + 4, at + 4 + length));
-    at += 4 + length;
-  }
-  const [format, certificate, key] = parts;
-  const authority =
-    format?.[0] === 1 && certificate && key ? readAuthority(certificate, key) : undefined;
+  const [format, certificate, key, ...more] = splitPrefixed(bytes) ?? [];
+  const isWhole = format?.equals(authorityFormat) === true && more.length === 0;
+  const authority = isWhole && certificate && key ? readAuthority(certificate, key) : undefined;
   if (!authority) throw new Fault('barrier.corrupt', { kind: 'authority' });
   return authority;
 }
