@@ -98,7 +98,7 @@ export function sealBytes(
   key: AeadKey,
   plaintext: Uint8Array,
   associatedData: Uint8Array,
-  random: Random,
+  random: Pick<Random, 'bytes'>,
 ): Buffer {
   const nonce = random.bytes(nonceBytes);
   const messageKey = key.deriveMessageKey(nonce);

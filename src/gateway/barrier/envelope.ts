@@ -20,6 +20,7 @@ import {
   openBytes,
   sealBytes,
 } from '../../crypto/aead.ts';
+import { DrawPool } from './draw-pool.ts';
 import type { Keyring, KeyPurpose } from './keyring.ts';
 
 const formatTag = 'cofferdam/envelope/v1';
@@ -29,7 +30,6 @@ const forms = { direct: 1, ownKey: 2 } as const;
 const headerBytes = 1 + 1 + 4 + 8;
 const wrappedKeyBytes = aeadKeyBytes + aeadOverheadBytes;
 const lengthBytes = 4;
-const poolBytes = 4096;
 /** The key number in the associated data of what a data key seals: it outlives root keys. */
 const noKey = 0;
 
@@ -49,13 +49,13 @@ export interface EnvelopeHeader {
 
 export class Envelope {
   readonly #keyring: Keyring;
-  readonly #random: Random;
+  readonly #random: DrawPool;
   /** Associated data up to the kind; there are few of them, and many rows. */
   readonly #prefixes = new Map<string, Buffer>();
 
   constructor(keyring: Keyring, random: Random) {
     this.#keyring = keyring;
-    this.#random = new PooledRandom(random);
+    this.#random = new DrawPool(random);
   }
 
   seal(place: Place, bytes: Uint8Array): Buffer {
@@ -174,37 +174,6 @@ export class Envelope {
     at = bound.writeUInt32BE(8, at);
     writeRevision(bound, revision, at);
     return bound;
-  }
-}
-
-/**
- * Random bytes drawn in blocks, because a call costs more than the bytes: a row takes one to three.
- * A block is never used twice; what is handed out may be wiped, and is not alone in its memory.
- */
-class PooledRandom implements Random {
-  readonly #source: Random;
-  #block: Buffer = Buffer.alloc(0);
-  #used = 0;
-
-  constructor(source: Random) {
-    this.#source = source;
-  }
-
-  bytes(length: number): Buffer {
-    if (this.#used + length > this.#block.length) {
-      this.#block = this.#source.bytes(Math.max(length, poolBytes));
-      this.#used = 0;
-    }
-    this.#used += length;
-    return this.#block.subarray(this.#used - length, this.#used);
-  }
-
-  integer(limit: number): number {
-    return this.#source.integer(limit);
-  }
-
-  fraction(): number {
-    return this.#source.fraction();
   }
 }
 
