@@ -2,8 +2,7 @@
  * `coffer init`: makes an installation: storage, keys under a seal, the authority, the API's
  * certificate and the owner. What it returns is shown once and kept nowhere.
  */
-import { rmSync } from 'node:fs';
-import { Fault } from '../base/fault.ts';
+import { isFault } from '../base/fault.ts';
 import { parseName, parsePathPattern } from '../model/name.ts';
 import { gatewayPrincipal } from '../model/principal.ts';
 import type { AuditEntry } from './audit/audit.ts';
@@ -12,7 +11,7 @@ import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { makeDataDirectory, sealContext, storePath } from './data-directory.ts';
 import type { GatewayContext } from './gateway.ts';
-import { openPhysical } from './physical/physical.ts';
+import { openPhysical, removeStore } from './physical/physical.ts';
 import type { SealRequest } from './seal/seal.ts';
 
 export interface Initialised {
@@ -57,9 +56,7 @@ export async function initialise(
   } catch (error) {
     await physical.close();
     // Half an installation is none: the next attempt starts from nothing. One that was there stays.
-    if (fresh && !(error instanceof Fault && error.code === 'barrier.initialised')) {
-      for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
-    }
+    if (fresh && !isFault(error, 'barrier.initialised')) removeStore(path);
     throw error;
   }
 }

@@ -73,6 +73,17 @@ test('a restore that is interrupted leaves no store, and the next one is whole',
   equal(gateway.core.barrier.state, 'ready', 'control: it opens');
 });
 
+test('a restore goes nowhere near what is left of another store', async (t) => {
+  const { backup, config, store } = await setUp(t);
+  for (const left of ['store.db-wal', 'store.db-shm', 'store.db-journal']) {
+    writeFileSync(join(config.dataDirectory, left), 'of another store');
+    await rejects(restoreStore(backup, store, verify), { code: 'backup.exists' }, left);
+    deepEqual(readdirSync(config.dataDirectory), [left]);
+    rmSync(join(config.dataDirectory, left));
+  }
+  equal(await restoreStore(backup, store, verify), await verify(backup), 'control');
+});
+
 test('one of two restores at once is refused, and the other is whole', async (t) => {
   const { backup, config, store } = await setUp(t);
   const made = async (path: string): Promise<number> => {

@@ -17,6 +17,8 @@ import { unreachable } from '../../base/assert.ts';
 import { MemoryPhysical } from './memory.ts';
 import { openSqlite, type SqliteOptions } from './sqlite.ts';
 
+export { removeStore, storeFiles } from './sqlite-file.ts';
+
 /**
  * Sorted by bytes of its ASCII text: kind, slash, server-made id. Never a name that a person chose.
  * Printable ASCII without the space (0x21 … 0x7e), 1 … `keyCharsMax` characters (`key-range.ts`).

@@ -1,13 +1,12 @@
 /**
- * The store's file as the file system sees it: who else could touch it, what its first bytes say, and
- * how a new file comes into being whole or not at all.
+ * The store's files as the file system sees them: which there are, who else could touch them, what the
+ * first bytes say, and where a new one is built.
  *
  * Everything here happens before SQLite has the file, and never to a file that SQLite has: closing any
  * descriptor of a database drops this process's POSIX locks on it.
  *
  * Promises
  *   - A file that is refused is left byte for byte as it was.
- *   - `publish` never replaces a file, and what it made is durable when it returns.
  * Does not promise
  *   - Safety from root, from the owner of the directories above, or from threads of this process that
  *     open the same file by other means.
@@ -16,8 +15,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
-  linkSync,
   lstatSync,
   mkdtempSync,
   openSync,
@@ -111,36 +108,18 @@ export function sweepWorkshops(place: string): void {
   }
 }
 
-/**
- * Gives the finished file its name, unless there is one of that name already.
- *
- * @returns Whether it did. Either way the file that has the name now is durable.
- */
-export function publish(finished: string, place: string): boolean {
-  syncPath(finished);
-  const published = linkUnlessThere(finished, place);
-  rmSync(finished);
-  syncPath(dirname(place));
-  return published;
+/** Every file that a store may consist of: the first is its own, the others may be there while it is open. */
+export function storeFiles(path: string): readonly string[] {
+  return [path, journalOf(path), `${path}-shm`, `${path}-journal`];
 }
 
-function linkUnlessThere(finished: string, place: string): boolean {
-  try {
-    linkSync(finished, place);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  }
+/** Its journal: what was committed and is not in the store's own file yet. */
+export function journalOf(path: string): string {
+  return `${path}-wal`;
 }
 
-function syncPath(path: string): void {
-  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
+export function removeStore(path: string): void {
+  for (const file of storeFiles(path)) rmSync(file, { force: true });
 }
 
 function readHeader(place: string): Buffer {

@@ -22,6 +22,7 @@ import { Worker } from 'node:worker_threads';
 import { assert, defined } from '../../base/assert.ts';
 import { Fault, isFault } from '../../base/fault.ts';
 import type { FaultCode } from '../../base/fault-table.ts';
+import { publishFile } from '../../base/files.ts';
 import { assertBatch, isPhysicalKey, keyRange } from './key-range.ts';
 import type {
   CommitOutcome,
@@ -38,8 +39,8 @@ import {
   applicationId,
   checkHeader,
   formatVersion,
+  journalOf,
   makeWorkshop,
-  publish,
   safeFile,
   safePlace,
   sweepWorkshops,
@@ -292,7 +293,7 @@ function prepareStore(database: DatabaseSync, place: string): Statements {
 function requireWholeFile(database: DatabaseSync, place: string): void {
   const pages = Number(database.prepare('PRAGMA page_count').get()?.['page_count']);
   const { size } = statSync(place);
-  const journal = statSync(`${place}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  const journal = statSync(journalOf(place), { throwIfNoEntry: false })?.size ?? 0;
   const journalPages = Math.floor(journal / (pageBytes + frameHeaderBytes));
   if (size < (pages - journalPages) * pageBytes) {
     throw new Fault('storage.corrupt', { path: place, reason: 'cut' });
@@ -302,7 +303,7 @@ function requireWholeFile(database: DatabaseSync, place: string): void {
 /** Builds an empty store to the side and gives it its name when it is whole and durable. */
 function create(place: string, missing: SqliteOptions['missing']): Stats {
   if (missing === 'refuse') throw new Fault('storage.missing', { path: place });
-  if (existsSync(`${place}-wal`)) {
+  if (existsSync(journalOf(place))) {
     throw new Fault('storage.corrupt', { path: place, reason: 'journal-without-store' });
   }
   const workshop = makeWorkshop(place);
@@ -313,7 +314,7 @@ function create(place: string, missing: SqliteOptions['missing']): Stats {
     database.exec(`BEGIN; ${schema} PRAGMA user_version=${formatVersion}; COMMIT`);
     database.exec('PRAGMA journal_mode=WAL');
     database.close();
-    publish(draft, place);
+    publishFile(draft, place);
   } finally {
     rmSync(workshop, { recursive: true, force: true });
   }
@@ -426,7 +427,7 @@ async function makeBackup(
     await copyDatabase(database, copy);
     const revision = await verifyElsewhere(copy);
     const { size: bytes } = statSync(copy);
-    if (!publish(copy, place)) throw new Fault('backup.exists', { path: place });
+    if (!publishFile(copy, place)) throw new Fault('backup.exists', { path: place });
     return { revision, bytes };
   } finally {
     rmSync(workshop, { recursive: true, force: true });

@@ -8,11 +8,12 @@
  * The file: `coffer-key-1`, a newline, 32 bytes. Not text, so that the key is never a string.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { geteuid } from 'node:process';
 import { allocate, wipe } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
+import { createDurably } from '../../base/files.ts';
 import type { Seal, SealContext, SealWeakening, Unsealer } from './seal.ts';
 import { type SealRecord, unwrapRootKey, withWrappingKey, wrapRootKey } from './seal-record.ts';
 
@@ -36,8 +37,8 @@ export const keyFileSeal: Seal<KeyFileRequest> = {
     const path = pathOf(context);
     const existing = request.existing === true;
     const fileKey = existing ? await readKeyFile(path) : context.random.bytes(keyBytes);
-    return withWrappingKey(fileKey, async (key) => {
-      if (!existing) await writeKeyFile(path, key);
+    return withWrappingKey(fileKey, (key) => {
+      if (!existing) writeKeyFile(path, key);
       const options = { kind: 'keyfile', parameters: {}, random: context.random } as const;
       return { record: wrapRootKey(rootKey, key, options), shares: [] };
     });
@@ -84,7 +85,7 @@ class KeyFileUnsealer implements Unsealer {
 
   async supply(): Promise<{ readonly kind: 'unsealed'; readonly rootKey: Buffer }> {
     const fileKey = await readKeyFile(this.#path);
-    const rootKey = await withWrappingKey(fileKey, (key) => unwrapRootKey(this.#record, key));
+    const rootKey = withWrappingKey(fileKey, (key) => unwrapRootKey(this.#record, key));
     return { kind: 'unsealed', rootKey };
   }
 
@@ -96,38 +97,16 @@ function pathOf(context: SealContext): string {
   return context.keyFile;
 }
 
-async function writeKeyFile(path: string, key: Buffer): Promise<void> {
-  const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
-  let file: FileHandle;
-  try {
-    file = await open(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
-  } catch (error) {
-    throw keyFileFault(codeOf(error) === 'EEXIST' ? 'exists' : 'not-writable', path, error);
-  }
+function writeKeyFile(path: string, key: Buffer): void {
   const content = allocate(header.length + keyBytes);
   content.set(header);
   content.set(key, header.length);
   try {
-    // The umask may have taken bits away; nothing may have added any.
-    await file.chmod(0o600);
-    await file.writeFile(content);
-    await file.sync();
-    await syncDirectory(dirname(path));
+    createDurably(path, content, 0o600);
   } catch (error) {
-    await unlink(path).catch(() => undefined);
-    throw keyFileFault('not-writable', path, error);
+    throw keyFileFault(codeOf(error) === 'EEXIST' ? 'exists' : 'not-writable', path, error);
   } finally {
     wipe(content);
-    await file.close();
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
 

@@ -108,9 +108,7 @@ class PassphraseUnsealer implements Unsealer {
     try {
       const { cost, salt } = this.#parameters;
       const wrappingKey = await derivePassphraseKey(passphrase, salt, cost, keyBytes);
-      const rootKey = await withWrappingKey(wrappingKey, () =>
-        unwrapRootKey(this.#record, wrappingKey),
-      );
+      const rootKey = withWrappingKey(wrappingKey, () => unwrapRootKey(this.#record, wrappingKey));
       return { kind: 'unsealed', rootKey };
     } finally {
       this.#busy = false;

@@ -145,12 +145,9 @@ export function numberParameter(record: SealRecord, name: string): number {
 }
 
 /** A fresh wrapping key for `use`, wiped when that has settled. */
-export async function withWrappingKey<T>(
-  wrappingKey: Buffer,
-  use: (wrappingKey: Buffer) => T | Promise<T>,
-): Promise<T> {
+export function withWrappingKey<T>(wrappingKey: Buffer, use: (wrappingKey: Buffer) => T): T {
   try {
-    return await use(wrappingKey);
+    return use(wrappingKey);
   } finally {
     wipe(wrappingKey);
   }

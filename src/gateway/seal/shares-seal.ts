@@ -121,7 +121,7 @@ class SharesUnsealer implements Unsealer {
     this.#given.clear();
     const combined = combineShares(shares);
     shares.forEach(wipeShare);
-    const rootKey = await withWrappingKey(combined, (key) => unwrapRootKey(this.#record, key));
+    const rootKey = withWrappingKey(combined, (key) => unwrapRootKey(this.#record, key));
     return { kind: 'unsealed', rootKey };
   }
 
