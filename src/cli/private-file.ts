@@ -1,28 +1,19 @@
 /**
  * Files that belong to one person: mode 0600 in a directory with mode 0700, replaced whole.
  *
- * Promises: a reader sees the old content or the new, never a part; what others may read or write is
- * refused and named, not used.
+ * Promises: a reader sees the old content or the new, never a part, also after a power cut; what
+ * others may read or write is refused and named, not used.
  */
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../base/fault.ts';
-import { makeDirectory } from '../base/files.ts';
+import { makeDirectory, writeDurably } from '../base/files.ts';
 
 /** @throws Fault `cli.file` if it cannot be written. */
 export async function writePrivateFile(path: string, content: string | Buffer): Promise<void> {
-  const next = `${path}.new`;
   try {
     makeDirectory(dirname(path), 0o700);
-    await rm(next, { force: true });
-    const file = await open(next, 'wx', 0o600);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(next, path);
+    writeDurably(path, content, 0o600);
   } catch (error) {
     throw fileFault(path, error);
   }
