@@ -40,6 +40,12 @@ export const faults = {
     retry: 'never',
     hint: 'The log is not a continuation of the one that was seen before: history was rewritten. Compare with what other people and nodes remember before you trust it.',
   },
+  'audit.no-rollback': {
+    status: 409,
+    exit: 6,
+    retry: 'never',
+    hint: 'There is nothing to accept: nobody is known to remember a newer audit log. See `coffer status`.',
+  },
   'audit.rollback': {
     status: 409,
     exit: 1,
@@ -254,7 +260,7 @@ export const faults = {
     status: 503,
     exit: 7,
     retry: 'later',
-    hint: 'The gateway is going down or has just started. Try again, or ask another gateway.',
+    hint: 'The gateway is going down or has just started. Try again in a moment; if it lasts, see whether it is running.',
   },
   'gateway.unreachable': {
     status: 503,
@@ -470,7 +476,7 @@ export const faults = {
     status: 409,
     exit: 6,
     retry: 'after-change',
-    hint: 'Somebody changed it in between. Read it again and repeat the change.',
+    hint: 'Somebody changed the same thing at the same moment, and nothing was done. Read it again and repeat the change.',
   },
   'request.header-too-large': {
     status: 431,
@@ -502,12 +508,6 @@ export const faults = {
     retry: 'after-change',
     hint: 'Accept what this operation answers with: application/json, text/event-stream or application/octet-stream.',
   },
-  'request.precondition-failed': {
-    status: 412,
-    exit: 6,
-    retry: 'after-change',
-    hint: 'It has another revision than you stated. Read it again and repeat the change.',
-  },
   'request.precondition-required': {
     status: 428,
     exit: 2,
@@ -518,7 +518,7 @@ export const faults = {
     status: 412,
     exit: 6,
     retry: 'after-change',
-    hint: 'It changed since you read it. Read it again, look at what changed, and repeat.',
+    hint: 'It has another revision than the one that you gave: it changed since you read it. Read it again, look at what changed, and repeat.',
   },
   'request.target-too-long': {
     status: 414,

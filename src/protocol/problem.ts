@@ -127,7 +127,7 @@ const nearest: Readonly<Record<number, FaultCode>> = {
   403: 'policy.denied',
   404: 'resource.unknown',
   409: 'request.conflict',
-  412: 'request.precondition-failed',
+  412: 'request.stale',
   429: 'rate.exceeded',
   503: 'gateway.stopping',
 };

@@ -240,7 +240,7 @@ export const refusalCases: readonly RefusalCase[] = [
     what: 'a stale revision',
     text: rawRequest('PATCH /v1/secrets/a', [bearer, json, 'if-match: "1"'], '{}'),
     status: 412,
-    code: 'request.precondition-failed',
+    code: 'request.stale',
   },
   {
     what: 'a value too long',

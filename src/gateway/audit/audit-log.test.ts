@@ -138,7 +138,7 @@ test('a store that was put back is found by whoever remembers more (G5), and onl
     testEntry('system.accept-rollback', { reason: 'restored a backup' }),
   );
   equal(again.audit.state, 'ready');
-  await rejects(again.audit.acceptRollback(testEntry('again')), { code: 'request.stale' });
+  await rejects(again.audit.acceptRollback(testEntry('again')), { code: 'audit.no-rollback' });
   for (let index = 0; index < 9; index++)
     await again.audit.commit(testRequest('y', { a: `${index}` }));
   equal(

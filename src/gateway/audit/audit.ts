@@ -255,11 +255,11 @@ export class Audit {
    * Goes on from an older log: ends `rollback-suspected`. Checkpoints of the branch that is given up
    * count as superseded from then on. The entry is what stays of it.
    *
-   * @throws Fault `request.stale` if no rollback is suspected.
+   * @throws Fault `audit.no-rollback` if no rollback is suspected.
    */
   async acceptRollback(entry: AuditEntry): Promise<AuditReceipt> {
     const ledger = await this.#open();
-    if (!ledger.suspected) throw new Fault('request.stale');
+    if (!ledger.suspected) throw new Fault('audit.no-rollback');
     const detail = { ...entry.detail, size: String(ledger.tree.size) };
     const request = { writes: [], expectations: [], entries: [{ ...entry, detail }] } as const;
     return this.#writer.submit(request, 'accept');

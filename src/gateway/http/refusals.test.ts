@@ -36,7 +36,7 @@ before(async () => {
         );
       }
       if (request.operation === 'secret.revoke') throw new Fault('request.conflict');
-      if (request.operation === 'secret.update') throw new Fault('request.precondition-failed');
+      if (request.operation === 'secret.update') throw new Fault('request.stale');
       if (request.operation === 'system.accept-rollback') {
         return { output: { state: 'ready', value: canary } };
       }
