@@ -137,5 +137,12 @@ function machine(): string {
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
   // Others on the machine take from every figure: how busy it was belongs to them.
   const load = (loadavg()[0] ?? 0).toFixed(1);
-  return `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${memory}, Linux ${release()}, Node ${process.versions.node}, ${tmpdir()} on ${disk}, load ${load}`;
+  return [
+    `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}`,
+    memory,
+    `Linux ${release()}`,
+    `Node ${process.versions.node}`,
+    `${tmpdir()} on ${disk}`,
+    `load ${load}`,
+  ].join(', ');
 }

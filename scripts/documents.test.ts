@@ -54,11 +54,20 @@ function brokenLinks({ path, text }: Page): string[] {
   });
 }
 
-/** Files that a document names in code quotes, relative to the root or to src/. */
+const places = ['src', 'bin', 'scripts', 'scenarios', 'bench', 'deploy', 'vectors'];
+const tree: readonly string[] = places.flatMap((place) => [
+  place,
+  ...readdirSync(join(root, place), { recursive: true, encoding: 'utf8' }).map((name) =>
+    join(place, name),
+  ),
+]);
+
+/** Files and directories that a document names in code quotes, by as much of their path as it gives. */
 function missingFiles({ path, text }: Page): string[] {
-  return [...text.matchAll(/`([a-z][\w./-]*\/[\w.-]+\.(?:test|suite)\.ts|scripts\/[\w.-]+)`/g)]
-    .map(([, name]) => name ?? '')
-    .filter((name) => !existsSync(join(root, name)) && !existsSync(join(root, 'src', name)))
+  const named = new RegExp(`\`([\\w./-]+\\.(?:ts|mjs)|(?:${places.join('|')})/[\\w./-]*)\``, 'g');
+  return [...text.matchAll(named)]
+    .map(([, name = '']) => name.replace(/\/$/, ''))
+    .filter((name) => !tree.some((one) => `/${one}`.endsWith(`/${name}`)))
     .map((name) => `${path}: ${name}`);
 }
 
@@ -86,9 +95,15 @@ test('links and anchors lead somewhere', () => {
   deepEqual(pages.flatMap(brokenLinks), []);
 });
 
-test('test files and scripts that documents name are there', () => {
-  const planted = { path: 'x.md', text: '`gateway/nothing.test.ts` `scripts/run.mjs`' };
-  deepEqual(missingFiles(planted).length, 1);
+test('files and stories that documents name are there', () => {
+  const planted = [
+    '`gateway/nothing.test.ts`',
+    '`nothing.test.ts`',
+    '`scripts/nothing`',
+    '`scenarios/nothing/`',
+  ];
+  for (const text of planted) deepEqual(missingFiles({ path: 'x.md', text }).length, 1, text);
+  deepEqual(missingFiles({ path: 'x.md', text: '`clock.ts` `scenarios/` `main.test.ts`' }), []);
   deepEqual(pages.flatMap(missingFiles), []);
 });
 
@@ -97,25 +112,30 @@ test('fault codes that documents name exist', () => {
   deepEqual(pages.flatMap(unknownFaults), []);
 });
 
+const model = read('docs/THREAT-MODEL.md');
+
+/** Numbers of the threat model, and documents with their anchors, that a source file names. */
+function wrongMentions({ path, text }: Page): string[] {
+  const joined = text.replaceAll(/\n *\* /g, ' ');
+  const numbers = [...joined.matchAll(/THREAT-MODEL(?:\.md)?, ([TVG]\d+)/g)]
+    .map(([, number = '']) => number)
+    .filter((number) => !new RegExp(`^(\\*\\*${number}\\.|\\| ${number} \\|)`, 'm').test(model));
+  const documents = [...joined.matchAll(/docs\/([\w/-]+\.(?:md|json))(?:#([\w-]+))?/g)]
+    .filter(([, file = '', anchor]) => {
+      if (!existsSync(join(root, 'docs', file))) return true;
+      return anchor !== undefined && !anchorsOf(read(join('docs', file))).has(anchor);
+    })
+    .map(([place]) => place);
+  return [...numbers, ...documents].map((what) => `${path}: ${what}`);
+}
+
 test('what the code says about documents stands there', () => {
+  const planted = ['THREAT-MODEL.md, V99', 'docs/NOTHING.md', 'docs/FORMATS.md#nothing'];
+  for (const text of planted) deepEqual(wrongMentions({ path: 'x.ts', text }).length, 1, text);
   const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts') && !name.endsWith('_pb.ts'))
     .map((name) => ({ path: join('src', name), text: read(join('src', name)) }));
-  const model = read('docs/THREAT-MODEL.md');
-  const wrong = sources.flatMap(({ path, text }) => {
-    const joined = text.replaceAll(/\n *\* /g, ' ');
-    const numbers = [...joined.matchAll(/THREAT-MODEL(?:\.md)?, ([TVG]\d+)/g)]
-      .map(([, number]) => number ?? '')
-      .filter((number) => !new RegExp(`^(\\*\\*${number}\\.|\\| ${number} \\|)`, 'm').test(model));
-    const places = [...joined.matchAll(/docs\/([\w/-]+\.(?:md|json))(?:#([\w-]+))?/g)]
-      .filter(([, file = '', anchor]) => {
-        if (!existsSync(join(root, 'docs', file))) return true;
-        return anchor !== undefined && !anchorsOf(read(join('docs', file))).has(anchor);
-      })
-      .map(([place]) => place);
-    return [...numbers, ...places].map((what) => `${path}: ${what}`);
-  });
-  deepEqual(wrong, []);
+  deepEqual(sources.flatMap(wrongMentions), []);
 });
 
 test('the limits that FORMATS.md shows are the limits', () => {

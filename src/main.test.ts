@@ -18,7 +18,8 @@ const canary = 'hunter2-canary';
 const bugs: Readonly<Record<string, string>> = {
   'an error': `throw new Error('${canary}')`,
   'an error whose text looks like a stack': `throw new Error('x\\n    at ${canary}')`,
-  'an error with a cause and more': `throw Object.assign(new TypeError('x', { cause: '${canary}' }), { value: '${canary}' })`,
+  'an error with a cause': `throw new TypeError('x', { cause: '${canary}' })`,
+  'an error with more to it': `throw Object.assign(new TypeError('x'), { value: '${canary}' })`,
   'what is no error': `throw '${canary}'`,
   'a rejection nobody waits for': `Promise.reject(new Error('${canary}'))`,
   'a rejection with what is no error': `Promise.reject({ value: '${canary}' })`,

@@ -172,9 +172,8 @@ async function keep(installation: Installation): Promise<void> {
     ([name, value]) => `export ${name}=${value}`,
   );
   say(`\n  It goes on running. In another shell:\n\n    ${exports.join('\n    ')}`);
-  say(
-    `    npx coffer secret put ${secret}      # asks for a value\n    npx coffer where\n    npx coffer audit tail`,
-  );
+  say(`    npx coffer secret put ${secret}      # asks for a value`);
+  say('    npx coffer where\n    npx coffer audit tail');
   say('\n  Ctrl-C ends it.');
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
 }

@@ -5,8 +5,8 @@
  * 2. Warming up: caches fill, the compiler compiles.
  * 3. Rotations, revocations, containers that come and go, questions; the programs are watched.
  *
- * Twenty seconds in all. `COFFER_LONG=1` for ten, or `COFFER_MINUTES` for as many as are wanted: only these say
- * something about slow growth.
+ * Twenty seconds in all. `COFFER_LONG=1` for ten minutes, or `COFFER_MINUTES` for as many as are wanted: only
+ * these say something about slow growth.
  */
 import { deepEqual, ok } from 'node:assert/strict';
 import { spawn } from 'node:child_process';

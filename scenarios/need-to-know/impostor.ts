@@ -1,4 +1,6 @@
-/** Whoever pretends to be the gateway: a TLS server that takes every connection and counts what it is told. */
+/**
+ * Whoever pretends to be the gateway: a TLS server that takes every connection and counts what it is told.
+ */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type TlsOptions } from 'node:tls';

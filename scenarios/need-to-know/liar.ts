@@ -77,7 +77,9 @@ export async function asksForEverything(story: Story, victims: Victims): Promise
   }
 }
 
-/** Control: what is due on its own node it gets. That it may say of its containers what it likes is said too. */
+/**
+ * Control: what is due on its own node it gets. That it may say of its containers what it likes is said too.
+ */
 export async function getsItsOwn(story: Story): Promise<void> {
   await story.put('anywhere/token', 'for any node');
   await story.grant('anywhere', ['anywhere/token']);

@@ -55,7 +55,9 @@ export async function revokedNode(story: Story): Promise<void> {
   deepEqual(node.received, []);
 }
 
-/** Control: a server that issues tickets lets the same sessions back in, without a look at the certificate. */
+/**
+ * Control: a server that issues tickets lets the same sessions back in, without a look at the certificate.
+ */
 export async function resumptionElsewhere(): Promise<void> {
   const life = { nowMs: clock.wallMs(), lifetimeMs: 3_600_000, random };
   const authority = makeAuthority({ ...life, commonName: 'Control', trustDomain: 'control' });

@@ -1,4 +1,6 @@
-/** Speaks to redis over its socket, as whoever looks after it would: one connection, one command at a time. */
+/**
+ * Speaks to redis over its socket, as whoever looks after it would: one connection, one command at a time.
+ */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 

@@ -2,8 +2,8 @@
  * G32: what is in a set is never swapped out.
  *
  * 1. There is swap, an enforcer that says so, and a container with a large set.
- * 2. The enforcer is killed, so that all that is left of its control group's memory is the set; beside it, the
- *    control: an ordinary tmpfs.
+ * 2. The enforcer is killed, so that all that is left of its control group's memory is the set; beside it,
+ *    the control: an ordinary tmpfs.
  * 3. The kernel is made to swap the group out. The control's content is on the swap device, of the set there
  *    is nothing, and it is all there in the container.
  */

@@ -12,7 +12,7 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds since the epoch, UTC. For display and certificates; may jump. */
   wallMs(): number;
-  /** Milliseconds since boot, counted through suspend (CLOCK_BOOTTIME). For leases; never jumps. 10 ms grain. */
+  /** Milliseconds since boot, also in suspend (CLOCK_BOOTTIME), 10 ms grain. For leases; never jumps. */
   bootMs(): number;
   /** Milliseconds from an arbitrary start, sub-millisecond grain. For measuring; stops in suspend. */
   monotonicMs(): number;

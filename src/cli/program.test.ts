@@ -179,7 +179,11 @@ test('bash completes nouns, verbs, flags, names of the gateway, and files', asyn
   const complete = async (line: string): Promise<string[]> => {
     const words = line.split(' ');
     const list = words.map((word) => `'${word}'`).join(' ');
-    const script = `source <(coffer completion bash); COMP_WORDS=(${list}); COMP_CWORD=${words.length - 1}; _coffer 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const script = `source <(coffer completion bash)
+      COMP_WORDS=(${list})
+      COMP_CWORD=${words.length - 1}
+      _coffer 2>/dev/null
+      printf '%s\\n' "\${COMPREPLY[@]}"`;
     const child = spawn('bash', ['-c', script], { env, stdio: ['ignore', 'pipe', 'ignore'] });
     return (await outputOf(child)).trim().split('\n');
   };

@@ -417,7 +417,11 @@ export function unshare(flags: number): void {
   check('unshare', c.unshare(flags));
 }
 
-/** Held until the descriptor is closed, or its process ends in whatever way. @returns false if another has it. */
+/**
+ * Held until the descriptor is closed, or its process ends in whatever way.
+ *
+ * @returns false if another has it.
+ */
 export function lockExclusively(fd: number): boolean {
   try {
     check('flock', c.flock(fd, LOCK_EX | LOCK_NB));

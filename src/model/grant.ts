@@ -58,7 +58,7 @@ export const grantSchema = schema.object({
   ),
   onChange: schema.optional(onChangeSchema),
   onLeaseLoss: schema.optional(schema.oneOf(['wipe', 'keep'] as const)),
-  /** How long the node may keep the files without hearing from the gateway. The gateway's default when left out. */
+  /** How long the node may keep the files without hearing from the gateway. By default as it is set there. */
   leaseSeconds: schema.optional(
     schema.integer({ min: limits.leaseMsMin / 1000, max: limits.leaseMsMax / 1000 }),
   ),

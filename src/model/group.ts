@@ -26,7 +26,7 @@ export const labelsSchema = schema.record(
 );
 
 export const groupMatchSchema = schema.object({
-  /** `repository@sha256:…` matches the digest; otherwise a glob on the reference, `*` within a segment, `**` across. */
+  /** `repository@sha256:…`: the digest. Else a glob on the reference, `*` within a segment, `**` across. */
   image: schema.optional(schema.string({ min: 1, max: 512 })),
   node: schema.optional(schema.string({ min: 1, max: 128 })),
   docker: schema.optional(

@@ -5,7 +5,7 @@ export type PrincipalKind = 'user' | 'machine' | 'node' | 'gateway' | 'anonymous
 
 export interface Principal {
   readonly kind: PrincipalKind;
-  /** `prn_…`, `nod_…`, or the kind itself for `gateway` and `anonymous`. Canonical: compared byte for byte. */
+  /** `prn_…`, `nod_…`, or the kind itself for `gateway` and `anonymous`. Compared byte for byte. */
   readonly id: string;
   /** For people; unique among principals of the kind. */
   readonly name: string;

@@ -48,7 +48,7 @@ export interface KubernetesFacts {
 /** The main process, as the kernel shows it in the enforcer's own namespaces. */
 export interface WorkloadProcess {
   readonly pid: number;
-  /** Clock ticks from boot to the start of the process (field 22 of /proc/PID/stat). With `pid`, an identity. */
+  /** Clock ticks from boot to its start (field 22 of /proc/PID/stat). With `pid`, an identity. */
   readonly startTicks: number;
   /** Inode numbers of its namespaces. */
   readonly mountNamespace: number;

@@ -53,9 +53,12 @@ ${options.prepare ?? ''}
 mount -t proc proc proc
 pivot_root . old
 cd /
-exec /bin/sh -c 'umount -l /old; rmdir /old; ${options.readOnlyRoot === true ? 'mount -o remount,ro /;' : ''} exec ${
-  options.uid === undefined ? '/bin/sh' : 'su -s /bin/sh app'
-}'
+exec /bin/sh -c '
+  umount -l /old
+  rmdir /old
+  ${options.readOnlyRoot === true ? 'mount -o remount,ro /' : ''}
+  exec ${options.uid === undefined ? '/bin/sh' : 'su -s /bin/sh app'}
+'
 `;
 
 export class NamespaceContainer implements AsyncDisposable {

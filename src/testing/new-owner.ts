@@ -1,4 +1,6 @@
-/** An owner for a gateway's core, where nothing asks for a token: what is to be committed, and who it is then. */
+/**
+ * An owner for a gateway's core, where nothing asks for a token: what is to be committed, and who it is then.
+ */
 import type { AuditRequest } from '../gateway/audit/audit.ts';
 import type { Core } from '../gateway/core.ts';
 import { parseName, parsePathPattern } from '../model/name.ts';
