@@ -8,7 +8,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
-import { AuditVerifier, verifyAudit } from './audit-verify.ts';
+import { type AuditVerdict, AuditVerifier } from './audit-verify.ts';
 import { signCheckpoint } from './checkpoint.ts';
 import { Frontier, hashLeaf } from './merkle.ts';
 import { formatVerifier, type NoteSigner, noteSigner } from './note.ts';
@@ -56,12 +56,22 @@ const key = formatVerifier(signer);
 const log = Array.from({ length: size }, (_, index) => makeEntry(index, `entry ${index}`));
 const [middle, last] = sign(signer, log, [size / 2, size]) as [string, string];
 
+function verifyAudit(
+  verifierKey: string,
+  notes: readonly string[],
+  entries: Iterable<Uint8Array>,
+): AuditVerdict {
+  const verifier = new AuditVerifier(verifierKey, notes);
+  for (const entry of entries) verifier.add(entry);
+  return verifier.finish();
+}
+
 function reasonOf(entries: readonly Buffer[], notes: readonly string[]): string {
   const verdict = verifyAudit(key, notes, entries);
   return verdict.kind === 'verified' ? 'verified' : verdict.reason;
 }
 
-test('verifyAudit accepts the log as it was signed, also before and after a checkpoint', () => {
+test('AuditVerifier accepts the log as it was signed, also before and after a checkpoint', () => {
   deepEqual(verifyAudit(key, [last, middle], log).kind, 'verified');
   const partly = verifyAudit(key, [middle], log);
   ok(partly.kind === 'verified' && partly.size === size / 2 && partly.unverified === size / 2);
@@ -69,7 +79,7 @@ test('verifyAudit accepts the log as it was signed, also before and after a chec
   equal(reasonOf([], empty), 'verified');
 });
 
-test('verifyAudit says where the first wrong entry is', () => {
+test('AuditVerifier says where the first wrong entry is', () => {
   const at = size / 2 + 7;
   const changed = log.with(at, makeEntry(at, 'entry xxx'));
   deepEqual(verifyAudit(key, [middle, last], changed), {
@@ -88,7 +98,7 @@ test('verifyAudit says where the first wrong entry is', () => {
   equal(reasonOf(log.slice(0, at), [last]), 'cut');
 });
 
-test('verifyAudit finds every random mutation of a log (G36)', () => {
+test('AuditVerifier finds every random mutation of a log (G36)', () => {
   // A tree of the same size but few entries keeps thousands of mutations affordable.
   const short = log.slice(0, 64);
   const notes = sign(signer, short, [64]);
@@ -125,7 +135,7 @@ test('verifyAudit finds every random mutation of a log (G36)', () => {
   }
 });
 
-test('verifyAudit finds a log that was cut at any of a thousand points', () => {
+test('AuditVerifier finds a log that was cut at any of a thousand points', () => {
   const step = long ? 1 : 10;
   const verifier = (upTo: number): string => {
     const own = new AuditVerifier(key, [last]);
@@ -148,7 +158,7 @@ test('a log computed anew with the signing key is found by whoever remembers one
   equal(reasonOf(log, [last, own]), 'fork');
 });
 
-test('verifyAudit refuses keys and checkpoints that are not what they should be', () => {
+test('AuditVerifier refuses keys and checkpoints that are not what they should be', () => {
   equal(reasonOf(log, []), 'no-checkpoint');
   equal(reasonOf(log, ['nonsense']), 'bad-checkpoint');
   equal(reasonOf(log, [last.replace(`\n${size}\n`, `\n${size - 1}\n`)]), 'bad-checkpoint');

@@ -133,17 +133,6 @@ export class AuditVerifier {
   }
 }
 
-/** Verifies a whole log at once. */
-export function verifyAudit(
-  verifierKey: string,
-  notes: readonly string[],
-  entries: Iterable<Uint8Array>,
-): AuditVerdict {
-  const verifier = new AuditVerifier(verifierKey, notes);
-  for (const entry of entries) verifier.add(entry);
-  return verifier.finish();
-}
-
 /** The place that an entry says it has, or −1. */
 function sequenceOf(entry: Uint8Array): number {
   if (entry[0] !== entryVersion || entry.length < 1 + sequenceBytes) return -1;

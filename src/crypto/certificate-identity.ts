@@ -72,10 +72,6 @@ export function keyPin(key: X509Certificate | KeyObject): string {
   return `sha256:${hash('sha256', spki, 'hex')}`;
 }
 
-export function isKeyPin(text: string): boolean {
-  return /^sha256:[0-9a-f]{64}$/.test(text);
-}
-
 function checkLeaf(
   certificate: X509Certificate,
   usage: string,

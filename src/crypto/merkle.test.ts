@@ -15,7 +15,6 @@ import {
   hashLeaf,
   hashNode,
   inclusionProof,
-  nodesFromTiles,
   positionsRead,
   type ReadNode,
   rootAt,
@@ -227,23 +226,6 @@ test('positionsRead names exactly the nodes that a proof needs', () => {
     const proof = build((level, at) => fetched.get(`${level}/${at}`)!);
     deepEqual(proof, inclusionProof(index, size, read));
     ok(fetched.size <= 2 * Math.ceil(Math.log2(size + 1)));
-  }
-});
-
-test('nodesFromTiles gives the same nodes as the tree', () => {
-  const readTile = nodesFromTiles((tileLevel, index) => {
-    const width = Math.min(256, Math.floor(entries.length / 256 ** tileLevel) - index * 256);
-    return Buffer.concat(
-      Array.from({ length: width }, (_, at) => read(tileLevel * 8, index * 256 + at)),
-    );
-  });
-  for (const size of [1, 255, 256, 257, 1000, 1100]) {
-    deepEqual(Buffer.from(rootAt(size, readTile)), Buffer.from(rootAt(size, read)));
-    const index = Math.floor(size / 3);
-    deepEqual(
-      inclusionProof(index, size, readTile).map((hash) => Buffer.from(hash)),
-      inclusionProof(index, size, read).map((hash) => Buffer.from(hash)),
-    );
   }
 });
 

@@ -205,27 +205,6 @@ export function positionsRead(build: (read: ReadNode) => unknown): NodePosition[
   return positions;
 }
 
-/** Levels in one tile; a full tile is 256 hashes, as in C2SP tlog-tiles. */
-export const tileHeight = 8;
-
-/** Gives the bytes of tile `index` of `tileLevel`: up to 256 hashes of level `8 · tileLevel`. */
-export type ReadTile = (tileLevel: number, index: number) => Uint8Array;
-
-/** Reads nodes out of tiles: what lies between two tile levels is computed. */
-export function nodesFromTiles(readTile: ReadTile): ReadNode {
-  return (level, index) => {
-    const tileLevel = Math.floor(level / tileHeight);
-    const width = 2 ** (level % tileHeight);
-    const first = index * width;
-    const tile = readTile(tileLevel, Math.floor(first / 2 ** tileHeight));
-    const offset = (first % 2 ** tileHeight) * treeHashBytes;
-    assert(tile.length >= offset + width * treeHashBytes, 'the tile is wide enough');
-    const hashAt = (_level: number, at: number): TreeHash =>
-      tile.subarray(offset + at * treeHashBytes, offset + (at + 1) * treeHashBytes);
-    return width === 1 ? hashAt(0, 0) : foldRange(0, width, hashAt);
-  };
-}
-
 /** The root of leaves `start` … `end` − 1, where `start` is a multiple of the largest subtree in it. */
 function rangeRoot(start: number, end: number, read: ReadNode): TreeHash {
   const width = end - start;
@@ -233,13 +212,6 @@ function rangeRoot(start: number, end: number, read: ReadNode): TreeHash {
   if (width === 1) return read(0, start);
   if (width === 2 * split) return read(Math.log2(width), start / width);
   return hashNode(rangeRoot(start, start + split, read), rangeRoot(start + split, end, read));
-}
-
-/** As `rangeRoot`, but of hashes of one level only. */
-function foldRange(start: number, end: number, read: ReadNode): TreeHash {
-  if (end - start === 1) return read(0, start);
-  const middle = start + splitOf(end - start);
-  return hashNode(foldRange(start, middle, read), foldRange(middle, end, read));
 }
 
 /** The largest power of two smaller than `width`; for 1, one half. */

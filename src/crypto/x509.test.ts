@@ -5,7 +5,7 @@
  * another implementation are read; a table of bad certificates, each made with our own authority's
  * real key unless the case says otherwise. Control of the table: the good certificate.
  */
-import { deepEqual, equal, ok, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, throws } from 'node:assert/strict';
 import {
   createPublicKey,
   generateKeyPairSync,
@@ -22,7 +22,6 @@ import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } fr
 import { systemRandom as random } from '../base/random.ts';
 import {
   type IdentityRefusal,
-  isKeyPin,
   keyPin,
   readGatewayIdentity,
   readNodeIdentity,
@@ -73,7 +72,7 @@ test('issueNodeCertificate writes what it was told, and OpenSSL agrees', () => {
   const again = issueNodeCertificate(authority, { ...leaf, nodeName: 'worker-1' });
   ok(again.serialNumber !== certificate.serialNumber);
   equal(keyPin(again), keyPin(certificate));
-  ok(isKeyPin(keyPin(certificate)) && !isKeyPin(keyPin(certificate).toUpperCase()));
+  match(keyPin(certificate), /^sha256:[0-9a-f]{64}$/);
   for (const nodeName of ['', 'Worker', 'a/b', 'a..b', '-a', 'a '.repeat(40), '../x']) {
     throws(() => issueNodeCertificate(authority, { ...leaf, nodeName }));
   }

@@ -33,7 +33,6 @@ export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
 /** Fails with EAGAIN rather than ask a file system. */
 export const RESOLVE_CACHED = 0x20;
-export const RENAME_EXCHANGE = 2;
 export const CLONE_FS = 0x200;
 export const CLONE_NEWNS = 0x20000;
 const LOCK_EX = 2;

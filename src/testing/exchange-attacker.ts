@@ -4,7 +4,9 @@
  */
 import { closeSync, constants, openSync } from 'node:fs';
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
-import { RENAME_EXCHANGE, renameat2 } from '../linux/libc.ts';
+import { renameat2 } from '../linux/libc.ts';
+
+const RENAME_EXCHANGE = 2;
 
 export interface ExchangeOptions {
   readonly directory: string;

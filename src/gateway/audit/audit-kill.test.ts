@@ -17,7 +17,7 @@ import { after, test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
-import { verifyAudit } from '../../crypto/audit-verify.ts';
+import { AuditVerifier } from '../../crypto/audit-verify.ts';
 import { Barrier } from '../barrier/barrier.ts';
 import { openSqlite } from '../physical/sqlite.ts';
 import { Audit } from './audit.ts';
@@ -84,7 +84,9 @@ async function look(store: string, remembered: readonly string[]): Promise<Found
     from = page.next;
   }
   const { note, verifierKey } = await audit.checkpoint();
-  const verdict = verifyAudit(verifierKey, [...remembered, note], entries).kind;
+  const verifier = new AuditVerifier(verifierKey, [...remembered, note]);
+  for (const entry of entries) verifier.add(entry);
+  const verdict = verifier.finish().kind;
   const rotations = barrier.keys.filter(({ use }) => use === 'root').length - 1;
   audit.close();
   await physical.close();
