@@ -1,6 +1,9 @@
 /**
- * Every bound of the product, with its unit in its name and its reason beside it. Queues, loops,
- * bodies and names take their bound from here and from nowhere else.
+ * The bounds that several parts of the product keep to, or that people meet: each with its unit in its name
+ * and its reason beside it, and said nowhere else.
+ *
+ * What bounds the inner workings of one file stands in that file. So do the timeouts and rates of the HTTPS
+ * listener, which tests set apart: `gateway/http/http-options.ts`.
  */
 
 export const limits = {
@@ -10,7 +13,9 @@ export const limits = {
   secretVersionsMax: 32,
   /** A name segment: RFC 1123 label length plus one, so that host names fit. */
   nameSegmentCharsMax: 64,
+  /** Organisation, team, system, environment and part, with room to spare. */
   nameSegmentsMax: 8,
+  /** Labels are for choosing by, not for keeping documents in. */
   labelsMax: 32,
   labelValueCharsMax: 256,
   /** Files delivered to one workload, so that one set fits one stream frame and one small tmpfs. */
@@ -28,6 +33,7 @@ export const limits = {
   httpBodyBytesMax: 256 * 1024,
   httpHeaderBytesMax: 16 * 1024,
   applyBodyBytesMax: 4 * 1024 * 1024,
+  /** Several times what any of our inputs has; what is beyond is not looked at. */
   jsonDepthMax: 32,
   jsonKeysMax: 10_000,
   /** Members and list items of one applied document: 20,000 groups and grants of a dozen members. */
@@ -36,7 +42,7 @@ export const limits = {
   streamFrameBytesMax: 2 * 1024 * 1024,
   /** Containers on one node; Kubernetes stops at 110 by default, dense Docker hosts at several hundred. */
   workloadsPerNodeMax: 4096,
-  /** Lists. */
+  /** Lists: what a person reads at once, and what one answer may cost. */
   pageItemsDefault: 50,
   pageItemsMax: 500,
   /** Batches that share one fsync. Bounds the time a commit holds the loop. */
@@ -48,12 +54,16 @@ export const limits = {
   commitQueueMax: 16_384,
   /** How long a node may keep secrets without hearing from the gateway; also the outage budget. */
   leaseMsDefault: 10 * 60_000,
+  /** Shorter, and a slow moment of the gateway would wipe. */
   leaseMsMin: 5_000,
+  /** As long as a node may go on without a new certificate. */
   leaseMsMax: 24 * 3_600_000,
   /** One answer of a container engine: a list of 2,000 containers with long labels is 8 MiB. */
   engineAnswerBytesMax: 32 * 1024 * 1024,
   engineEventBytesMax: 1024 * 1024,
+  /** A busy engine takes seconds to answer; one that takes longer hangs. */
   engineTimeoutMs: 10_000,
+  /** One host runs a few thousand at most. */
   containersMax: 10_000,
   /** Labels of one container that are attested; images carry about 20 of their own. */
   containerLabelsMax: 128,
@@ -83,6 +93,8 @@ export const limits = {
   pageScanMax: 20_000,
   /** Certificates of one node that are accepted at once: the one in use and its renewals. */
   nodeCertificatesMax: 4,
+  /** Time to carry a token to its node; too short to be found lying about later. */
   joinTokenMsMax: 10 * 60_000,
+  /** A key that was copied unnoticed is of use for a day, and a gateway that is down for hours cuts off no node. */
   nodeCertificateMs: 24 * 3_600_000,
 } as const;
