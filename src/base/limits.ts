@@ -95,6 +95,6 @@ export const limits = {
   nodeCertificatesMax: 4,
   /** Time to carry a token to its node; too short to be found lying about later. */
   joinTokenMsMax: 10 * 60_000,
-  /** A key that was copied unnoticed is of use for a day, and a gateway that is down for hours cuts off no node. */
+  /** A key that was copied unnoticed is of use for a day; a gateway down for hours cuts off no node. */
   nodeCertificateMs: 24 * 3_600_000,
 } as const;

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { coreFilterPath } from './private-memory.ts';
+import { swapAreas } from './swap-areas.ts';
 
 /** The text of a file below /proc or /sys; undefined if there is none. */
 export type ReadText = (path: string) => string | undefined;
@@ -21,10 +22,9 @@ export function machineWeakenings(read: ReadText = readText): readonly MachineWe
 
 /** Devices and files that memory is swapped to, without those that are encrypted or are memory themselves. */
 function swapsInClear(read: ReadText): readonly string[] {
-  const [, ...lines] = (read('/proc/swaps') ?? '').split('\n');
-  return lines
-    .map((line) => line.split(/\s/, 1)[0] ?? '')
-    .filter((path) => path !== '' && !isEncrypted(path, read) && !isCompressedMemory(path, read));
+  return swapAreas(read('/proc/swaps') ?? '').filter(
+    (path) => !isEncrypted(path, read) && !isCompressedMemory(path, read),
+  );
 }
 
 function isEncrypted(path: string, read: ReadText): boolean {

@@ -4,6 +4,7 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
+import { swapAreas } from '../base/swap-areas.ts';
 import { UnixHttp } from '../wire/unix-http.ts';
 import type { Finding } from './doctor-command.ts';
 import type { Session } from './session.ts';
@@ -60,9 +61,8 @@ async function swapFinding(): Promise<Finding> {
   if (isAtLeast(noswap)) {
     return { check, result: 'pass', found: 'tmpfs can be kept out of swap (noswap)' };
   }
-  const text = await readFile('/proc/swaps', 'utf8').catch(() => '');
-  const areas = text.trim().split('\n').length - 1;
-  if (areas < 1) return { check, result: 'pass', found: 'there is no swap' };
+  const areas = swapAreas(await readFile('/proc/swaps', 'utf8').catch(() => '')).length;
+  if (areas === 0) return { check, result: 'pass', found: 'there is no swap' };
   const fix = 'Use Linux 6.4 or later, or turn swap off: swapoff -a.';
   return { check, result: 'fail', found: `${areas} swap areas, and no noswap`, fix };
 }

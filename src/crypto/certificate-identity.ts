@@ -5,7 +5,8 @@
  * Light on purpose: both programs ask it on every connection.
  */
 import { hash, type KeyObject, type X509Certificate } from 'node:crypto';
-import { extendedKeyUsages, isNodeName, isTrustDomain, spiffeId } from './x509.ts';
+import { isSegment } from '../base/segment.ts';
+import { extendedKeyUsages, isTrustDomain, spiffeId } from './x509.ts';
 
 export type IdentityRefusal =
   | 'other-authority'
@@ -45,7 +46,7 @@ export function readNodeIdentity(
   const path = pathOf(id, context.trustDomain);
   if (path === undefined) return { kind: 'refused', reason: 'other-trust-domain' };
   const [, name] = /^\/node\/([^/]+)$/.exec(path) ?? [];
-  return name !== undefined && isNodeName(name)
+  return name !== undefined && isSegment(name)
     ? { kind: 'node', name }
     : { kind: 'refused', reason: 'wrong-id' };
 }

@@ -21,6 +21,7 @@ import {
 import { isIP } from 'node:net';
 import { assert } from '../base/assert.ts';
 import type { Random } from '../base/random.ts';
+import { isSegment } from '../base/segment.ts';
 import { certificateKeyType, derSignatureAlgorithm, signDer } from './csr.ts';
 import { der, derBitString, derInteger, derOid, derSequence, derTags, derTime } from './der.ts';
 
@@ -158,7 +159,7 @@ export function issueNodeCertificate(
   authority: Authority,
   options: LeafOptions & { readonly nodeName: string },
 ): X509Certificate {
-  assert(isNodeName(options.nodeName), 'a node name is one canonical segment');
+  assert(isSegment(options.nodeName), 'a node name is one canonical segment');
   return issueLeaf(authority, options, {
     commonName: options.nodeName,
     extendedKeyUsages: [extendedKeyUsages.clientAuth],
@@ -171,10 +172,6 @@ export function issueNodeCertificate(
 /** SPIFFE trust domains: lower-case, as in host names. */
 export function isTrustDomain(text: string): boolean {
   return /^[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?$/.test(text) && !text.includes('..');
-}
-
-export function isNodeName(text: string): boolean {
-  return /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(text) && !text.includes('..');
 }
 
 /** @param path - Empty, or with its leading slash. */

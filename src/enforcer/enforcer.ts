@@ -2,7 +2,6 @@
  * The enforcer: one per node. Attests what runs, holds what the gateway assigns, and lets it go in
  * time. The only wiring of its rooms.
  */
-import { readFileSync } from 'node:fs';
 import type { Clock } from '../base/clock.ts';
 import { Fault, isFault } from '../base/fault.ts';
 import { errorFields, type Log } from '../base/log.ts';
@@ -10,7 +9,7 @@ import { machineWeakenings } from '../base/machine-weakenings.ts';
 import type { Random } from '../base/random.ts';
 import { noteSigner } from '../crypto/note.ts';
 import { makeUndumpable } from '../linux/libc.ts';
-import { HeldProcess, signalProcess } from '../linux/process.ts';
+import { bootId, HeldProcess, signalProcess } from '../linux/process.ts';
 import type { SetReceipt } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
@@ -250,8 +249,4 @@ class Node {
   #weakenings(): readonly string[] {
     return [...machineWeakenings(), ...(this.#config.watchdog ? [] : ['no-watchdog'])];
   }
-}
-
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

@@ -14,6 +14,7 @@
  * Does not promise
  *   - That the process stays where it was: it may change its root or namespaces after any check.
  */
+import { readFileSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { assert, defined } from '../base/assert.ts';
 import {
@@ -45,6 +46,11 @@ interface IdRange {
   readonly inside: number;
   readonly outside: number;
   readonly count: number;
+}
+
+/** Of this boot of the kernel. Start ticks count from it: in another boot the same are another process. */
+export function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
 export class HeldProcess implements Disposable {

@@ -5,6 +5,7 @@
  */
 import { Fault } from '../base/fault.ts';
 import { limits } from '../base/limits.ts';
+import { isSegment } from '../base/segment.ts';
 
 declare const brand: unique symbol;
 type Branded<Kind extends string> = string & { readonly [brand]: Kind };
@@ -15,8 +16,6 @@ export type Name = Branded<'Name'>;
 export type SecretName = Branded<'SecretName'>;
 /** Of resources: segments as in a secret name, where `*` stands for one and a last `**` for the rest. */
 export type PathPattern = Branded<'PathPattern'>;
-
-const segmentPattern = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
 
 /** @throws Fault `name.invalid` */
 export function parseName(text: string): Name {
@@ -55,8 +54,4 @@ export function matchesPath(pattern: PathPattern, path: string): boolean {
   const fixed = open ? wanted.slice(0, -1) : wanted;
   if (open ? given.length <= fixed.length : given.length !== fixed.length) return false;
   return fixed.every((segment, index) => segment === '*' || segment === given[index]);
-}
-
-function isSegment(text: string): boolean {
-  return segmentPattern.test(text) && !text.includes('..');
 }

@@ -1,8 +1,8 @@
 /**
  * What the kernel says about one process. Nothing in here comes from the container or its engine.
  */
-import { readFileSync, statSync } from 'node:fs';
-import { HeldProcess } from '../../linux/process.ts';
+import { statSync } from 'node:fs';
+import { bootId, HeldProcess } from '../../linux/process.ts';
 import type { WorkloadProcess } from '../../model/workload.ts';
 
 export interface ProcessFacts extends Omit<WorkloadProcess, 'cgroup' | 'userNamespaced'> {
@@ -49,7 +49,7 @@ export function readProcess(pid: number): ProcessFacts | undefined {
 export function readHost(): HostFacts {
   const both = ['/proc/self', '/proc/1'].map(readNamespaces).filter((found) => found !== undefined);
   return {
-    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    bootId: bootId(),
     mountNamespaces: new Set(both.map((found) => found.mnt)),
     pidNamespaces: new Set(both.map((found) => found.pid)),
     userNamespaces: new Set(both.map((found) => found.user)),

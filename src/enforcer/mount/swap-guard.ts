@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Fault } from '../../base/fault.ts';
+import { swapAreas } from '../../base/swap-areas.ts';
 
 export interface SwapFacts {
   readonly kernelHasNoswap: () => boolean;
@@ -17,16 +18,11 @@ export interface SwapFacts {
 export function createSwapGuard(facts: SwapFacts): () => boolean {
   const noswap = facts.kernelHasNoswap();
   return () => {
-    if (!noswap && hasSwap(facts.swaps())) throw new Fault('mount.swappable');
+    if (!noswap && swapAreas(facts.swaps()).length > 0) throw new Fault('mount.swappable');
     return noswap;
   };
 }
 
 export function readSwaps(): string {
   return readFileSync('/proc/swaps', 'utf8');
-}
-
-/** One heading, then one line per device or file in use. */
-function hasSwap(text: string): boolean {
-  return text.split('\n').filter((line) => line.trim() !== '').length > 1;
 }
