@@ -13,7 +13,8 @@ import { Client } from '../../src/client/client.ts';
 import { parseName, parseSecretName } from '../../src/model/name.ts';
 import { SecretValue } from '../../src/model/secret-value.ts';
 import type { Installation } from '../../src/testing/installation.ts';
-import { type Story, until } from '../../src/testing/story.ts';
+import { type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import type { Canaries } from './canaries.ts';
 
 export const secretsCount = 100;

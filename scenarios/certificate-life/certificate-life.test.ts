@@ -25,7 +25,7 @@ import { startGateway } from '../../src/gateway/gateway.ts';
 import { initialise } from '../../src/gateway/init.ts';
 import { parseName } from '../../src/model/name.ts';
 import { NetworkPath } from '../../src/testing/network-path.ts';
-import { until } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 
 const lifeMs = 6000;
 const withinMs = 20_000;
@@ -66,7 +66,7 @@ class Enforcer implements AsyncDisposable {
   }
 
   async says(event: string, times = 1): Promise<void> {
-    await until(`it says ${event}`, () => this.count(event) >= times, withinMs);
+    await until(`it says ${event}`, () => this.count(event) >= times, { withinMs });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

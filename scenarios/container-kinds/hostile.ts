@@ -2,7 +2,8 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { isFault } from '../../src/base/fault.ts';
 import type { TestContainer } from '../../src/testing/container.ts';
-import { readInside, type Story, until } from '../../src/testing/story.ts';
+import { readInside, type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { faultOf, isCurrent, shownOf } from './shown.ts';
 
 const target = '/run/secrets';
@@ -40,7 +41,9 @@ export async function tampering(story: Story): Promise<() => Promise<void>> {
           .filter((line) => line['program'] === program && line['event'] === 'mount.tampered')
           .map((line) => line['workload']),
       );
-    await until('the enforcer has looked around', () => told('gateway').size === 2, 40_000);
+    await until('the enforcer has looked around', () => told('gateway').size === 2, {
+      withinMs: 40_000,
+    });
     deepEqual(told('enforcer'), ids);
     deepEqual(told('gateway'), ids);
     // Nobody can be made to keep a mount: but where it is gone it is made anew.

@@ -2,7 +2,8 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readInside, type Story, times, until } from '../../src/testing/story.ts';
+import { readInside, type Story, times } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { isCurrent, shownOf } from './shown.ts';
 
 /** A paused container takes a rotation, and reads it when it goes on. */

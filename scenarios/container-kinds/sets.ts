@@ -2,7 +2,8 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { limits } from '../../src/base/limits.ts';
-import { readInside, type Story, until } from '../../src/testing/story.ts';
+import { readInside, type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { faultOf, isCurrent, shownOf } from './shown.ts';
 
 /** As many files as a set may have, and all of them anew in one change of each. */

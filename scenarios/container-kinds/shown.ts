@@ -1,6 +1,7 @@
 /** What an operator sees of one container: `coffer where`, by the container's name. */
 import type { HoldingView } from '../../src/protocol/operations-node.ts';
-import { type Story, until } from '../../src/testing/story.ts';
+import { type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 
 export async function shownOf(story: Story, container: string): Promise<readonly HoldingView[]> {
   return (await story.holdings()).filter(({ workload }) => workload === container);

@@ -3,7 +3,8 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { systemClock as clock } from '../../src/base/clock.ts';
 import { parseSecretName } from '../../src/model/name.ts';
-import { readInside, type Story, times, until } from '../../src/testing/story.ts';
+import { readInside, type Story, times } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { Storm } from './storm.ts';
 import { constant, rising, FileWatcher } from '../../src/testing/file-watcher.ts';
 

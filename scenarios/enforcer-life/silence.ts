@@ -6,7 +6,8 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock as clock } from '../../src/base/clock.ts';
-import { readInside, type Story, until } from '../../src/testing/story.ts';
+import { readInside, type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import type { NetworkPath } from '../../src/testing/network-path.ts';
 import { constant, FileWatcher } from '../../src/testing/file-watcher.ts';
 
@@ -136,7 +137,7 @@ async function wipedInTime(
   await isHeard(story);
   const startedMs = clock.monotonicMs();
   silence();
-  await until('it is wiped', () => readInside(pid, wipedPath) === undefined, withinMs);
+  await until('it is wiped', () => readInside(pid, wipedPath) === undefined, { withinMs });
   const tookMs = clock.monotonicMs() - startedMs;
   ok(tookMs >= leaseMs - lastHeardMs, `not before the lease has ended: ${tookMs} ms`);
   equal(readInside(pid, keptPath), 'for ever', 'control: what is to be kept is kept');
@@ -149,12 +150,16 @@ async function isHeard(story: Story): Promise<void> {
     story.logged.findLast(
       ({ program, event }) => program === 'enforcer' && connections.includes(String(event)),
     )?.['event'];
-  await until('the enforcer is connected', () => newest() === 'gateway.connected', 40_000);
+  await until('the enforcer is connected', () => newest() === 'gateway.connected', {
+    withinMs: 40_000,
+  });
   await clock.sleep(lastHeardMs);
 }
 
 async function isThere({ pid }: Silenced, value: string): Promise<void> {
-  await until(`${value} is there`, () => readInside(pid, wipedPath) === value, 40_000);
+  await until(`${value} is there`, () => readInside(pid, wipedPath) === value, {
+    withinMs: 40_000,
+  });
   await until('the control is there', () => readInside(pid, keptPath) === 'for ever');
 }
 

@@ -1,7 +1,8 @@
 /** Puts a counter as fast as it is taken, also while the gateway is away. */
 import { systemClock } from '../../src/base/clock.ts';
 import { isFault } from '../../src/base/fault.ts';
-import { type Story, until } from '../../src/testing/story.ts';
+import { type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 
 export class Storm implements AsyncDisposable {
   readonly #story: Story;

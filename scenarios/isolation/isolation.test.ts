@@ -13,7 +13,8 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Story, until } from '../../src/testing/story.ts';
+import { Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { type Neighbour, SharedDirectory, settleNeighbours } from './neighbours.ts';
 import { search, valueOf } from './search.ts';
 

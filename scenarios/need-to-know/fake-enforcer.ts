@@ -24,7 +24,8 @@ import {
   type FromGateway,
   streamProtocol,
 } from '../../src/protocol/stream-messages.ts';
-import { type Story, until } from '../../src/testing/story.ts';
+import { type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import type { Link } from '../../src/wire/link.ts';
 
 const silentLog = createLog({ clock, level: 'error', write: () => {} });

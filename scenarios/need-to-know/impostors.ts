@@ -25,7 +25,8 @@ import { connect, type Credentials } from '../../src/enforcer/uplink/uplink.ts';
 import { parseName } from '../../src/model/name.ts';
 import { constant, FileWatcher } from '../../src/testing/file-watcher.ts';
 import type { NetworkPath } from '../../src/testing/network-path.ts';
-import { readInside, type Story, until } from '../../src/testing/story.ts';
+import { readInside, type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { Impostor } from './impostor.ts';
 
 const trustDomain = 'cofferdam';

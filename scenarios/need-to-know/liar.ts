@@ -7,7 +7,8 @@ import type { HeldSet, SetReceipt } from '../../src/model/assignment.ts';
 import type { SecretId } from '../../src/model/id.ts';
 import type { WorkloadFacts, WorkloadId } from '../../src/model/workload.ts';
 import type { FromEnforcer } from '../../src/protocol/stream-messages.ts';
-import { readInside, type Story, times, until } from '../../src/testing/story.ts';
+import { readInside, type Story, times } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { FakeEnforcer } from './fake-enforcer.ts';
 
 const target = '/run/secrets';

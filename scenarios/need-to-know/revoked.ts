@@ -15,7 +15,8 @@ import {
   makeAuthority,
 } from '../../src/crypto/x509.ts';
 import { parseName } from '../../src/model/name.ts';
-import { type Story, until } from '../../src/testing/story.ts';
+import { type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { FakeEnforcer } from './fake-enforcer.ts';
 
 const sessionsKept = 50;
@@ -41,7 +42,7 @@ export async function revokedNode(story: Story): Promise<void> {
   await node.hello([]);
 
   await story.client.call('node.revoke', { name: parseName('leaver') });
-  await until('its stream is closed', () => !node.isConnected, 2000);
+  await until('its stream is closed', () => !node.isConnected, { withinMs: 2000 });
   deepEqual(node.refusals, ['node.refused']);
   await rejects(node.connect(), (error) => isFault(error, 'node.refused'));
   let resumed = 0;

@@ -13,7 +13,8 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseSecretName } from '../../src/model/name.ts';
-import { readInside, Story, times, until } from '../../src/testing/story.ts';
+import { readInside, Story, times } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { type Issued, ShopAuthority } from './certificates.ts';
 import { startNginx } from './nginx.ts';
 import { Visitor } from './visitor.ts';

@@ -8,7 +8,8 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { formsOf } from '../../src/testing/canary-scan.ts';
-import { readInside, type Story, times, until } from '../../src/testing/story.ts';
+import { readInside, type Story, times } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { piecesOf } from './memory.ts';
 
 const secretsCount = times(300, 1000);

@@ -6,7 +6,8 @@ import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { systemClock as clock } from '../../src/base/clock.ts';
-import { type Story, times, until } from '../../src/testing/story.ts';
+import { type Story, times } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import type { MarkedValues } from './residue.ts';
 
 /** Node opens its inspector on the first; none of them ends a program of ours. */

@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { TestContainer } from '../../src/testing/container.ts';
-import { readInside, type Story, until } from '../../src/testing/story.ts';
+import { readInside, type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 
 /** What redis reads at its start. Passwords are hashed in it, and it is a secret all the same. */
 export function accessFile(adminPassword: string, appPasswords: readonly string[]): string {

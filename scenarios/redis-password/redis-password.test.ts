@@ -14,7 +14,8 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readInside, Story, times, until } from '../../src/testing/story.ts';
+import { readInside, Story, times } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { accessFile, Client, startRedis } from './containers.ts';
 import { RedisAdmin } from './redis-admin.ts';
 

@@ -14,7 +14,8 @@ import { test } from 'node:test';
 import { systemClock as clock } from '../../src/base/clock.ts';
 import type { TestContainer } from '../../src/testing/container.ts';
 import { FileWatcher, rising } from '../../src/testing/file-watcher.ts';
-import { readInside, Story, times, until } from '../../src/testing/story.ts';
+import { readInside, Story, times } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 
 const containersCount = times(10, 100);
 const rotations = times(50, 1000);

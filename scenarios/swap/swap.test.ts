@@ -14,7 +14,8 @@ import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { readInside, Story, until } from '../../src/testing/story.ts';
+import { readInside, Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { MemoryGroup } from './memory-group.ts';
 import { run, SwapArea } from './swap-area.ts';
 

@@ -18,6 +18,7 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { createLog } from '../base/log.ts';
 import { machineWeakenings } from '../base/machine-weakenings.ts';
 import { systemRandom } from '../base/random.ts';
+import { until } from '../testing/until.ts';
 import { ApiCertificateKeeper } from './api-certificate.ts';
 import { gatewayConfig } from './config.ts';
 import { isInMemory } from './data-directory.ts';
@@ -70,9 +71,9 @@ test('the API’s certificate is renewed while it runs; key and pin stay', async
   const before = await shownAt(gateway.apiPort);
   equal(gateway.pin, made.pin);
   clock.byMs = 61 * 24 * 3_600_000;
-  while (!events.some((line) => line.includes('gateway.api-certificate-renewed'))) {
-    await systemClock.sleep(50);
-  }
+  await until('the certificate is renewed', () =>
+    events.some((line) => line.includes('gateway.api-certificate-renewed')),
+  );
   const after = await shownAt(gateway.apiPort);
   notEqual(after.leaf.serialNumber, before.leaf.serialNumber);
   ok(after.leaf.validToDate > before.leaf.validToDate);

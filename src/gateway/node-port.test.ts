@@ -22,6 +22,7 @@ import { Client } from '../client/client.ts';
 import { SecretValue } from '../model/secret-value.ts';
 import { decodeFromGateway } from '../protocol/stream-messages.ts';
 import { makeRequestPem, newKey } from '../testing/operation-examples.ts';
+import { until } from '../testing/until.ts';
 import { gatewayConfig } from './config.ts';
 import { startGateway } from './gateway.ts';
 import { declareGatewayMetrics } from './gateway-metrics.ts';
@@ -115,7 +116,7 @@ test('a value that is destroyed leaves the files of the store', { timeout: 30_00
       }, 0);
   ok(bytes() > 60_000, 'control: the journal holds it');
   await client.call('secret.destroy', { name, version: 1 });
-  while (bytes() > 60_000) await systemClock.sleep(20);
+  await until('the journal is cut', () => bytes() <= 60_000, { everyMs: 20 });
 });
 
 test('one failed purge and one failed step of the feed end nothing: both come again', {
@@ -124,9 +125,8 @@ test('one failed purge and one failed step of the feed end nothing: both come ag
   const here = await setUp(t);
   const { barrier, delivery } = here.gateway.core;
   const counts = { purge: 0, purged: 0, feed: 0, heard: 0 };
-  const reached = async (what: 'purged' | 'heard', count: number): Promise<void> => {
-    while (counts[what] < count) await systemClock.sleep(20);
-  };
+  const reached = (what: 'purged' | 'heard', count: number): Promise<unknown> =>
+    until(`${what} ${count}`, () => counts[what] >= count);
   const purge = barrier.purge.bind(barrier);
   barrier.purge = async () => {
     counts.purge += 1;

@@ -17,8 +17,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
+import { until } from '../testing/until.ts';
 import { close } from './libc.ts';
 import { HeldProcess, mapOutside, parseIdMap, signalProcess } from './process.ts';
 
@@ -130,8 +130,8 @@ test('a process that has ended and was not waited for has ended', async () => {
     using held = HeldProcess.open(pid);
     ok(held !== undefined && !held.ended, 'control');
     process.kill(pid, 'SIGKILL');
-    const state = (): string => readFileSync(`/proc/${pid}/stat`, 'utf8');
-    while (!state().includes(') Z ')) await setTimeout(5);
+    const isZombie = (): boolean => readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+    await until('it is a zombie', isZombie);
     equal(held.ended, true);
     equal(HeldProcess.open(pid), undefined);
   } finally {

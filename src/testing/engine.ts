@@ -16,7 +16,6 @@ import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:f
 import type { Socket } from 'node:net';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { removeContainers } from './container-sweep.ts';
 import { EngineClient } from './engine-client.ts';
 import {
@@ -28,6 +27,7 @@ import {
   removeHolder,
   startTicksOf,
 } from './holders.ts';
+import { becomesSo, type Patience } from './until.ts';
 
 export interface TestEngine extends AsyncDisposable {
   readonly socketPath: string;
@@ -55,6 +55,9 @@ export const enableEngine = 'apt-get install docker.io containerd runc busybox-s
 const sharedDirectory = '/run/coffer-test';
 const startMsMax = 60_000;
 const stopMsMax = 30_000;
+
+/** A look may start a program or ask one that is just starting. */
+const within = (withinMs: number): Patience => ({ withinMs, everyMs: 50 });
 
 interface KeeperState {
   readonly socketPath: string;
@@ -170,7 +173,7 @@ function engineOf(
       await removeContainers(client, (other) => other === holder).catch(() => undefined);
       removeHolder(runDirectory, holder);
       if (livingHolders(runDirectory).length > 0) return;
-      await until(stopMsMax, async () => stateOf(runDirectory) === undefined);
+      await becomesSo(() => stateOf(runDirectory) === undefined, within(stopMsMax));
     },
   };
 }
@@ -211,11 +214,11 @@ async function startKeeper(
   keeper.stderr.on('data', (chunk) => (lastWords += chunk));
   (keeper.stderr as Socket).unref();
   let state: KeeperState | undefined;
-  const answers = await until(startMsMax, async () => {
+  const answers = await becomesSo(async () => {
     if (keeper.exitCode !== null) return true;
     state = await answering(runDirectory);
     return state !== undefined;
-  });
+  }, within(startMsMax));
   if (answers && state !== undefined) return state;
   if (keeper.exitCode === null) keeper.kill('SIGTERM');
   throw new Error(lastWords.trim() || 'it says nothing');
@@ -237,8 +240,8 @@ async function clear(runDirectory: string): Promise<void> {
   for (const process_ of [state.keeper, state.dockerd]) {
     if (startTicksOf(process_.pid) === process_.startTicks) process.kill(process_.pid, 'SIGTERM');
   }
-  const gone = async () => startTicksOf(state.dockerd.pid) !== state.dockerd.startTicks;
-  await until(stopMsMax, gone);
+  const gone = () => startTicksOf(state.dockerd.pid) !== state.dockerd.startTicks;
+  await becomesSo(gone, within(stopMsMax));
   rmSync(join(runDirectory, 'engine.json'), { force: true });
 }
 
@@ -249,14 +252,14 @@ async function restart(runDirectory: string): Promise<boolean> {
   const before = stateOf(runDirectory);
   if (before === undefined) throw new Error('the engine is gone');
   process.kill(before.dockerd.pid, 'SIGTERM');
-  const ended = async (): Promise<boolean> =>
-    startTicksOf(before.dockerd.pid) !== before.dockerd.startTicks;
+  const ended = () => startTicksOf(before.dockerd.pid) !== before.dockerd.startTicks;
   // With open event streams and live-restore it sometimes waits for ever.
-  if (!(await until(restartPatienceMs, ended))) process.kill(before.dockerd.pid, 'SIGKILL');
-  return await until(startMsMax, async () => {
+  if (!(await becomesSo(ended, within(restartPatienceMs))))
+    process.kill(before.dockerd.pid, 'SIGKILL');
+  return await becomesSo(async () => {
     const now = await answering(runDirectory);
     return now !== undefined && now.dockerd.pid !== before.dockerd.pid;
-  });
+  }, within(startMsMax));
 }
 
 function stateOf(runDirectory: string): KeeperState | undefined {
@@ -273,12 +276,4 @@ function readText(path: string): string {
   } catch {
     return '';
   }
-}
-
-async function until(limitMs: number, holds: () => Promise<boolean>): Promise<boolean> {
-  for (let waitedMs = 0; waitedMs < limitMs; waitedMs += 50) {
-    if (await holds()) return true;
-    await sleep(50);
-  }
-  return false;
 }

@@ -5,6 +5,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { renameat2 } from '../linux/libc.ts';
+import { until } from './until.ts';
 
 const RENAME_EXCHANGE = 2;
 
@@ -23,7 +24,7 @@ export class ExchangeAttacker {
   }
 
   async started(): Promise<void> {
-    while (Atomics.load(this.#counts, 1) === 0) await new Promise((go) => setImmediate(go));
+    await until('the attack has begun', () => Atomics.load(this.#counts, 1) > 0);
   }
 
   /** @returns how often it swapped */

@@ -4,19 +4,16 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { HeldProcess } from '../linux/process.ts';
 
 /** Ticks from boot to the start of a process, or undefined if there is none. With the pid, an identity. */
 export function startTicksOf(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name, in parentheses, may hold spaces and parentheses; what follows the last one may not.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? undefined : Number(fields[19]);
-  } catch {
-    return undefined;
-  }
+  // The name of a file, or a program that did not start.
+  if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
+  using held = HeldProcess.open(pid);
+  return held?.startTicks;
 }
 
 /** `PID-TICKS-N`: this process, for the `count`-th time. */

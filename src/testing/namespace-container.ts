@@ -7,6 +7,8 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
+import { startTicksOf } from './holders.ts';
+import { until } from './until.ts';
 
 export interface ContainerOptions {
   /** Uid and gid of the first process, inside. Root when left out. */
@@ -80,8 +82,7 @@ export class NamespaceContainer implements AsyncDisposable {
     this.#child = child;
     this.#output = output[Symbol.asyncIterator]();
     this.pid = firstChildOf(child.pid ?? 0);
-    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8');
-    this.startTicks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+    this.startTicks = startTicksOf(this.pid) ?? 0;
     this.mountNamespace = statSync(`/proc/${this.pid}/ns/mnt`).ino;
     this.uid = (options.firstOutsideId ?? 0) + (options.uid ?? 0);
     this.gid = this.uid;
@@ -96,7 +97,10 @@ export class NamespaceContainer implements AsyncDisposable {
       env: { PATH: process.env['PATH'] },
     });
     child.stderr.resume();
-    await until(child, () => firstChildOf(child.pid ?? 0) !== 0);
+    await until(
+      'the container is there',
+      alive(child, () => firstChildOf(child.pid ?? 0) !== 0),
+    );
     const container = new NamespaceContainer(child, createInterface(child.stdout), options);
     await container.run('true');
     return container;
@@ -121,7 +125,7 @@ export class NamespaceContainer implements AsyncDisposable {
     const ended = new Promise((resolve) => this.#child.once('exit', resolve));
     this.#child.kill('SIGKILL');
     await ended;
-    while (existsSync(`/proc/${this.pid}/ns/mnt`)) await new Promise((go) => setImmediate(go));
+    await until('the container has ended', () => startTicksOf(this.pid) !== this.startTicks);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -139,16 +143,18 @@ async function userNamespace(firstOutsideId: number): Promise<string[]> {
   const holder = spawn('unshare', ['--user', 'sleep', '5'], { stdio: 'ignore' });
   holder.unref();
   const own = readlinkSync('/proc/self/ns/user');
-  await until(holder, () => readlinkSync(`/proc/${holder.pid}/ns/user`) !== own);
+  const isThere = (): boolean => readlinkSync(`/proc/${holder.pid}/ns/user`) !== own;
+  await until('the user namespace is there', alive(holder, isThere));
   for (const kind of ['uid', 'gid']) {
     writeFileSync(`/proc/${holder.pid}/${kind}_map`, `0 ${firstOutsideId} 65536`);
   }
   return ['nsenter', '--user', '--target', `${holder.pid}`, '--setuid', '0', '--setgid', '0'];
 }
 
-async function until(child: ChildProcess, done: () => boolean): Promise<void> {
-  while (!done()) {
+/** What is asked of a child, for as long as it lives. */
+function alive(child: ChildProcess, isSo: () => boolean): () => boolean {
+  return () => {
     if (child.exitCode !== null) throw new Error('the container ended before it was there');
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+    return isSo();
+  };
 }

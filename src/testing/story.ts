@@ -6,7 +6,6 @@
  */
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
-import { systemClock as clock } from '../base/clock.ts';
 import type { Grant } from '../model/grant.ts';
 import type { GroupMatch } from '../model/group.ts';
 import { parseName, parseSecretName } from '../model/name.ts';
@@ -39,22 +38,6 @@ type Fields = Readonly<Record<string, unknown>>;
 /** The long form of a number that continuous integration keeps small. */
 export function times(short: number, long: number): number {
   return process.env['COFFER_LONG'] === '1' ? long : short;
-}
-
-/** Waits until it is so. @returns milliseconds that it took. */
-export async function until(
-  what: string,
-  isSo: () => boolean | Promise<boolean>,
-  withinMs = 20_000,
-): Promise<number> {
-  const startedMs = clock.monotonicMs();
-  while (!(await isSo())) {
-    if (clock.monotonicMs() - startedMs > withinMs) {
-      throw new Error(`${what}: not within ${withinMs} ms`);
-    }
-    await clock.sleep(3);
-  }
-  return clock.monotonicMs() - startedMs;
 }
 
 /** A file as the container sees it, through its own root and mounts; undefined if it is not there. */

@@ -10,6 +10,7 @@ import type { AddressInfo } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
+import { until } from '../testing/until.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { webSocketLink } from './web-socket-link.ts';
 
@@ -152,7 +153,7 @@ test('pieces that a message came in are wiped, but not what is still to be read'
   const texts = ['x', 'y', 'z'].map((letter) => letter.repeat(200_000));
   for (const text of texts) server.send(Buffer.from(text));
   server.send(Buffer.from('last'));
-  while (received.length < 4) await new Promise((resolve) => setImmediate(resolve));
+  await until('all have come', () => received.length === 4);
   deepEqual(received, [...texts, 'last']);
   ok(pieces.length > 4, 'control: they came in pieces');
   ok(pieces.slice(0, -1).every((piece) => piece.every((byte) => byte === 0)));

@@ -12,6 +12,7 @@ import { systemClock } from '../../base/clock.ts';
 import { placeIn, setOf, TestMounts } from '../../testing/mount-setup.ts';
 import { NamespaceContainer, whyNoContainers } from '../../testing/namespace-container.ts';
 import { SetReader } from '../../testing/set-reader.ts';
+import { until } from '../../testing/until.ts';
 import type { FileSet } from './mount.ts';
 
 const long = process.env['COFFER_LONG'] === '1';
@@ -38,13 +39,13 @@ describe('sets are replaced as a whole', { skip: whyNoContainers(), timeout: 300
     const directory = `/proc/${container.pid}/root/run/secrets/..data`;
     const readers = Array.from({ length: readersCount }, () => new SetReader({ directory, names }));
     const read = (): number => readers.reduce((sum, reader) => sum + reader.readings.whole, 0);
-    while (read() === 0) await nextTurn();
+    await until('a set is read', () => read() > 0);
     while (revision <= rotations) {
       revision += 1;
       await opened.mounts.place('atomic', place, numbered(revision));
       await nextTurn();
     }
-    while (read() < setsMin) await nextTurn();
+    await until(`${setsMin} sets are read`, () => read() >= setsMin, { withinMs: 240_000 });
     for (const reader of readers) {
       const { whole, ...wrong } = await reader.stop();
       deepEqual(wrong, { torn: 0, empty: 0, vanished: 0 });

@@ -4,11 +4,12 @@
  * Method: containers made of namespaces, with and without root, user namespace and writable root;
  * what they see is asked inside, what the host sees is read outside.
  */
-import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects, throws } from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { type MountEntry, parseMountinfo } from '../../linux/mountinfo.ts';
 import { kernelHasNoswap } from '../../linux/tmpfs.ts';
+import { startTicksOf } from '../../testing/holders.ts';
 import { TestMounts, placeIn, setOf } from '../../testing/mount-setup.ts';
 import {
   type ContainerOptions,
@@ -261,9 +262,6 @@ describe('mounts refuse', { skip, timeout: 300_000 }, () => {
 
 /** This process, which is in no container. */
 function hostProcess(): object {
-  const stat = readFileSync('/proc/self/stat', 'utf8');
-  const startTicks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
-  const mountNamespace = statSync('/proc/self/ns/mnt').ino;
-  ok(startTicks > 0);
-  return { pid: process.pid, startTicks, mountNamespace };
+  const { pid } = process;
+  return { pid, startTicks: startTicksOf(pid), mountNamespace: statSync('/proc/self/ns/mnt').ino };
 }

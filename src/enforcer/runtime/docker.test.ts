@@ -17,6 +17,7 @@ import { type ContainerOptions, TestContainer } from '../../testing/container.ts
 import { acquireEngine, startPrivateEngine, type TestEngine } from '../../testing/engine.ts';
 import { distrolessRecipe, provideImage } from '../../testing/images.ts';
 import { pullImage } from '../../testing/registry.ts';
+import { until } from '../../testing/until.ts';
 import { DockerClient } from './docker-client.ts';
 import { createRuntime, type Runtime, type RuntimeContext } from './runtime.ts';
 import { runtimeSuite, Told } from './runtime.suite.ts';
@@ -218,7 +219,7 @@ describe('docker client and engines that are not what they should be', () => {
   test('watch waits for an engine that is not there, and ends when told to', async () => {
     const runtime = runtimeOn({ socketPath: '/nonexistent/docker.sock' });
     const told = new Told(runtime);
-    while (runtime.health().state !== 'down') await systemClock.nextTurn();
+    await until('it is down', () => runtime.health().state === 'down');
     deepEqual(runtime.health(), { state: 'down', code: 'runtime.unreachable' });
     await told[Symbol.asyncDispose]();
     deepEqual(told.events, []);

@@ -10,6 +10,7 @@ import { describe, test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
+import { startTicksOf } from '../../testing/holders.ts';
 import { type LaunchedProcess, launchNamespaced } from './launch-namespaced.ts';
 import { register, type Registration } from './registration.ts';
 import { createRuntime } from './runtime.ts';
@@ -133,9 +134,8 @@ describe('launchNamespaced', skip === undefined ? {} : { skip }, () => {
 describe('process runtime', skip === undefined ? {} : { skip }, () => {
   /** A registration that is true of this very process. */
   const truth = (): Registration => {
-    const stat = readFileSync('/proc/self/stat', 'utf8');
-    const startTicks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
     const { pid } = process;
+    const startTicks = startTicksOf(pid) ?? 0;
     return { id: 'self', name: 'self', pid, startTicks, startedAtMs: 1, labels: { tier: 'web' } };
   };
 

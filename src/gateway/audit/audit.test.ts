@@ -17,6 +17,7 @@ import {
 } from '../../testing/audited-store.ts';
 import { type CommitPlan, FaultyPhysical } from '../../testing/faulty-physical.ts';
 import type { KeyFilePlace } from '../../testing/unsealed-barrier.ts';
+import { until } from '../../testing/until.ts';
 import type { Projection } from '../barrier/barrier.ts';
 import { MemoryPhysical } from '../physical/memory.ts';
 import type { Physical } from '../physical/physical.ts';
@@ -248,8 +249,7 @@ test('Audit turns read-only when storage fails, and recovers by itself with an e
   await rejects(audit.commit(testRequest('refused at once')), { code: 'storage.full' });
   equal((await audit.entries({ from: 0, limit: 9 })).entries.length, 1, 'reading goes on');
   broken = false;
-  const state = (): string => audit.state;
-  while (state() !== 'ready') await systemClock.sleep(20);
+  await until('it writes again', () => audit.state === 'ready');
   await audit.commit(testRequest('after', { b: '3' }));
   deepEqual(await recordedActions(audit), ['before', 'audit.recovered', 'after']);
 });

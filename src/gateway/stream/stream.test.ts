@@ -20,6 +20,7 @@ import {
   issueNodeCertificate,
   makeAuthority,
 } from '../../crypto/x509.ts';
+import { until } from '../../testing/until.ts';
 import { StreamServer } from './stream.ts';
 
 const about = {
@@ -136,7 +137,7 @@ test('live nodes are let in, revoked ones and other authorities are not', {
   const [revoked, held] = await ask(server.port, credentials(ours));
   ok(revoked.startsWith('HTTP/1.1 403'));
   // The peer keeps its half open: that must not keep ours.
-  while (server.connections > 0) await systemClock.sleep(5);
+  await until('ours is closed', () => server.connections === 0);
   held.destroy();
 });
 
@@ -206,7 +207,7 @@ test('a node has one stream: a newer one ends the older, and only that', {
   const [, newer] = await ask(server.port, mine);
   await ended;
   older.destroy();
-  while (server.connections > 1) await systemClock.sleep(5);
+  await until('the older is closed', () => server.connections === 1);
   equal(server.connected, 1);
   equal(newer.destroyed, false);
   newer.destroy();
