@@ -1,11 +1,6 @@
 /** G22: an impostor of the gateway is refused, hears nothing, and changes nothing. */
 import { deepEqual, equal, ok } from 'node:assert/strict';
-import {
-  createPrivateKey,
-  createPublicKey,
-  type KeyObject,
-  type X509Certificate,
-} from 'node:crypto';
+import { createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TlsOptions } from 'node:tls';
@@ -22,9 +17,9 @@ import {
   makeAuthority,
 } from '../../src/crypto/x509.ts';
 import { connect, type Credentials } from '../../src/enforcer/uplink/uplink.ts';
-import { parseName } from '../../src/model/name.ts';
 import { constant, FileWatcher } from '../../src/testing/file-watcher.ts';
 import type { NetworkPath } from '../../src/testing/network-path.ts';
+import { nodeCredentials } from '../../src/testing/node-credentials.ts';
 import { readInside, type Story } from '../../src/testing/story.ts';
 import { until } from '../../src/testing/until.ts';
 import { Impostor } from './impostor.ts';
@@ -36,9 +31,9 @@ const log = createLog({ clock, level: 'error', write: () => {} });
 /** Every certificate that is not the gateway's, against the part of the enforcer that dials. */
 export async function badCertificates(): Promise<void> {
   const ours = authority();
-  const credentials = nodeCredentials(ours);
   const names = { dnsNames: [], ipAddresses: ['127.0.0.1'] };
   const life = { trustDomain, nowMs: clock.wallMs(), lifetimeMs: dayMs, random };
+  const credentials = nodeCredentials(ours, life);
   const shown = (issue: (publicKey: KeyObject) => X509Certificate): TlsOptions => {
     const key = generateCertificateKey();
     return { key: pemOf(key), cert: issue(createPublicKey(key)).toString() };
@@ -148,25 +143,6 @@ async function dial(credentials: Credentials, port: number, withinMs = 10_000): 
 function authority(): Authority {
   const options = { nowMs: clock.wallMs(), lifetimeMs: 30 * dayMs, random };
   return makeAuthority({ ...options, commonName: 'Cofferdam', trustDomain });
-}
-
-function nodeCredentials(ours: Authority): Credentials {
-  const key = generateCertificateKey();
-  const certificate = issueNodeCertificate(ours, {
-    ...{ trustDomain, nowMs: clock.wallMs(), lifetimeMs: dayMs, random },
-    ...{ publicKey: createPublicKey(key), nodeName: 'node-1' },
-  });
-  return {
-    node: parseName('node-1'),
-    streamAddress: '',
-    trustDomain,
-    privateKey: createPrivateKey(pemOf(key)),
-    privateKeyPem: pemOf(key),
-    certificatePem: certificate.toString(),
-    certificate,
-    authorityPem: ours.certificate.toString(),
-    authority: ours.certificate,
-  };
 }
 
 function pemOf(key: KeyObject): string {

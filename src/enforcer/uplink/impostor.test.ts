@@ -4,7 +4,7 @@
  * counted in bytes. Control: the gateway gets the request.
  */
 import { equal, ok } from 'node:assert/strict';
-import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
@@ -16,33 +16,15 @@ import {
   type Authority,
   extendedKeyUsages,
   generateCertificateKey,
-  issueNodeCertificate,
   makeAuthority,
   signCertificate,
 } from '../../crypto/x509.ts';
-import { parseName } from '../../model/name.ts';
-import { connect, type Credentials } from './uplink.ts';
+import { nodeCredentials } from '../../testing/node-credentials.ts';
+import { connect } from './uplink.ts';
 
 const nowMs = systemClock.wallMs();
 const about = { trustDomain: 'test', nowMs, lifetimeMs: 3_600_000, random: systemRandom };
 const authority = makeAuthority({ ...about, commonName: 'nodes' });
-
-function credentialsFor(port: number): Credentials {
-  const { privateKey } = generateKeyPairSync('ed25519');
-  const publicKey = createPublicKey(privateKey);
-  const certificate = issueNodeCertificate(authority, { ...about, nodeName: 'node-1', publicKey });
-  return {
-    node: parseName('node-1'),
-    streamAddress: `127.0.0.1:${port}`,
-    trustDomain: 'test',
-    privateKey,
-    privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
-    certificatePem: certificate.toString(),
-    certificate: new X509Certificate(certificate.toString()),
-    authorityPem: authority.certificate.toString(),
-    authority: authority.certificate,
-  };
-}
 
 interface Shown {
   readonly by?: Authority;
@@ -93,7 +75,7 @@ async function serve(t: TestContext, { by = authority, ids, answer = '' }: Shown
 }
 
 async function codeOf(port: number): Promise<string> {
-  const credentials = credentialsFor(port);
+  const credentials = nodeCredentials(authority, about, `127.0.0.1:${port}`);
   const options = {
     clock: systemClock,
     random: systemRandom,

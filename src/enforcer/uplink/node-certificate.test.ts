@@ -3,7 +3,7 @@
  * but the renewal (G17). Method: real certificates on a clock that stands still.
  */
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
-import { createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,10 +11,10 @@ import { test, type TestContext } from 'node:test';
 import { createLog } from '../../base/log.ts';
 import { limits } from '../../base/limits.ts';
 import { systemRandom } from '../../base/random.ts';
-import { issueNodeCertificate, makeAuthority } from '../../crypto/x509.ts';
-import { parseName } from '../../model/name.ts';
+import { makeAuthority } from '../../crypto/x509.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
-import { type Credentials, loadCredentials, saveCredentials } from './credentials.ts';
+import { newNodeKey, nodeCertificate, nodeCredentials } from '../../testing/node-credentials.ts';
+import { loadCredentials, saveCredentials } from './credentials.ts';
 import { NodeCertificate } from './node-certificate.ts';
 
 const lifeMs = limits.nodeCertificateMs;
@@ -23,38 +23,18 @@ function setUp(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-certificate-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const clock = new ManualClock();
-  const about = { trustDomain: 'test', random: systemRandom };
   const nowMs = clock.wallMs();
+  const life = { trustDomain: 'test', nowMs, lifetimeMs: lifeMs };
   const authority = makeAuthority({
-    ...about,
-    nowMs,
-    commonName: 'test',
+    ...life,
     lifetimeMs: 100 * lifeMs,
+    commonName: 'test',
+    random: systemRandom,
   });
-  const { privateKey } = generateKeyPairSync('ed25519');
-  const issue = (key: KeyObject = privateKey): string =>
-    issueNodeCertificate(authority, {
-      ...about,
-      nowMs: clock.wallMs(),
-      lifetimeMs: lifeMs,
-      nodeName: 'node-1',
-      publicKey: createPublicKey(key),
-    }).toString();
-  const parts = {
-    node: parseName('node-1'),
-    streamAddress: 'localhost:1',
-    trustDomain: 'test',
-    privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
-    certificatePem: issue(),
-    authorityPem: authority.certificate.toString(),
-  };
-  saveCredentials(directory, parts);
-  const credentials: Credentials = {
-    ...parts,
-    privateKey,
-    certificate: new X509Certificate(parts.certificatePem),
-    authority: new X509Certificate(parts.authorityPem),
-  };
+  const credentials = nodeCredentials(authority, life);
+  const issue = (key: KeyObject = credentials.privateKey): string =>
+    nodeCertificate(authority, key, { ...life, nowMs: clock.wallMs() });
+  saveCredentials(directory, credentials);
   const said: string[] = [];
   const log = createLog({
     clock,
@@ -129,7 +109,7 @@ test('NodeCertificate takes no certificate for another key, and nothing that is 
   const { issue, said, open } = setUp(t);
   const certificate = open();
   const before = certificate.credentials;
-  certificate.renewed(issue(generateKeyPairSync('ed25519').privateKey));
+  certificate.renewed(issue(newNodeKey()));
   certificate.renewed('nonsense');
   equal(certificate.credentials, before);
   deepEqual(said, ['certificate.wrong-key', 'certificate.unreadable']);
@@ -144,11 +124,8 @@ test('NodeCertificate shows what it cannot store, and stores it when it can', (t
   equal(certificate.credentials.certificatePem, renewed);
   deepEqual(said, ['certificate.renewed', 'certificate.not-stored']);
   certificate.look(ask);
-  const { node, streamAddress, trustDomain, privateKeyPem, certificatePem, authorityPem } =
-    certificate.credentials;
-  const there = { node, streamAddress, trustDomain, privateKeyPem, certificatePem, authorityPem };
   mkdirSync(elsewhere);
-  saveCredentials(elsewhere, { ...there, certificatePem: issue() });
+  saveCredentials(elsewhere, { ...certificate.credentials, certificatePem: issue() });
   certificate.look(ask);
   equal(loadCredentials(elsewhere)?.certificatePem, renewed);
   clock.advance(lifeMs / 2);

@@ -4,42 +4,22 @@
  * counts how long it was to wait.
  */
 import { deepEqual, ok } from 'node:assert/strict';
-import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { createLog } from '../../base/log.ts';
-import type { Random } from '../../base/random.ts';
-import { systemRandom } from '../../base/random.ts';
-import { issueNodeCertificate, makeAuthority } from '../../crypto/x509.ts';
-import { parseName } from '../../model/name.ts';
+import { type Random, systemRandom } from '../../base/random.ts';
+import { makeAuthority } from '../../crypto/x509.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
-import { type Credentials, keepConnected } from './uplink.ts';
+import { nodeCredentials } from '../../testing/node-credentials.ts';
+import { keepConnected } from './uplink.ts';
 
 const hourMs = 3_600_000;
-
-/** For a port where nobody listens. */
-function makeCredentials(nowMs: number): Credentials {
-  const about = { trustDomain: 'test', nowMs, lifetimeMs: hourMs, random: systemRandom };
-  const authority = makeAuthority({ ...about, commonName: 'test' });
-  const { privateKey } = generateKeyPairSync('ed25519');
-  const publicKey = createPublicKey(privateKey);
-  const certificate = issueNodeCertificate(authority, { ...about, nodeName: 'node-1', publicKey });
-  return {
-    node: parseName('node-1'),
-    streamAddress: '127.0.0.1:1',
-    trustDomain: 'test',
-    privateKey,
-    privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
-    certificatePem: certificate.toString(),
-    certificate: new X509Certificate(certificate.toString()),
-    authorityPem: authority.certificate.toString(),
-    authority: new X509Certificate(authority.certificate.toString()),
-  };
-}
 
 /** The longest pauses that may be drawn, and what was logged, of so many attempts. */
 async function attempts(count: number, sinceIssuedMs: number) {
   const clock = new ManualClock();
-  const credentials = makeCredentials(clock.wallMs());
+  const life = { trustDomain: 'test', nowMs: clock.wallMs(), lifetimeMs: hourMs };
+  const authority = makeAuthority({ ...life, commonName: 'test', random: systemRandom });
+  const credentials = nodeCredentials(authority, life);
   clock.advance(sinceIssuedMs);
   const pauses: number[] = [];
   const said: { readonly event: string; readonly code?: string; readonly hint?: string }[] = [];
