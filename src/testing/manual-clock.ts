@@ -16,6 +16,11 @@ export class ManualClock implements Clock {
     for (const { act } of due) act();
   }
 
+  /** How long each timer that is set still has, the shortest first: what is being waited for. */
+  get waits(): readonly number[] {
+    return this.#timers.map(({ atMs }) => atMs - this.#nowMs).toSorted((a, b) => a - b);
+  }
+
   wallMs(): number {
     return this.#nowMs;
   }

@@ -2,10 +2,11 @@
  * Goal: nothing that a container does to its file system while we mount makes us touch anything
  * outside (G31; THREAT-MODEL, V18).
  * Method: a thread swaps a directory for a link to a directory of the host, atomically and without
- * pause, while the target is looked up, made and mounted on. The control looks at the path first and
- * opens it second, as one naively would, and is caught outside.
+ * pause, while the target is looked up, made and mounted on: until that has often succeeded and has often
+ * met the link. The control looks at the path first and opens it second, as one naively would, and is
+ * caught outside.
  */
-import { equal, ok } from 'node:assert/strict';
+import { equal, match, ok } from 'node:assert/strict';
 import {
   constants,
   lstatSync,
@@ -22,6 +23,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { isFault } from '../../base/fault.ts';
 import { AT_FDCWD, close, O_DIRECTORY, O_PATH, openat, statx } from '../../linux/libc.ts';
+import { parseMountinfo } from '../../linux/mountinfo.ts';
 import { ExchangeAttacker } from '../../testing/exchange-attacker.ts';
 import { placeIn, setOf, TestMounts } from '../../testing/mount-setup.ts';
 import { NamespaceContainer, whyNoContainers } from '../../testing/namespace-container.ts';
@@ -30,6 +32,8 @@ import { findTargetDirectory, makeTargetDirectory } from './target-directory.ts'
 const long = process.env['COFFER_LONG'] === '1';
 const lookups = long ? 300_000 : 5_000;
 const mountRounds = long ? 10_000 : 300;
+/** So often at the least each of the two must have been met, the directory and the link. */
+const often = 20;
 
 const trap = mkdtempSync(join(tmpdir(), 'coffer-trap-'));
 after(() => rmSync(trap, { recursive: true }));
@@ -55,26 +59,36 @@ async function underAttack(
 
 const isTrap = (fd: number): boolean => Number(statx(fd).inode) === statSync(trap).ino;
 
+/** Does it so many times, and on until both outcomes have been frequent. Only a meeting with the link may fail. */
+async function doOften(times: number, act: (round: number) => unknown): Promise<void> {
+  const met = { directory: 0, link: 0 };
+  for (let round = 0; round < times || met.directory < often || met.link < often; round += 1) {
+    ok(round < 1000 * times, `met the directory ${met.directory} and the link ${met.link} times`);
+    try {
+      await act(round);
+      met.directory += 1;
+    } catch (error) {
+      // Where the mount was to go is somewhere else by now: it was undone.
+      const isUndone = isFault(error, 'mount.failed') && error.detail['state'] === 'over-mounted';
+      if (!isUndone && !isFault(error, 'mount.target-symlink')) throw error;
+      met.link += 1;
+    }
+  }
+}
+
 describe('a target that is swapped for a link', {
   skip: whyNoContainers(),
   timeout: 1_200_000,
 }, () => {
   test('is never looked up outside', async () => {
-    await underAttack((_container, rootFd) => {
-      let found = 0;
-      for (let round = 0; round < lookups; round += 1) {
-        try {
-          const fd = findTargetDirectory(rootFd, ['run', 'secrets']);
-          if (fd === undefined) continue;
-          found += 1;
-          equal(isTrap(fd), false);
-          close(fd);
-        } catch (error) {
-          if (!isFault(error, 'mount.target-symlink')) throw error;
-        }
-      }
-      ok(found > 0);
-    });
+    await underAttack((_container, rootFd) =>
+      doOften(lookups, () => {
+        const fd = findTargetDirectory(rootFd, ['run', 'secrets']);
+        ok(fd !== undefined, 'one of the two is always there');
+        equal(isTrap(fd), false);
+        close(fd);
+      }),
+    );
   });
 
   test('control: to look first and open second ends outside', async () => {
@@ -93,17 +107,13 @@ describe('a target that is swapped for a link', {
   });
 
   test('is never made outside', async () => {
-    await underAttack((_container, rootFd) => {
-      for (let round = 0; round < lookups; round += 1) {
-        const options = { owner: { uid: 0, gid: 0 }, mayStandIn: () => false };
+    const options = { owner: { uid: 0, gid: 0 }, mayStandIn: () => false };
+    await underAttack((_container, rootFd) =>
+      doOften(lookups, (round) => {
         const segments = ['run', 'secrets', `made-${round % 64}`];
-        try {
-          close(makeTargetDirectory(rootFd, segments, options).fd);
-        } catch (error) {
-          ok(isFault(error), String(error));
-        }
-      }
-    });
+        close(makeTargetDirectory(rootFd, segments, options).fd);
+      }),
+    );
     equal(readdirSync(trap).length, 0);
   });
 
@@ -111,20 +121,20 @@ describe('a target that is swapped for a link', {
     await underAttack(async (container) => {
       await using opened = new TestMounts();
       const { mounts } = opened;
-      let placed = 0;
-      for (let round = 0; round < mountRounds; round += 1) {
+      const place = placeIn(container, '/run/secrets/app');
+      await doOften(mountRounds, async (round) => {
         const id = `race-${round}`;
-        const place = placeIn(container, '/run/secrets/app');
-        const result = await mounts
-          .place(id, place, setOf(1, { a: 'secret' }))
-          .catch((error: unknown) => {
-            ok(isFault(error), String(error));
-            return undefined;
-          });
-        if (result !== undefined) placed += 1;
-        await mounts.withdraw(id);
-      }
-      ok(placed > 0);
+        try {
+          await mounts.place(id, place, setOf(1, { a: 'secret' }));
+          const text = readFileSync(`/proc/${container.pid}/mountinfo`, 'utf8');
+          const ours = parseMountinfo(text).filter(({ source }) => source === `coffer:${id}`);
+          equal(ours.length, 1);
+          // The directory, under the name that it has at this moment.
+          match(ours[0]?.mountPoint ?? '', /^\/run\/(secrets|link)\/app$/);
+        } finally {
+          await mounts.withdraw(id);
+        }
+      });
       equal(await container.run('grep -c coffer /proc/mounts'), '0');
     });
     equal(readdirSync(trap).length, 0);

@@ -13,6 +13,7 @@ import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
+import { until } from '../../testing/until.ts';
 import { createRuntime } from './runtime.ts';
 import { Told } from './runtime.suite.ts';
 
@@ -94,18 +95,14 @@ async function watched(containers: Readonly<Record<string, Answer>>) {
     engine,
     clock,
     told,
-    async until(holds: () => boolean): Promise<void> {
-      while (!holds()) await clock.nextTurn();
+    /** Every answer has arrived, the event stream is open, and the next list is all that is waited for. */
+    async quiet(): Promise<void> {
+      await until('all is quiet', () => (clock.waits[0] ?? 0) > limits.engineTimeoutMs);
     },
-    /** Lets answers that are under way arrive; one that comes later counts as none, and is asked anew. */
-    async settle(): Promise<void> {
-      for (let turn = 0; turn < 300; turn += 1) await clock.nextTurn();
-    },
-    /** Once: what is under way when time passes counts as unanswered. */
-    async nextList(holds: () => boolean): Promise<void> {
-      await this.settle();
+    /** A minute later, when the engine is asked for its list. */
+    async nextList(): Promise<void> {
+      await this.quiet();
       clock.advance(60_000);
-      await this.until(holds);
     },
     async [Symbol.asyncDispose]() {
       const ended = told[Symbol.asyncDispose]();
@@ -125,17 +122,21 @@ for (const trouble of ['never', 'huge', 'error'] as const) {
   }, async () => {
     await using watch = await watched({ bad: trouble, good: here });
     const { engine, clock, told } = watch;
-    await watch.until(() => engine.asked.length === 2);
-    await watch.settle();
-    if (trouble === 'never') clock.advance(limits.engineTimeoutMs);
+    await until('both are asked about', () => engine.asked.length === 2);
+    if (trouble === 'never') {
+      await until('the other has been read', () => clock.waits.length === 1);
+      clock.advance(limits.engineTimeoutMs);
+    }
     await told.synced();
     deepEqual([told.kinds('good'), told.kinds('bad')], [['started'], []]);
+    await watch.quiet();
     engine.containers.set('late', here);
     engine.happened('late', 'start');
     await told.until((so) => so.kinds('late').length > 0);
     // The next list looks again.
     engine.containers.set('bad', here);
-    await watch.nextList(() => told.kinds('bad').length > 0);
+    await watch.nextList();
+    await told.until((so) => so.kinds('bad').length > 0);
     equal(engine.times('good'), 1);
   });
 }
@@ -146,11 +147,13 @@ test('a restart that could not be read is looked at again, though the list shows
   await using watch = await watched({ app: here });
   const { engine, told } = watch;
   await told.synced();
+  await watch.quiet();
   engine.containers.set('app', 'error');
   engine.happened('app', 'die');
-  await watch.until(() => engine.times('app') === 2);
+  await until('it is asked about again', () => engine.times('app') === 2);
   engine.containers.set('app', { pid: process.ppid });
-  await watch.nextList(() => told.kinds('app').length === 3);
+  await watch.nextList();
+  await told.until((so) => so.kinds('app').length === 3);
   deepEqual(told.kinds('app'), ['started', 'stopped', 'started']);
   deepEqual(told.pids('app'), [process.pid, process.ppid]);
 });
@@ -161,7 +164,8 @@ test('a restart of which every event was lost is noticed by its process', { time
   const { engine, told } = watch;
   await told.synced();
   engine.containers.set('app', here);
-  await watch.nextList(() => told.kinds('app').length === 3);
+  await watch.nextList();
+  await told.until((so) => so.kinds('app').length === 3);
   deepEqual(told.pids('app'), [ended, process.pid]);
   equal(engine.times('other'), 1);
 });
