@@ -84,10 +84,13 @@ test('no output has a member that could hold a value', () => {
   const holdsValue = (json: unknown): string[] =>
     [...nodesOf(json)].flatMap(({ place, node }) =>
       Object.keys(isPlainObject(node['properties']) ? node['properties'] : {})
-        .filter((member) => /value|plaintext|password|payload|secretData/i.test(member))
+        .filter((member) => /value|content|plaintext|password|payload|secretData/i.test(member))
         .map((member) => `${place} ${member}`),
     );
-  equal(holdsValue({ properties: { items: { properties: { valueBase64: {} } } } }).length, 1);
+  for (const member of ['value', 'valueBase64', 'secretValue', 'content', 'plainText', 'payload']) {
+    const planted = { properties: { items: { items: { properties: { [member]: {} } } } } };
+    equal(holdsValue(planted).length, 1, `control: ${member}`);
+  }
   for (const name of operationNames)
     deepEqual(holdsValue(operationNamed(name).output.json), [], name);
 });
