@@ -152,6 +152,26 @@ test('giving a secret to a group needs the right on the secret, not on the group
   await apply({ kind: 'Group', name: otherPlace.group, match: { docker: { name: 'api' } } });
 });
 
+test('what must state the revision it saw is refused without one and with another', async () => {
+  const owner = principals.get('owner') ?? nobody;
+  for (const operation of operationNames) {
+    if (operationNamed(operation).preconditioned !== true) continue;
+    const { ifRevision, ...example } = examplesIn(ownPlace)[operation];
+    ok(ifRevision, operation);
+    const ask = async (more: { readonly ifRevision?: typeof ifRevision }): Promise<string> => {
+      const rig = freshRig();
+      const dump = rig.records.dump();
+      const asked = askExample(rig, owner, operation, { ...example, ...more });
+      const outcome = await asked.then(() => 'ok', codeOf);
+      equal(outcome === 'ok', rig.records.dump() !== dump, operation);
+      return outcome;
+    };
+    const other: typeof ifRevision = (rig) => ifRevision(rig) + 1;
+    const outcomes = [await ask({}), await ask({ ifRevision: other }), await ask({ ifRevision })];
+    deepEqual(outcomes, ['request.precondition-required', 'request.stale', 'ok'], operation);
+  }
+});
+
 test('a read changes no record, and nobody changes any (V9)', async () => {
   for (const operation of operationNames) {
     const asked = await askCell('nobody', operation, ownPlace);

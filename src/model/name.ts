@@ -45,13 +45,3 @@ export function parsePathPattern(text: string): PathPattern {
   }
   return text as PathPattern;
 }
-
-/** `**` at the end matches one or more segments; `*` matches exactly one. */
-export function matchesPath(pattern: PathPattern, path: string): boolean {
-  const wanted = pattern.split('/');
-  const given = path.split('/');
-  const open = wanted.at(-1) === '**';
-  const fixed = open ? wanted.slice(0, -1) : wanted;
-  if (open ? given.length <= fixed.length : given.length !== fixed.length) return false;
-  return fixed.every((segment, index) => segment === '*' || segment === given[index]);
-}

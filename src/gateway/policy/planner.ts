@@ -19,7 +19,6 @@ import { type GroupAfter, impactOf } from './impact.ts';
 import type {
   DocumentChange,
   GroupStatus,
-  PlanOptions,
   PolicyDocument,
   PolicyImpact,
   PolicyPlan,
@@ -51,45 +50,38 @@ export class Planner {
     this.#options = options;
   }
 
-  putGroup(
-    group: Group,
-    { ifRevision }: PlanOptions,
-  ): PolicyPlan & { readonly preview: GroupStatus } {
+  putGroup(group: Group): PolicyPlan & { readonly preview: GroupStatus } {
     refuse('group', groupErrors(group, ''));
-    const seen = this.#options.groups.get(group.name);
-    checkRevision(ifRevision, seen);
     const edits: readonly Edit[] = [{ kind: 'Group', name: group.name, after: group }];
     const members = this.#membersAfter(edits);
     const count = members.get(group.name)?.size ?? 0;
     const preview = {
       value: group,
-      revision: seen?.revision ?? 0,
+      revision: this.#options.groups.get(group.name)?.revision ?? 0,
       members: count,
       warnings: groupWarnings(group, count),
     };
     return { ...this.#plan(edits, members), preview };
   }
 
-  deleteGroup(name: Name, { ifRevision }: PlanOptions): PolicyPlan {
-    const seen = existing(this.#options.groups.get(name), `groups/${name}`);
-    checkRevision(ifRevision, seen);
+  deleteGroup(name: Name): PolicyPlan {
+    refuseUnknown(this.#options.groups.get(name), `groups/${name}`);
     if (this.#options.grants.get(name) !== undefined) {
       throw new Fault('group.in-use', { group: name });
     }
     return this.#plan([{ kind: 'Group', name, after: undefined }], new Map());
   }
 
-  putGrant(grant: Grant, { ifRevision }: PlanOptions): PolicyPlan {
+  putGrant(grant: Grant): PolicyPlan {
     refuse('grant', grantErrors(grant, ''));
-    checkRevision(ifRevision, this.#options.grants.get(grant.group));
     if (this.#options.groups.get(grant.group) === undefined) {
       throw new Fault('group.unknown', { group: grant.group });
     }
     return this.#plan([{ kind: 'Grant', name: grant.group, after: grant }], new Map());
   }
 
-  deleteGrant(group: Name, { ifRevision }: PlanOptions): PolicyPlan {
-    checkRevision(ifRevision, existing(this.#options.grants.get(group), `grants/${group}`));
+  deleteGrant(group: Name): PolicyPlan {
+    refuseUnknown(this.#options.grants.get(group), `grants/${group}`);
     return this.#plan([{ kind: 'Grant', name: group, after: undefined }], new Map());
   }
 
@@ -276,16 +268,7 @@ function refuse(what: string, errors: readonly FaultError[]): void {
   );
 }
 
-/** @throws Fault `request.stale` */
-function checkRevision(wanted: number | undefined, seen: Versioned<unknown> | undefined): void {
-  const revision = seen?.revision ?? 0;
-  if (wanted !== undefined && wanted !== revision) {
-    throw new Fault('request.stale', { wanted, revision });
-  }
-}
-
 /** @throws Fault `resource.unknown` */
-function existing<T>(seen: Versioned<T> | undefined, resource: string): Versioned<T> {
+function refuseUnknown(seen: Versioned<unknown> | undefined, resource: string): void {
   if (seen === undefined) throw new Fault('resource.unknown', { resource });
-  return seen;
 }

@@ -45,9 +45,9 @@ function setUp(known: readonly string[] = ['payments/db']): Setup {
 const api: Group = { name: name('api'), match: { docker: { name: 'api-*' } } };
 const apiGrant: Grant = { group: name('api'), secrets: [{ secret: secret('payments/db') }] };
 
-test('planPutGroup creates, sees no change, updates, and respects the revision that was seen', async () => {
+test('planPutGroup creates, sees no change, and updates', async () => {
   const { policy, commit } = setUp();
-  const plan = policy.planPutGroup(api, { ifRevision: 0 });
+  const plan = policy.planPutGroup(api);
   deepEqual(
     plan.changes.map((change) => [change.change, change.warnings]),
     [['create', ['labels-only', 'matches-nothing']]],
@@ -58,14 +58,9 @@ test('planPutGroup creates, sees no change, updates, and respects the revision t
 
   const again = policy.planPutGroup(api);
   deepEqual([again.changes[0]?.change, again.writes], ['unchanged', []]);
-  throws(() => policy.planPutGroup(api, { ifRevision: 0 }), { code: 'request.stale' });
-  throws(() => policy.planPutGroup(api, { ifRevision: 7 }), { code: 'request.stale' });
 
   policy.setWorkload(factsOf({ name: 'web-1' }));
-  const update = policy.planPutGroup(
-    { ...api, match: { docker: { name: 'web-*' } } },
-    { ifRevision: 1 },
-  );
+  const update = policy.planPutGroup({ ...api, match: { docker: { name: 'web-*' } } });
   deepEqual([update.changes[0]?.change, update.preview.members], ['update', 1]);
   await commit(update);
   deepEqual([policy.group(api.name)?.revision, policy.group(api.name)?.members], [2, 1]);

@@ -157,11 +157,6 @@ export type PolicyDocument =
   | ({ readonly kind: 'Group' } & Group)
   | ({ readonly kind: 'Grant' } & Grant);
 
-export interface PlanOptions {
-  /** The revision that the caller saw; 0: it must not exist yet; left out: whatever is there now. */
-  readonly ifRevision?: number;
-}
-
 export interface ExplainStep {
   readonly rule: string;
   readonly verdict: 'allows' | 'does-not-match' | 'denies';
@@ -226,15 +221,15 @@ export interface PolicyCatalog {
 
   /**
    * @returns Also the group as it will be, at the revision it has now (0 if it is new).
-   * @throws Fault `request.invalid`, `request.stale`
+   * @throws Fault `request.invalid`
    */
-  planPutGroup(group: Group, options?: PlanOptions): PolicyPlan & { readonly preview: GroupStatus };
-  /** @throws Fault `resource.unknown`, `request.stale`, `group.in-use` */
-  planDeleteGroup(name: Name, options?: PlanOptions): PolicyPlan;
-  /** @throws Fault `request.invalid`, `request.stale`, `group.unknown` */
-  planPutGrant(grant: Grant, options?: PlanOptions): PolicyPlan;
-  /** @throws Fault `resource.unknown`, `request.stale` */
-  planDeleteGrant(group: Name, options?: PlanOptions): PolicyPlan;
+  planPutGroup(group: Group): PolicyPlan & { readonly preview: GroupStatus };
+  /** @throws Fault `resource.unknown`, `group.in-use` */
+  planDeleteGroup(name: Name): PolicyPlan;
+  /** @throws Fault `request.invalid`, `group.unknown` */
+  planPutGrant(grant: Grant): PolicyPlan;
+  /** @throws Fault `resource.unknown` */
+  planDeleteGrant(group: Name): PolicyPlan;
   /**
    * Plans whole documents, all or nothing. Order does not matter.
    *
@@ -305,10 +300,10 @@ export function createPolicy(options: PolicyOptions): Policy {
     projections: [groups, grants],
     ...entitlementsOf(index),
     ...readsOf({ index, groups, grants, secretExists }),
-    planPutGroup: (group, plan = {}) => planner.putGroup(group, plan),
-    planDeleteGroup: (name, plan = {}) => planner.deleteGroup(name, plan),
-    planPutGrant: (grant, plan = {}) => planner.putGrant(grant, plan),
-    planDeleteGrant: (group, plan = {}) => planner.deleteGrant(group, plan),
+    planPutGroup: (group) => planner.putGroup(group),
+    planDeleteGroup: (name) => planner.deleteGroup(name),
+    planPutGrant: (grant) => planner.putGrant(grant),
+    planDeleteGrant: (group) => planner.deleteGrant(group),
     planDocuments: (documents, plan = {}) => planner.putDocuments(documents, plan),
     impactOf: (documents) => planner.impactOf(documents),
     explainAccess(id, secret) {

@@ -119,12 +119,7 @@ export function decide(bindings: readonly Binding[], asked: Asked): Decision {
   return denied([...steps, { rule: 'default', verdict: 'denies', because }]);
 }
 
-/** The same answer as `decide`, without the reasons. */
-export function allows(bindings: readonly Binding[], asked: Asked): boolean {
-  return permits(bindings, asked.action)(asked.resource);
-}
-
-/** Prepares the question for many resources: for lists. */
+/** The same answer as `decide`, without the reasons and prepared for many resources: for lists. */
 export function permits(
   bindings: readonly Binding[],
   action: string,
@@ -193,7 +188,10 @@ function roleHas(role: Role | undefined, action: string): boolean {
   );
 }
 
-/** `matchesPath`, prepared; and a list for whoever may see something in it. */
+/**
+ * `*` matches exactly one segment, `**` at the end one or more. A list is for whoever may see something
+ * in it.
+ */
 function resourceTest(path: PathPattern, action: string): (resource: string) => boolean {
   const wanted = path.split('/');
   const open = wanted.at(-1) === '**';

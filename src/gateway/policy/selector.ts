@@ -27,6 +27,7 @@ export interface Condition {
 export interface Selector {
   readonly match: GroupMatch;
   readonly conditions: readonly Condition[];
+  /** Whether all conditions hold: without any, for every workload. */
   matches(facts: SelectableFacts): boolean;
 }
 
@@ -46,11 +47,6 @@ export function compileSelector(match: GroupMatch): Selector {
       return true;
     },
   };
-}
-
-/** Whether the match is satisfied, all conditions of it. An empty match is satisfied by everything. */
-export function matches(match: GroupMatch, facts: SelectableFacts): boolean {
-  return compileSelector(match).matches(facts);
 }
 
 /** `sha256:…` of an image, alone or behind a repository. */
