@@ -134,8 +134,10 @@ test('a value in a field where it does not belong is not repeated by the refusal
     for (const input of wrong) {
       const given = { ...example, input: input as Example['input'] };
       // What is a free text by its schema may be answered as it was given.
-      if (JSON.stringify(input).includes(`reason":"${canary}`)) continue;
-      if (JSON.stringify(input).includes(`description":"${canary}`)) continue;
+      const isFreeText = ['reason', 'description', 'labels":{"labels'].some((member) =>
+        JSON.stringify(input).includes(`${member}":"${canary}`),
+      );
+      if (isFreeText) continue;
       written.push(await seenOf(ask(rig, owner, operation, given)));
     }
   }

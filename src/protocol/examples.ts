@@ -1,7 +1,10 @@
 /**
- * One example of input and output for each operation: shown in the OpenAPI document, sent over the
- * wire by tests. A test parses each by its schema. Plain data: names are not branded here.
+ * One example of input and output for each operation: shown in the OpenAPI document, sent over the wire
+ * by tests, and asked by everybody in the tests of access. Together they are one small installation,
+ * in which each of them succeeds (`testing/operation-examples.ts`). Plain data: names are not branded.
  */
+import { parseName } from '../model/name.ts';
+import { formatJoinToken } from './join-token.ts';
 import type { OperationName } from './operations.ts';
 
 export interface OperationExample {
@@ -116,7 +119,7 @@ export const operationExamples = {
     output: { items: [secret], nextCursor: 'b3BhcXVl' },
   },
   'secret.get': { input: { name }, output: secret },
-  'secret.put': { input: { name, stage: 'current', createOnly: true }, output: secret },
+  'secret.put': { input: { name, stage: 'current', createOnly: false }, output: secret },
   'secret.generate': {
     input: { name, rules: { length: 32, charset: 'alphanumeric', exclude: 'l1O0' } },
     output: secret,
@@ -134,7 +137,10 @@ export const operationExamples = {
   'group.list': { input: { limit: 50, cursor: 'b3BhcXVl' }, output: { items: [group] } },
   'group.get': { input: { name: 'payments-api' }, output: group },
   'group.put': { input: { name: 'payments-api', match }, output: { ...group, ...impact } },
-  'group.delete': { input: { name: 'payments-api' }, output: group },
+  'group.delete': {
+    input: { name: 'payments-old' },
+    output: { ...group, name: 'payments-old', members: 0 },
+  },
   'grant.list': { input: {}, output: { items: [grant] } },
   'grant.get': { input: { group: 'payments-api' }, output: grant },
   'grant.put': { input: grantInput, output: { ...grant, ...impact } },
@@ -171,7 +177,13 @@ export const operationExamples = {
   },
   'node.join': {
     input: {
-      token: 'coffer-join-0123456789abcdef',
+      token: formatJoinToken({
+        address: 'gateway.example:8443',
+        pin: `sha256:${'0'.repeat(64)}`,
+        node: parseName('node-1'),
+        id: '0'.repeat(32),
+        secret: 'A'.repeat(43),
+      }),
       certificateRequest: `-----BEGIN CERTIFICATE REQUEST-----\n${'M'.repeat(64)}\n…`,
     },
     output: {
@@ -217,7 +229,10 @@ export const operationExamples = {
       endsAt: time,
     },
   },
-  'token.revoke': { input: { name: 'ci-payments' }, output: token },
+  'token.revoke': {
+    input: { name: 'ci-payments-old' },
+    output: { ...token, name: 'ci-payments-old' },
+  },
   'system.status': {
     input: {},
     output: {
