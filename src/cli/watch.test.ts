@@ -23,7 +23,7 @@ interface Watched {
 async function watchedGateway(operation: 'holding.list' | 'grant.list'): Promise<Watched> {
   const events: unknown[] = [];
   let wake = Promise.withResolvers<void>();
-  let revision = 0;
+  let sequence = 0;
   const gateway = await startHttpGateway(async (request) => {
     if (request.operation !== 'event.watch') {
       watched.reads += 1;
@@ -49,7 +49,7 @@ async function watchedGateway(operation: 'holding.list' | 'grant.list'): Promise
     items,
     reads: 0,
     send(event) {
-      events.push({ revision: (revision += 1), name: 'x', ...event });
+      events.push({ sequence: (sequence += 1), name: 'x', ...event });
       wake.resolve();
     },
   };

@@ -22,7 +22,7 @@ import type { Random } from '../base/random.ts';
 import type { SecretValue } from '../model/secret-value.ts';
 import {
   type EventOperation,
-  eventCursors,
+  eventCursor,
   type FileOperation,
   type JsonOperation,
 } from '../protocol/event-cursor.ts';
@@ -127,7 +127,7 @@ export class Client {
         const response = await this.#send(name, from, options);
         for await (const event of readEvents<OperationOutput<Name>>(response)) {
           failures = 0;
-          if (event.id !== undefined) from = { ...from, [eventCursors[name].after]: event.id };
+          if (event.id !== undefined) from = { ...from, [eventCursor.after]: event.id };
           yield event;
         }
       } catch (error) {

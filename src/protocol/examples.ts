@@ -214,8 +214,8 @@ export const operationExamples = {
     output: { entry, checkpoint, inclusion: [hash] },
   },
   'event.watch': {
-    input: { afterRevision: 41 },
-    output: { revision: 42, kind: 'secret', name, change: 'put' },
+    input: { after: 1040 },
+    output: { sequence: 1041, kind: 'secret', name, change: 'put' },
   },
   'token.list': {
     input: { limit: 50 },

@@ -104,9 +104,10 @@ export const systemOperations = {
     path: '/v1/events',
     body: 'none',
     reply: 'events',
-    input: schema.object({ afterRevision: schema.optional(treeSize) }),
+    input: schema.object({ after: schema.optional(treeSize) }),
     output: schema.object({
-      revision: treeSize,
+      /** Of the audit entry that says so: what to go on after. */
+      sequence: treeSize,
       kind: shortText,
       name: shortText,
       change: shortText,

@@ -69,11 +69,11 @@ export function auditHandlers({ audit, paging }: Tools): AuditHandlers {
         inclusion: inclusion.map(base64),
       });
     },
-    'event.watch': ({ afterRevision }, { permits }) => {
+    'event.watch': ({ after }, { permits }) => {
       const permittedOf = (table: Readonly<Record<string, OperationName>>) =>
         Object.fromEntries(Object.entries(table).map(([kind, read]) => [kind, permits(read)]));
       const [forChanges, forDeliveries] = [permittedOf(readableWith), permittedOf(followedWith)];
-      const from = afterRevision === undefined ? {} : { from: afterRevision + 1 };
+      const from = after === undefined ? {} : { from: after + 1 };
       const open = (): Tail => audit.tail({ ...from, filter: {} });
       return answer(
         follow(open, ({ sequence, action, resource, outcome }) => {
@@ -85,7 +85,7 @@ export function auditHandlers({ audit, paging }: Tools): AuditHandlers {
           const isPermitted = (isDelivery ? forDeliveries : forChanges)[collection];
           if (isPermitted?.(resource) === false) return undefined;
           const name = slash < 0 ? '' : resource.slice(slash + 1);
-          return { revision: sequence, kind, name, change };
+          return { sequence, kind, name, change };
         }),
       );
     },

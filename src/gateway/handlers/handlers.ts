@@ -12,6 +12,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import type { Principal } from '../../model/principal.ts';
 import type { SecretValue } from '../../model/secret-value.ts';
+import type { EventOperation, FileOperation } from '../../protocol/event-cursor.ts';
 import type {
   OperationInput,
   OperationName,
@@ -36,9 +37,6 @@ import { tokenHandlers } from './token-handlers.ts';
 
 export type { Done, Plan } from './plan.ts';
 
-/** Operations whose answer is a sequence: of outputs, or of bytes. A test compares with the table. */
-export const eventOperations = ['audit.tail', 'event.watch'] as const;
-export const fileOperations = ['system.backup'] as const;
 /** Operations whose answer lets somebody in: never rehearsed, never stored for a replay. */
 export const credentialOperations: readonly OperationName[] = [
   'node.token',
@@ -49,12 +47,11 @@ export const credentialOperations: readonly OperationName[] = [
 /**
  * What the handler of an operation answers. Ending an iterator early (`return`) ends a pending `next`.
  */
-export type HandlerOutput<Name extends OperationName> =
-  Name extends (typeof eventOperations)[number]
-    ? AsyncIterable<OperationOutput<Name>>
-    : Name extends (typeof fileOperations)[number]
-      ? AsyncIterable<Uint8Array>
-      : OperationOutput<Name>;
+export type HandlerOutput<Name extends OperationName> = Name extends EventOperation
+  ? AsyncIterable<OperationOutput<Name>>
+  : Name extends FileOperation
+    ? AsyncIterable<Uint8Array>
+    : OperationOutput<Name>;
 
 export interface HandlerContext {
   readonly principal: Principal;

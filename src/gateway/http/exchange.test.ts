@@ -61,9 +61,9 @@ test('Last-Event-ID goes before the query, as a browser that reconnects means it
     throw new Fault('policy.denied');
   });
   const target = targetOf(gateway);
-  const text = rawRequest('GET /v1/events?afterRevision=3', [bearer, 'last-event-id: 7']);
+  const text = rawRequest('GET /v1/events?after=3', [bearer, 'last-event-id: 7']);
   equal((await rawExchange(target, text))?.status, 403);
-  deepEqual(asked, [{ afterRevision: 7 }]);
+  deepEqual(asked, [{ after: 7 }]);
   const wrong = rawRequest('GET /v1/events', [bearer, 'last-event-id: x']);
   equal((await rawExchange(target, wrong))?.status, 400);
 });

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { Fault, type FaultError } from '../../base/fault.ts';
 import { Client } from '../../client/client.ts';
 import { SecretValue } from '../../model/secret-value.ts';
-import { eventCursors, fileOperations } from '../../protocol/event-cursor.ts';
+import { eventOperations, fileOperations } from '../../protocol/event-cursor.ts';
 import { operationExamples } from '../../protocol/examples.ts';
 import { type OperationName, operationNamed, operationNames } from '../../protocol/operations.ts';
 import type { OperationRequest } from '../../protocol/request.ts';
@@ -36,7 +36,7 @@ const jsonNames = operationNames.filter((name) => operationNamed(name).reply ===
 test('event-cursor names exactly the operations that stream', () => {
   const replying = (reply: string): OperationName[] =>
     operationNames.filter((name) => operationNamed(name).reply === reply);
-  deepEqual(Object.keys(eventCursors).toSorted(), replying('events').toSorted());
+  deepEqual([...eventOperations].toSorted(), replying('events').toSorted());
   deepEqual([...fileOperations].toSorted(), replying('file').toSorted());
 });
 
@@ -124,19 +124,19 @@ test('a fault arrives with its code, facts and errors, and the request id', asyn
 test('events arrive with their ids, and a watch goes on after the last one seen', async () => {
   const froms: unknown[] = [];
   await using gateway = await startHttpGateway(async ({ input }) => {
-    const { afterRevision = 0 } = input as { readonly afterRevision?: number };
-    froms.push(afterRevision);
+    const { after = 0 } = input as { readonly after?: number };
+    froms.push(after);
     async function* two(): AsyncGenerator {
-      for (const revision of [afterRevision + 1, afterRevision + 2]) {
-        yield { revision, kind: 'secret', name: 'a', change: 'put' };
+      for (const sequence of [after + 1, after + 2]) {
+        yield { sequence, kind: 'secret', name: 'a', change: 'put' };
       }
     }
     return { output: two() };
   });
   const seen: number[] = [];
-  for await (const event of gateway.client().watch('event.watch', { afterRevision: 10 })) {
-    equal(event.id, event.output.revision);
-    if (seen.push(event.output.revision) === 5) break;
+  for await (const event of gateway.client().watch('event.watch', { after: 10 })) {
+    equal(event.id, event.output.sequence);
+    if (seen.push(event.output.sequence) === 5) break;
   }
   deepEqual(seen, [11, 12, 13, 14, 15]);
   deepEqual(froms, [10, 12, 14]);

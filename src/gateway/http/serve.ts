@@ -12,7 +12,7 @@ import { Fault, type FaultError, isFault } from '../../base/fault.ts';
 import { errorFields } from '../../base/log.ts';
 import { anonymousFrom, type Principal } from '../../model/principal.ts';
 import { SecretValue } from '../../model/secret-value.ts';
-import { eventCursors, isEventOperation } from '../../protocol/event-cursor.ts';
+import { eventCursor, isEventOperation } from '../../protocol/event-cursor.ts';
 import type { OperationReply } from '../../protocol/request.ts';
 import type { OperationName } from '../../protocol/operations.ts';
 import { hasBody, readBody } from './body.ts';
@@ -168,7 +168,7 @@ function resumeAfter(match: Match, request: IncomingMessage, input: Record<strin
   if (typeof last !== 'string' || !/^(0|[1-9][0-9]{0,15})$/.test(last)) {
     throw new Fault('request.malformed', { what: 'last-event-id', problem: 'must be a number' });
   }
-  input[eventCursors[match.name].after] = Number(last);
+  input[eventCursor.after] = Number(last);
 }
 
 async function answer(
@@ -217,7 +217,7 @@ async function answerEvents(
     clock: options.clock,
     heartbeatMs: limits.heartbeatMs,
     requestId,
-    idMember: eventCursors[match.name].id,
+    idMember: eventCursor.id,
     check: (event) => checkOutput(context, match, event),
   });
   streams.delete(response);
