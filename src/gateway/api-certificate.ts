@@ -4,6 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import type { Authority } from '../crypto/x509.ts';
+import type { GatewayWeakening } from '../protocol/operations-system.ts';
 import {
   type ApiCertificate,
   type CertificateSource,
@@ -53,9 +54,9 @@ export class ApiCertificateKeeper {
   }
 
   /** As codes, for `status`. */
-  weakenings(): readonly string[] {
+  weakenings(): readonly GatewayWeakening[] {
     const leaf = new X509Certificate(this.#current.certificate);
-    const found: string[] = [];
+    const found: GatewayWeakening[] = [];
     if (this.#isTemporary) found.push('api-certificate-temporary');
     // Of our own authority it is not: that is pinned. One of one's own that nobody vouches for cannot be
     // renewed without telling every client.

@@ -1,6 +1,7 @@
 /** The gateway as a whole, as its handlers may steer it: seal, keys, status, backup. */
 import { createReadStream, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { defined } from '../base/assert.ts';
 import { machineWeakenings } from '../base/machine-weakenings.ts';
 import { version } from '../base/version.ts';
 import type { Random } from '../base/random.ts';
@@ -27,8 +28,8 @@ export function createSystemControl(options: SystemControlOptions): SystemContro
   const { barrier } = core;
   return {
     sealStatus() {
-      const { sealed, kind, sharesGiven, sharesNeeded } = barrier.sealStatus;
-      return { sealed, kind: kind ?? 'none', sharesGiven, sharesNeeded };
+      const { sealed, sharesGiven, sharesNeeded } = barrier.sealStatus;
+      return { sealed, kind: sealKindOf(core), sharesGiven, sharesNeeded };
     },
     async unseal(material: SecretValue) {
       const bytes = material.use((lent) => Buffer.from(lent));
@@ -53,13 +54,20 @@ export function createSystemControl(options: SystemControlOptions): SystemContro
   };
 }
 
+function sealKindOf({ barrier }: Core): SystemStatus['seal'] {
+  return defined(
+    barrier.sealStatus.kind,
+    'a gateway that runs has an installation, and that a seal',
+  );
+}
+
 async function statusOf(options: SystemControlOptions): Promise<SystemStatus> {
   const { config, core, nodePort } = options;
   const { barrier, audit } = core;
   const { size } = audit;
   return {
     version,
-    seal: barrier.sealStatus.kind ?? 'none',
+    seal: sealKindOf(core),
     installation: barrier.installation,
     storage: { kind: 'sqlite', revision: barrier.revision },
     audit: {
@@ -76,11 +84,11 @@ async function weakeningsOf({
   config,
   core,
   certificate,
-}: SystemControlOptions): Promise<readonly string[]> {
+}: SystemControlOptions): Promise<SystemStatus['weakenings']> {
   const seal = await core.barrier.sealWeakenings();
   return [
     ...seal.map(({ code }) => code),
-    ...((await isInMemory(config)) ? ['storage-in-memory'] : []),
+    ...((await isInMemory(config)) ? (['storage-in-memory'] as const) : []),
     ...certificate.weakenings(),
     ...machineWeakenings(),
   ];

@@ -3,6 +3,7 @@
  * by tests, and asked by everybody in the tests of access. Together they are one small installation,
  * in which each of them succeeds (`testing/operation-examples.ts`). Plain data: names are not branded.
  */
+import type { MachineWeakening } from '../base/machine-weakenings.ts';
 import { parseName } from '../model/name.ts';
 import { formatJoinToken } from './join-token.ts';
 import type { OperationName } from './operations.ts';
@@ -64,6 +65,7 @@ const token = {
   createdAt: time,
   endsAt: '2026-05-30T09:30:00.000Z',
 };
+const nodeWeakenings = ['swap-on'] as const satisfies readonly MachineWeakening[];
 const node = {
   id: 'nod_019caa2e-5d40-7aaa-8bbb-0123456789ab',
   name: 'node-1',
@@ -72,7 +74,7 @@ const node = {
   lastSeenAt: time,
   certificateEndsAt: time,
   workloads: 12,
-  weakenings: ['swap'],
+  weakenings: nodeWeakenings,
 };
 const workload = {
   id: 'wld_0123456789abcdef0123456789abcdef',
@@ -238,7 +240,7 @@ export const operationExamples = {
     output: {
       version: '0.1.0',
       state: 'ready',
-      seal: 'key-file',
+      seal: 'keyfile',
       installation: 'ins_019caa2e-5d40-7aaa-8bbb-0123456789ab',
       storage: { kind: 'sqlite', revision: 42 },
       audit: { size: 1042, root: hash, witnesses: 1 },
@@ -251,7 +253,7 @@ export const operationExamples = {
       rewrap: { keyId: 'key_019caa2e-5d40-7aaa-8bbb-0123456789ab', remaining: 0 },
       leaseSeconds: 600,
       weakenings: [],
-      nodeWeakenings: [{ node: 'web-1', weakenings: ['swap-on'] }],
+      nodeWeakenings: [{ node: 'node-1', weakenings: nodeWeakenings }],
     },
   },
   'system.seal-status': {

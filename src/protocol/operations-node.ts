@@ -19,7 +19,7 @@ export const nodeView = schema.object({
   lastSeenAt: schema.optional(timestamp),
   certificateEndsAt: schema.optional(timestamp),
   workloads: schema.integer({ min: 0, max: 1_000_000 }),
-  /** What weakens this node's promises: `swap`, `kernel-without-noswap`, … */
+  /** What weakens this node's promises, in its own words (it may be older or newer): `no-watchdog`, … */
   weakenings: schema.array(shortText, { max: 32 }),
 });
 export type NodeView = schema.Infer<typeof nodeView>;

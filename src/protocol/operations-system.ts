@@ -9,6 +9,22 @@ const treeSize = schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const hash = schema.string({ min: 44, max: 44 });
 const hashes = schema.array(hash, { max: 64 });
 const empty = schema.object({});
+const sealKind = schema.oneOf(['shares', 'passphrase', 'keyfile'] as const);
+
+/** What can be weaker about the gateway than it could be: docs/guides/production.md says what each costs. */
+export const gatewayWeakenings = [
+  'key-file-beside-data',
+  'key-file-same-device',
+  'single-share',
+  'storage-in-memory',
+  'api-certificate-temporary',
+  'api-certificate-self-signed',
+  'api-certificate-expired',
+  'swap-on',
+  'core-dumps-on',
+  'inspector-on',
+] as const;
+export type GatewayWeakening = (typeof gatewayWeakenings)[number];
 
 export const auditEntryView = schema.object({
   sequence: treeSize,
@@ -126,7 +142,7 @@ export const systemOperations = {
     output: schema.object({
       version: shortText,
       state: schema.oneOf(['sealed', 'ready', 'read-only', 'rollback-suspected'] as const),
-      seal: shortText,
+      seal: sealKind,
       installation: shortText,
       storage: schema.object({ kind: shortText, revision: treeSize }),
       audit: schema.object({ size: treeSize, root: shortText, witnesses: treeSize }),
@@ -139,7 +155,7 @@ export const systemOperations = {
       rewrap: schema.object({ keyId: shortText, remaining: treeSize }),
       leaseSeconds: treeSize,
       /** Everything at the gateway that is weaker than it should be; empty is well. */
-      weakenings: schema.array(shortText, { max: 32 }),
+      weakenings: schema.array(schema.oneOf(gatewayWeakenings), { max: gatewayWeakenings.length }),
       /** What nodes said of themselves: those that have any and that the caller may list. */
       nodeWeakenings: schema.array(
         schema.object({ node: nameSchema, weakenings: schema.array(shortText, { max: 32 }) }),
@@ -159,7 +175,7 @@ export const systemOperations = {
     input: empty,
     output: schema.object({
       sealed: schema.boolean(),
-      kind: shortText,
+      kind: sealKind,
       sharesGiven: treeSize,
       sharesNeeded: treeSize,
     }),

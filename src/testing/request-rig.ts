@@ -173,7 +173,7 @@ export class FakeSystem implements SystemControl {
 
   sealStatus() {
     const sealed = this.#audit.state === 'sealed';
-    return { sealed, kind: 'passphrase', sharesGiven: 0, sharesNeeded: 0 };
+    return { sealed, kind: 'passphrase' as const, sharesGiven: 0, sharesNeeded: 0 };
   }
 
   async unseal(material: SecretValue): Promise<void> {
@@ -187,7 +187,7 @@ export class FakeSystem implements SystemControl {
   async status() {
     return {
       version: '0.0.0',
-      seal: 'passphrase',
+      seal: 'passphrase' as const,
       installation: 'ins',
       storage: { kind: 'memory', revision: 0 },
       audit: { root: '', witnesses: 0 },

@@ -91,22 +91,24 @@ export interface HoldingsReader {
   holdings(asked: HoldingsAsked): Iterable<HoldingStatus>;
 }
 
+type StatusView = OperationOutput<'system.status'>;
+
 export interface SystemStatus {
   readonly version: string;
-  readonly seal: string;
+  readonly seal: StatusView['seal'];
   readonly installation: string;
   readonly storage: { readonly kind: string; readonly revision: number };
   readonly audit: { readonly root: string; readonly witnesses: number };
   readonly leaseSeconds: number;
   /** Everything at the gateway that is weaker than it should be. */
-  readonly weakenings: readonly string[];
+  readonly weakenings: StatusView['weakenings'];
 }
 
 /** The gateway as a whole. Its effects happen in `after` and `commit` of plans, so after their entries. */
 export interface SystemControl {
   sealStatus(): {
     readonly sealed: boolean;
-    readonly kind: string;
+    readonly kind: StatusView['seal'];
     readonly sharesGiven: number;
     readonly sharesNeeded: number;
   };
