@@ -84,6 +84,7 @@ export const nodeView: View<NodeItem> = {
     { title: 'STATE', of: (node) => node.state },
     { title: 'CONTAINERS', of: (node) => String(node.workloads) },
     { title: 'LAST SEEN', of: (node, nowMs) => ageOf(node.lastSeenAt, nowMs) },
+    { title: 'VERSION', wide: true, of: (node) => node.version ?? '' },
     { title: 'CERTIFICATE ENDS', wide: true, of: (node) => node.certificateEndsAt ?? '' },
     { title: 'WEAKENINGS', of: (node) => node.weakenings.join(',') },
     { title: 'AGE', of: (node, nowMs) => ageOf(node.joinedAt, nowMs) },

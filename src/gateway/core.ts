@@ -9,7 +9,7 @@ import { Audit } from './audit/audit.ts';
 import { Barrier, type Projection } from './barrier/barrier.ts';
 import { Delivery, type DeliveryOptions } from './delivery/delivery.ts';
 import { RequestHandler } from './handle-request.ts';
-import { createHandlers, type NodePresence, type SystemControl } from './handlers/handlers.ts';
+import { createHandlers, type PresenceReader, type SystemControl } from './handlers/handlers.ts';
 import { Identity, type NodeSettings } from './identity/identity.ts';
 import type { Physical } from './physical/physical.ts';
 import { createPolicy, type Policy } from './policy/policy.ts';
@@ -30,7 +30,7 @@ export interface CoreOptions {
 
 /** What the ports know and the core asks: given after the core is made, because it needs the core. */
 export interface CorePorts {
-  readonly presence: NodePresence;
+  readonly presence: PresenceReader;
   readonly system: SystemControl;
 }
 

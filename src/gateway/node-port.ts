@@ -15,7 +15,7 @@ import type { GatewayConfig } from './config.ts';
 import type { Core } from './core.ts';
 import type { NodeCertificate } from './identity/identity.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
-import type { NodePresence } from './handlers/handlers.ts';
+import type { PresenceReader, SeenNode } from './handlers/handlers.ts';
 import { Presence, StreamServer, witnessKeyOf } from './stream/stream.ts';
 
 export interface NodePortOptions {
@@ -37,7 +37,7 @@ const feedAgainAfterMs = 1000;
 const checkpointEveryMs = 60_000;
 const housekeepingEveryMs = 1000;
 
-export class NodePort implements NodePresence {
+export class NodePort implements PresenceReader {
   readonly presence: Presence;
   readonly #options: NodePortOptions;
   readonly #renewals: TokenBuckets;
@@ -82,12 +82,12 @@ export class NodePort implements NodePresence {
   }
 
   /** What a node's stream shows, or last showed. */
-  of(node: string): ReturnType<NodePresence['of']> {
+  of(node: string): SeenNode | undefined {
     const presence = this.presence.of(node);
     if (!presence) return undefined;
-    const { lastSeenMs, weakenings } = presence;
+    const { lastSeenMs, version, weakenings } = presence;
     const connected = this.#options.core.delivery.connectedNodes().has(node);
-    return { connected, lastSeenAtMs: lastSeenMs, weakenings };
+    return { connected, version, lastSeenAtMs: lastSeenMs, weakenings };
   }
 
   /** @throws Fault `gateway.address-in-use` */

@@ -70,6 +70,7 @@ const node = {
   id: 'nod_019caa2e-5d40-7aaa-8bbb-0123456789ab',
   name: 'node-1',
   state: 'connected',
+  version: '0.1.0',
   joinedAt: time,
   lastSeenAt: time,
   certificateEndsAt: time,

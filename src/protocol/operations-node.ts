@@ -15,6 +15,8 @@ export const nodeView = schema.object({
   id: shortText,
   name: nameSchema,
   state: nodeState,
+  /** Of its enforcer, as that last said. */
+  version: schema.optional(shortText),
   joinedAt: schema.optional(timestamp),
   lastSeenAt: schema.optional(timestamp),
   certificateEndsAt: schema.optional(timestamp),

@@ -13,7 +13,12 @@ import type { OperationReply, OperationRequest } from '../protocol/request.ts';
 import { type BucketRate } from '../base/token-buckets.ts';
 import type { HoldingStatus } from '../gateway/delivery/delivery.ts';
 import { RequestHandler } from '../gateway/handle-request.ts';
-import { createHandlers, type Handlers, type SystemControl } from '../gateway/handlers/handlers.ts';
+import {
+  createHandlers,
+  type Handlers,
+  type SeenNode,
+  type SystemControl,
+} from '../gateway/handlers/handlers.ts';
 import { Identity } from '../gateway/identity/identity.ts';
 import { createPolicy } from '../gateway/policy/policy.ts';
 import { Secrets, SecretValues } from '../gateway/secrets/secrets.ts';
@@ -54,8 +59,8 @@ export class RequestRig {
   readonly system: FakeSystem;
   readonly logLines: string[] = [];
   holdings: HoldingStatus[] = [];
-  /** What nodes said of themselves, by name. */
-  readonly nodeWeakenings = new Map<string, readonly string[]>();
+  /** What nodes said of themselves, by name. They are connected. */
+  readonly seenNodes = new Map<string, Partial<SeenNode>>();
   #requestCount = 0;
 
   constructor(setting: RigSetting = {}) {
@@ -94,8 +99,8 @@ export class RequestRig {
       holdings: { holdings: () => this.holdings },
       presence: {
         of: (node) => {
-          const weakenings = this.nodeWeakenings.get(node);
-          return weakenings && { connected: true, weakenings };
+          const seen = this.seenNodes.get(node);
+          return seen && { connected: true, version: '', weakenings: [], ...seen };
         },
         connected: 0,
       },

@@ -74,15 +74,17 @@ export type HandlersOf<Table extends Partial<Operations>> = Pick<
   keyof Table & OperationName
 >;
 
-/** What is known of nodes beyond their records: what their streams show. */
-export interface NodePresence {
-  of(node: string):
-    | {
-        readonly connected: boolean;
-        readonly lastSeenAtMs?: number;
-        readonly weakenings: readonly string[];
-      }
-    | undefined;
+/** What is known of a node beyond its record: what its stream shows, or last showed. */
+export interface SeenNode {
+  readonly connected: boolean;
+  /** Of its enforcer; empty if it did not say. */
+  readonly version: string;
+  readonly lastSeenAtMs?: number;
+  readonly weakenings: readonly string[];
+}
+
+export interface PresenceReader {
+  of(node: string): SeenNode | undefined;
   readonly connected: number;
 }
 
@@ -132,7 +134,7 @@ export interface HandlerServices {
     'state' | 'size' | 'entries' | 'tail' | 'checkpoint' | 'prove' | 'acceptRollback'
   >;
   readonly holdings: HoldingsReader;
-  readonly presence: NodePresence;
+  readonly presence: PresenceReader;
   readonly system: SystemControl;
   /** Of kind `idempotency`: its keyed hash also makes the key of cursors. */
   readonly keyed: View;

@@ -125,6 +125,7 @@ function nodeViewOf({ identity, presence, policy }: Tools, name: Name): NodeView
     name,
     state: stateOf(node, seen?.connected ?? false),
     ...(node === undefined ? {} : { joinedAt: timestampOf(node.joinedAtMs) }),
+    ...(seen === undefined || seen.version === '' ? {} : { version: seen.version }),
     ...(seen?.lastSeenAtMs === undefined ? {} : { lastSeenAt: timestampOf(seen.lastSeenAtMs) }),
     ...(endsAtMs === undefined ? {} : { certificateEndsAt: timestampOf(endsAtMs) }),
     workloads: policy.workloadsOn(name).size,

@@ -7,10 +7,10 @@ test('status lists each weak node that its reader may see', async () => {
   const rig = new RequestRig();
   const owner = await rig.owner();
   for (const name of ['db-1', 'web-1', 'web-2']) await rig.ask(owner, 'node.token', { name });
-  rig.nodeWeakenings.set('web-1', ['swap-on', 'no-watchdog']);
-  rig.nodeWeakenings.set('db-1', ['swap-on']);
-  rig.nodeWeakenings.set('web-2', []);
-  rig.nodeWeakenings.set('gone-1', ['swap-on']);
+  rig.seenNodes.set('web-1', { weakenings: ['swap-on', 'no-watchdog'] });
+  rig.seenNodes.set('db-1', { weakenings: ['swap-on'] });
+  rig.seenNodes.set('web-2', {});
+  rig.seenNodes.set('gone-1', { weakenings: ['swap-on'] });
   const { output } = await rig.ask(owner, 'system.status', {});
   deepEqual(output.nodeWeakenings, [
     { node: 'db-1', weakenings: ['swap-on'] },
