@@ -67,11 +67,11 @@ async function fill(bench: BenchCore, sizes: ScaleSizes): Promise<void> {
   });
   await inGroups(bench, 'groups', sizes.grants, (index) => {
     const match = { docker: { labels: labelsAt(index) } };
-    return ['group.put', policy.planPutGroup({ name: parseName(groupAt(index)), match })];
+    return ['group.put', policy.plans.putGroup({ name: parseName(groupAt(index)), match })];
   });
   await inGroups(bench, 'grants', sizes.grants, (index) => [
     'grant.put',
-    policy.planPutGrant(grantAt(index, sizes.granted)),
+    policy.plans.putGrant(grantAt(index, sizes.granted)),
   ]);
 }
 

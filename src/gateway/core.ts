@@ -12,7 +12,7 @@ import { RequestHandler } from './handle-request.ts';
 import { createHandlers, type PresenceReader, type SystemControl } from './handlers/handlers.ts';
 import { Identity, type NodeSettings } from './identity/identity.ts';
 import type { Physical } from './physical/physical.ts';
-import { createPolicy, type Policy } from './policy/policy.ts';
+import { Policy } from './policy/policy.ts';
 import { Secrets, SecretValues } from './secrets/secrets.ts';
 
 export interface CoreOptions {
@@ -54,7 +54,7 @@ export async function openCore(options: CoreOptions): Promise<Core> {
   const audit = new Audit({ barrier, clock, random, log });
   const values = barrier.view('value');
   const secrets = new Secrets({ secrets: barrier.view('secret'), values, clock, random });
-  const policy = createPolicy({
+  const policy = new Policy({
     groups: barrier.view('group'),
     grants: barrier.view('grant'),
     secretExists: (name) => secrets.reader.find(name) !== undefined,
@@ -76,7 +76,7 @@ export async function openCore(options: CoreOptions): Promise<Core> {
     clock,
     log,
     audit,
-    entitlements: policy,
+    entitlements: policy.entitlements,
     secrets: secrets.reader,
     changes: secrets.changes,
     values: new SecretValues(values, secrets.reader),

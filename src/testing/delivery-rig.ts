@@ -54,7 +54,7 @@ export class DeliveryRig {
         write: (line) => this.logLines.push(line),
       }),
       audit: this.requests.audit,
-      entitlements: this.requests.policy,
+      entitlements: this.requests.policy.entitlements,
       secrets: this.requests.secrets.reader,
       changes: this.requests.secrets.changes,
       values: this.requests.values,

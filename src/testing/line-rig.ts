@@ -149,7 +149,7 @@ export class LineRig {
           return { ...receipt, revision: this.#revision };
         },
       },
-      entitlements: requests.policy,
+      entitlements: requests.policy.entitlements,
       secrets: requests.secrets.reader,
       changes: requests.secrets.changes,
       values: {

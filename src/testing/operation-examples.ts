@@ -127,7 +127,7 @@ export async function fillRig(rig: RequestRig, owner: Principal, nobody: Princip
 /** Workloads are in no record: a copy of records needs them again. */
 export function setWorkloads(rig: RequestRig): void {
   for (const [index, { team, node }] of [ownPlace, otherPlace].entries()) {
-    rig.policy.setWorkload({
+    rig.policy.entitlements.setWorkload({
       id: `wld_${String(index).repeat(32)}`,
       runtime: 'docker',
       name: `${team}-api-1`,

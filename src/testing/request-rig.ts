@@ -20,7 +20,7 @@ import {
   type SystemControl,
 } from '../gateway/handlers/handlers.ts';
 import { Identity } from '../gateway/identity/identity.ts';
-import { createPolicy } from '../gateway/policy/policy.ts';
+import { Policy } from '../gateway/policy/policy.ts';
 import { Secrets, SecretValues } from '../gateway/secrets/secrets.ts';
 import { ManualClock } from './manual-clock.ts';
 import { MemoryAudit } from './memory-audit.ts';
@@ -52,7 +52,7 @@ export class RequestRig {
   readonly audit: MemoryAudit;
   readonly secrets: Secrets;
   readonly values: SecretValues;
-  readonly policy: ReturnType<typeof createPolicy>;
+  readonly policy: Policy;
   readonly identity: Identity;
   readonly handlers: Handlers;
   readonly requests: RequestHandler;
@@ -71,7 +71,7 @@ export class RequestRig {
     const view = (kind: Parameters<MemoryRecords['view']>[0]) => this.records.view(kind);
     this.secrets = new Secrets({ secrets: view('secret'), values: view('value'), ...source });
     this.values = new SecretValues(view('value'), this.secrets.reader);
-    this.policy = createPolicy({
+    this.policy = new Policy({
       groups: view('group'),
       grants: view('grant'),
       secretExists: (name) => this.secrets.reader.find(name) !== undefined,

@@ -115,7 +115,7 @@ test('what is in place and bad goes at once; what is merely replaced may be read
       true,
       async (rig) => {
         const told = { outcome: 'failed', fault: 'mount.covered', tookUs: 0, files: [] } as const;
-        const [app] = rig.requests.policy.workloadsOn('node-1');
+        const [app] = rig.requests.policy.entitlements.workloadsOn('node-1');
         const about = { workloadId: app ?? '', target: '/run/secrets', setRevision: 1 };
         rig.delivery.receipt('node-1', { ...about, ...told, terms: unknownTerms });
         rig.clock.advance(1000);
@@ -211,13 +211,13 @@ test('what a node does not mention when it comes back is not there', async () =>
   await rig.settle();
   equal(again.last.files[0]?.text, 'value 2');
   rig.connect('node-1', []);
-  deepEqual([...rig.requests.policy.workloadsOn('node-1')], [], 'nor is a container');
+  deepEqual([...rig.requests.policy.entitlements.workloadsOn('node-1')], [], 'nor is a container');
 });
 
 test('a node that is forgotten has no containers', async () => {
   const { rig } = await inPlace();
   rig.delivery.forgetNode('node-1');
-  deepEqual([...rig.requests.policy.workloadsOn('node-1')], []);
+  deepEqual([...rig.requests.policy.entitlements.workloadsOn('node-1')], []);
   deepEqual([...rig.delivery.holdings()], []);
 });
 

@@ -136,7 +136,7 @@ test('a node cannot make the gateway remember ever more workloads or directories
   for (let number = 2; number < limits.workloadsPerNodeMax + 100; number += 1) {
     rig.delivery.workloadStarted('node-1', workload(number, 'node-1', 'other'));
   }
-  equal(rig.requests.policy.workloadsOn('node-1').size, limits.workloadsPerNodeMax);
+  equal(rig.requests.policy.entitlements.workloadsOn('node-1').size, limits.workloadsPerNodeMax);
   const file = { ...first.process, name: rig.requests.name('x') };
   for (let number = 0; number < 500; number += 1) {
     rig.delivery.receipt('node-1', {
@@ -162,7 +162,7 @@ test('a report about another node’s workload is refused and recorded', async (
   });
   await rig.settle();
   deepEqual(thief.seen, []);
-  ok(rig.requests.policy.workload(victim.id), 'it runs on');
+  ok(rig.requests.policy.entitlements.workload(victim.id), 'it runs on');
   const refused = rig.requests.audit.kept.filter(({ action }) => action === 'delivery.claim');
   equal(refused.length, 3);
   ok(refused.every(({ outcome }) => outcome === 'workload.elsewhere'));

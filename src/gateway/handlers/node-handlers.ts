@@ -70,7 +70,7 @@ export function nodeHandlers(tools: Tools): HandlersOf<typeof nodeOperations> {
           isShown: ({ id, name, labels }) =>
             name.startsWith(prefix) &&
             selects(labels) &&
-            (group === undefined || policy.groupsOf(id).includes(group)) &&
+            (group === undefined || policy.entitlements.groupsOf(id).includes(group)) &&
             isPermitted(`workloads/${id}`),
           view: (facts) => workloadViewOf(tools, facts),
         }),
@@ -128,7 +128,7 @@ function nodeViewOf({ identity, presence, policy }: Tools, name: Name): NodeView
     ...(seen === undefined || seen.version === '' ? {} : { version: seen.version }),
     ...(seen?.lastSeenAtMs === undefined ? {} : { lastSeenAt: timestampOf(seen.lastSeenAtMs) }),
     ...(endsAtMs === undefined ? {} : { certificateEndsAt: timestampOf(endsAtMs) }),
-    workloads: policy.workloadsOn(name).size,
+    workloads: policy.entitlements.workloadsOn(name).size,
     weakenings: seen?.weakenings.slice(0, 32) ?? [],
   };
 }
@@ -154,7 +154,7 @@ function workloadViewOf({ policy }: Tools, facts: SelectableFacts): WorkloadView
     image: cut(facts.image.reference),
     imageDigests: facts.image.digests.slice(0, 64).map(cut),
     labels: Object.fromEntries(labels) as WorkloadView['labels'],
-    groups: policy.groupsOf(facts.id).slice(0, 1000),
+    groups: policy.entitlements.groupsOf(facts.id).slice(0, 1000),
     ...startOf(facts),
   };
 }

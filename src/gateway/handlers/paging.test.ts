@@ -167,7 +167,7 @@ test('lists of groups, grants, nodes and workloads are narrowed by what they are
   }
   for (const [number, name] of ['api-1', 'api-9', 'web-1'].entries()) {
     const labels = { tier: name === 'api-1' ? 'backend' : 'front' };
-    rig.policy.setWorkload(factsOf({ id: workloadIdOf(number + 1), name, labels }));
+    rig.policy.entitlements.setWorkload(factsOf({ id: workloadIdOf(number + 1), name, labels }));
   }
   type Listed = { readonly name?: string; readonly group?: string };
   const names = async (operation: 'group.list', input: object): Promise<readonly unknown[]> =>

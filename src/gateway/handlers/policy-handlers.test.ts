@@ -40,7 +40,7 @@ test('policy.apply of very many documents names the first and counts the rest, w
 test('grant.put says who is affected by what, rehearsed or done, and warns of a secret that is not there', async () => {
   const rig = new RequestRig();
   const owner = await rig.owner();
-  rig.policy.setWorkload(factsOf({ name: 'api-1' }));
+  rig.policy.entitlements.setWorkload(factsOf({ name: 'api-1' }));
   await rig.ask(owner, 'group.put', api);
   const rehearsed = await rig.ask(owner, 'grant.put', grant('0400'), { dryRun: true });
   const done = await rig.ask(owner, 'grant.put', grant('0400'), { idempotencyKey: 'k-1' });
@@ -61,7 +61,7 @@ test('access.explain and access.who-can say when there is nothing to deliver, wh
   const rig = new RequestRig();
   const owner = await rig.owner();
   const { id } = factsOf({ name: 'api-1' });
-  rig.policy.setWorkload(factsOf({ name: 'api-1' }));
+  rig.policy.entitlements.setWorkload(factsOf({ name: 'api-1' }));
   await rig.put(owner, 'payments/db', 'v');
   await rig.ask(owner, 'policy.apply', { documents: [group, { kind: 'Grant', ...grant('0400') }] });
   const asked = { workload: id, secret: 'payments/db' };

@@ -41,9 +41,9 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'group.get': ({ name }) => answer(groupViewOf(policy, name), policy.group(name)?.revision),
     'group.put': (group) => {
       const seen = policy.group(group.name)?.revision ?? 0;
-      const { preview, ...plan } = policy.planPutGroup(group);
+      const { preview, ...plan } = policy.plans.putGroup(group);
       const { members, warnings } = preview;
-      const impact = impactViewOf(policy.impactOf([{ kind: 'Group', ...group }]));
+      const impact = impactViewOf(policy.plans.impactOf([{ kind: 'Group', ...group }]));
       const output: Plan<GroupView & PolicyImpactView>['output'] = ({ revision }) => ({
         ...group,
         revision,
@@ -56,7 +56,7 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'group.delete': ({ name }) => {
       const before = groupViewOf(policy, name);
       return {
-        ...change(policy.planDeleteGroup(name)),
+        ...change(policy.plans.deleteGroup(name)),
         output: ({ revision }) => ({ ...before, revision }),
         seen: before.revision,
       };
@@ -78,8 +78,8 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'grant.get': ({ group }) => answer(grantViewOf(policy, group), policy.grant(group)?.revision),
     'grant.put': (grant) => {
       const seen = policy.grant(grant.group)?.revision ?? 0;
-      const plan = policy.planPutGrant(grant);
-      const impact = impactViewOf(policy.impactOf([{ kind: 'Grant', ...grant }]));
+      const plan = policy.plans.putGrant(grant);
+      const impact = impactViewOf(policy.plans.impactOf([{ kind: 'Grant', ...grant }]));
       const output: Plan<GrantView & PolicyImpactView>['output'] = ({ revision }) => ({
         ...grant,
         revision,
@@ -91,7 +91,7 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'grant.delete': ({ group }) => {
       const before = grantViewOf(policy, group);
       return {
-        ...change(policy.planDeleteGrant(group)),
+        ...change(policy.plans.deleteGrant(group)),
         output: ({ revision }) => ({ ...before, revision }),
         seen: before.revision,
       };
@@ -99,11 +99,11 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'policy.diff': ({ documents, prune }) =>
       answer(
         changeViewOf(
-          policy.planDocuments(documents, { prune: prune ?? false, pointer: '/documents' }),
+          policy.plans.putDocuments(documents, { prune: prune ?? false, pointer: '/documents' }),
         ),
       ),
     'policy.apply': ({ documents, prune }) => {
-      const plan = policy.planDocuments(documents, {
+      const plan = policy.plans.putDocuments(documents, {
         prune: prune ?? false,
         pointer: '/documents',
       });

@@ -13,7 +13,7 @@ import type { GroupMatch } from '../../model/group.ts';
 import type { Name, SecretName } from '../../model/name.ts';
 import type { WorkloadId } from '../../model/workload.ts';
 import { AnchoredSelectors } from './anchor.ts';
-import type { SelectableFacts, WantedSet } from './policy.ts';
+import type { Entitlements, SelectableFacts, WantedSet } from './policy.ts';
 import { Postings } from './posting.ts';
 import { type Selector, compileSelector } from './selector.ts';
 import { type CompiledGrant, compileGrant, order, WantedMemo } from './wanted.ts';
@@ -62,7 +62,7 @@ interface Selected {
 const costs = { list: 0.1, references: 1, all: 20 } as const;
 const costMax = 400;
 
-export class EntitlementIndex {
+export class EntitlementIndex implements Entitlements {
   readonly #leaseMsDefault: number;
   readonly #workloads = new Map<WorkloadId, WorkloadEntry>();
   readonly #groups = new Map<Name, GroupEntry>();
@@ -150,8 +150,17 @@ export class EntitlementIndex {
     for (const name of [...this.#groups.keys()]) this.removeGrant(name);
   }
 
-  workload(id: WorkloadId): IndexedWorkload | undefined {
+  workload(id: WorkloadId): SelectableFacts | undefined {
+    return this.#workloads.get(id)?.facts;
+  }
+
+  entry(id: WorkloadId): IndexedWorkload | undefined {
     return this.#workloads.get(id);
+  }
+
+  groupsOf(id: WorkloadId): readonly Name[] {
+    const groups = this.#workloads.get(id)?.groups ?? [];
+    return groups.map((group) => group.name).toSorted(order);
   }
 
   /** In no order. */

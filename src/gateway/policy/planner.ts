@@ -22,6 +22,7 @@ import type {
   PolicyDocument,
   PolicyImpact,
   PolicyPlan,
+  PolicyPlans,
   Versioned,
 } from './policy.ts';
 import { compileSelector } from './selector.ts';
@@ -43,7 +44,7 @@ type Edit =
 /** Errors of a whole directory of documents are told together, but not without end. */
 const errorsMax = 1000;
 
-export class Planner {
+export class Planner implements PolicyPlans {
   readonly #options: PlannerOptions;
 
   constructor(options: PlannerOptions) {
@@ -87,7 +88,7 @@ export class Planner {
 
   putDocuments(
     documents: readonly PolicyDocument[],
-    { prune = false, pointer = '' }: { readonly prune?: boolean; readonly pointer?: string },
+    { prune = false, pointer = '' }: { readonly prune?: boolean; readonly pointer?: string } = {},
   ): PolicyPlan & PolicyImpact {
     const edits = documents.map(editOf);
     const pruned = prune ? this.#unnamed(edits) : [];

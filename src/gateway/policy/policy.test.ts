@@ -22,7 +22,7 @@ import {
   secret,
   workloadIdOf,
 } from './policy-samples.suite.ts';
-import { type Policy, type PolicyDocument, type PolicyPlan, createPolicy } from './policy.ts';
+import { Policy, type PolicyDocument, type PolicyPlan } from './policy.ts';
 
 interface Setup {
   readonly policy: Policy;
@@ -32,7 +32,7 @@ interface Setup {
 
 function setUp(known: readonly string[] = ['payments/db']): Setup {
   const records = new MemoryRecords();
-  const policy = createPolicy({
+  const policy = new Policy({
     groups: records.view('group'),
     grants: records.view('grant'),
     secretExists: (asked) => known.includes(asked),
@@ -45,9 +45,9 @@ function setUp(known: readonly string[] = ['payments/db']): Setup {
 const api: Group = { name: name('api'), match: { docker: { name: 'api-*' } } };
 const apiGrant: Grant = { group: name('api'), secrets: [{ secret: secret('payments/db') }] };
 
-test('planPutGroup creates, sees no change, and updates', async () => {
+test('putGroup creates, sees no change, and updates', async () => {
   const { policy, commit } = setUp();
-  const plan = policy.planPutGroup(api);
+  const plan = policy.plans.putGroup(api);
   deepEqual(
     plan.changes.map((change) => [change.change, change.warnings]),
     [['create', ['labels-only', 'matches-nothing']]],
@@ -56,11 +56,11 @@ test('planPutGroup creates, sees no change, and updates', async () => {
   await commit(plan);
   equal(policy.group(api.name)?.revision, 1);
 
-  const again = policy.planPutGroup(api);
+  const again = policy.plans.putGroup(api);
   deepEqual([again.changes[0]?.change, again.writes], ['unchanged', []]);
 
-  policy.setWorkload(factsOf({ name: 'web-1' }));
-  const update = policy.planPutGroup({ ...api, match: { docker: { name: 'web-*' } } });
+  policy.entitlements.setWorkload(factsOf({ name: 'web-1' }));
+  const update = policy.plans.putGroup({ ...api, match: { docker: { name: 'web-*' } } });
   deepEqual([update.changes[0]?.change, update.preview.members], ['update', 1]);
   await commit(update);
   deepEqual([policy.group(api.name)?.revision, policy.group(api.name)?.members], [2, 1]);
@@ -68,40 +68,42 @@ test('planPutGroup creates, sees no change, and updates', async () => {
 
 test('two plans for one name that were made at once: the second commit is refused', async () => {
   const { policy, commit } = setUp();
-  const both = [policy.planPutGroup(api), policy.planPutGroup({ ...api, match: {} })];
+  const both = [policy.plans.putGroup(api), policy.plans.putGroup({ ...api, match: {} })];
   await commit(both[0]!);
   await rejects(commit(both[1]!), { code: 'request.conflict' });
 });
 
 test('a group and the grant that uses it cannot slip past each other', async () => {
   const { policy, commit } = setUp();
-  throws(() => policy.planPutGrant(apiGrant), { code: 'group.unknown' });
-  await commit(policy.planPutGroup(api));
-  const deletion = policy.planDeleteGroup(api.name);
-  const grant = policy.planPutGrant(apiGrant);
+  throws(() => policy.plans.putGrant(apiGrant), { code: 'group.unknown' });
+  await commit(policy.plans.putGroup(api));
+  const deletion = policy.plans.deleteGroup(api.name);
+  const grant = policy.plans.putGrant(apiGrant);
   await commit(grant);
   await rejects(commit(deletion), { code: 'request.conflict' });
-  throws(() => policy.planDeleteGroup(api.name), { code: 'group.in-use' });
+  throws(() => policy.plans.deleteGroup(api.name), { code: 'group.in-use' });
 
-  await commit(policy.planDeleteGrant(api.name));
-  const late = policy.planPutGrant(apiGrant);
-  await commit(policy.planDeleteGroup(api.name));
+  await commit(policy.plans.deleteGrant(api.name));
+  const late = policy.plans.putGrant(apiGrant);
+  await commit(policy.plans.deleteGroup(api.name));
   await rejects(commit(late), { code: 'request.conflict' });
-  throws(() => policy.planDeleteGroup(api.name), { code: 'resource.unknown' });
-  throws(() => policy.planDeleteGrant(api.name), { code: 'resource.unknown' });
+  throws(() => policy.plans.deleteGroup(api.name), { code: 'resource.unknown' });
+  throws(() => policy.plans.deleteGrant(api.name), { code: 'resource.unknown' });
 });
 
-test('planPutGrant warns of secrets that do not exist yet, and refuses two secrets in one file', async () => {
+test('putGrant warns of secrets that do not exist yet, and refuses two secrets in one file', async () => {
   const { policy, commit } = setUp();
-  await commit(policy.planPutGroup(api));
+  await commit(policy.plans.putGroup(api));
   const absent = { ...apiGrant, secrets: [{ secret: secret('payments/absent') }] };
-  deepEqual(policy.planPutGrant(absent).changes[0]?.warnings, ['secret-unknown: payments/absent']);
+  deepEqual(policy.plans.putGrant(absent).changes[0]?.warnings, [
+    'secret-unknown: payments/absent',
+  ]);
   const twice = {
     ...apiGrant,
     secrets: [{ secret: secret('payments/db') }, { secret: secret('mail/db') }],
   };
   throws(
-    () => policy.planPutGrant(twice),
+    () => policy.plans.putGrant(twice),
     (error: { code: string; errors: { pointer: string; detail: string }[] }) =>
       error.code === 'request.invalid' &&
       error.errors[0]?.pointer === '/secrets/1/file' &&
@@ -109,7 +111,7 @@ test('planPutGrant warns of secrets that do not exist yet, and refuses two secre
   );
 });
 
-test('planPutGroup and planPutGrant refuse what could only disappoint', async () => {
+test('putGroup and putGrant refuse what could only disappoint', async () => {
   const { policy, commit } = setUp();
   const matches: readonly GroupMatch[] = [
     { image: 'r/a@sha256:12' },
@@ -121,18 +123,18 @@ test('planPutGroup and planPutGrant refuse what could only disappoint', async ()
     { kubernetes: { serviceAccount: 'api*' } },
   ];
   for (const match of matches) {
-    throws(() => policy.planPutGroup({ ...api, match }), { code: 'request.invalid' });
+    throws(() => policy.plans.putGroup({ ...api, match }), { code: 'request.invalid' });
   }
-  await commit(policy.planPutGroup(api));
+  await commit(policy.plans.putGroup(api));
   for (const target of ['/proc/1', '/sys', '/dev/shm', '/run/../etc', '/run/./a']) {
-    throws(() => policy.planPutGrant({ ...apiGrant, target }), { code: 'request.invalid' });
+    throws(() => policy.plans.putGrant({ ...apiGrant, target }), { code: 'request.invalid' });
   }
 });
 
 test('names are not in record ids, and ids of other kinds are not names', async () => {
   const { policy, records, commit } = setUp();
-  await commit(policy.planPutGroup(api));
-  await commit(policy.planPutGrant(apiGrant));
+  await commit(policy.plans.putGroup(api));
+  await commit(policy.plans.putGrant(apiGrant));
   const ids = records
     .dump()
     .split('\n')
@@ -151,22 +153,22 @@ test('names are not in record ids, and ids of other kinds are not names', async 
     const id = makeId(kind, source as never);
     throws(() => policy.findWorkload(id), { code: 'resource.unknown' });
     equal(policy.group(id as never), undefined);
-    equal(policy.workload(id as never), undefined);
-    deepEqual(policy.wantedFor(id as never), []);
+    equal(policy.entitlements.workload(id as never), undefined);
+    deepEqual(policy.entitlements.wantedFor(id as never), []);
   }
 });
 
 test('a reload from the records gives the same policy, and a reset none', async () => {
   const { policy, records, commit } = setUp();
-  policy.setWorkload(factsOf({ name: 'api-1' }));
-  await commit(policy.planPutGroup(api));
-  await commit(policy.planPutGrant(apiGrant));
-  const wanted = policy.wantedFor(workloadIdOf(1));
+  policy.entitlements.setWorkload(factsOf({ name: 'api-1' }));
+  await commit(policy.plans.putGroup(api));
+  await commit(policy.plans.putGrant(apiGrant));
+  const wanted = policy.entitlements.wantedFor(workloadIdOf(1));
   equal(wanted[0]?.files.length, 1);
   for (const projection of policy.projections) projection.reset();
-  deepEqual(policy.wantedFor(workloadIdOf(1)), []);
+  deepEqual(policy.entitlements.wantedFor(workloadIdOf(1)), []);
   for (const projection of policy.projections.toReversed()) records.load(projection);
-  deepEqual(policy.wantedFor(workloadIdOf(1)), wanted);
+  deepEqual(policy.entitlements.wantedFor(workloadIdOf(1)), wanted);
 });
 
 const documents: readonly PolicyDocument[] = [
@@ -174,7 +176,7 @@ const documents: readonly PolicyDocument[] = [
   { kind: 'Group', ...api },
 ];
 
-test('planDocuments tells every error with its place, and plans nothing then', () => {
+test('putDocuments tells every error with its place, and plans nothing then', () => {
   const { policy } = setUp();
   const bad: readonly PolicyDocument[] = [
     ...documents,
@@ -187,7 +189,7 @@ test('planDocuments tells every error with its place, and plans nothing then', (
     { kind: 'Group', name: name('star'), match: { node: '*' } },
   ];
   throws(
-    () => policy.planDocuments(bad, { pointer: '/documents' }),
+    () => policy.plans.putDocuments(bad, { pointer: '/documents' }),
     (error: { errors: { pointer: string }[] }) => {
       deepEqual(
         error.errors.map((each) => each.pointer),
@@ -203,10 +205,10 @@ test('planDocuments tells every error with its place, and plans nothing then', (
   );
 });
 
-test('planDocuments: order does not matter, applying twice changes nothing, and prune takes the rest away', async () => {
+test('putDocuments: order does not matter, applying twice changes nothing, and prune takes the rest away', async () => {
   const { policy, commit } = setUp();
-  policy.setWorkload(factsOf({ name: 'api-1' }));
-  const plan = policy.planDocuments(documents);
+  policy.entitlements.setWorkload(factsOf({ name: 'api-1' }));
+  const plan = policy.plans.putDocuments(documents);
   deepEqual(
     plan.changes.map((change) => change.change),
     ['create', 'create'],
@@ -215,9 +217,9 @@ test('planDocuments: order does not matter, applying twice changes nothing, and 
     { workload: 'api-1', node: 'node-1', gains: ['payments/db'], loses: [], updates: [] },
   ]);
   await commit(plan);
-  equal(policy.wantedFor(workloadIdOf(1))[0]?.files[0]?.secret, 'payments/db');
+  equal(policy.entitlements.wantedFor(workloadIdOf(1))[0]?.files[0]?.secret, 'payments/db');
 
-  const again = policy.planDocuments(documents);
+  const again = policy.plans.putDocuments(documents);
   deepEqual([again.writes, again.impactTotal], [[], 0]);
 
   const web: PolicyDocument = {
@@ -226,10 +228,10 @@ test('planDocuments: order does not matter, applying twice changes nothing, and 
     match: { docker: { name: 'web-*' } },
   };
   deepEqual(
-    policy.planDocuments([web]).changes.map((change) => change.change),
+    policy.plans.putDocuments([web]).changes.map((change) => change.change),
     ['create'],
   );
-  const prune = policy.planDocuments([web], { prune: true });
+  const prune = policy.plans.putDocuments([web], { prune: true });
   deepEqual(
     prune.changes.map((change) => [change.kind, change.name, change.change]),
     [
@@ -243,17 +245,17 @@ test('planDocuments: order does not matter, applying twice changes nothing, and 
   ]);
   await commit(prune);
   deepEqual(policy.groupNames({ limit: 10 }), ['web']);
-  deepEqual(policy.wantedFor(workloadIdOf(1)), []);
-  throws(() => policy.planDocuments(documents.slice(0, 1), { prune: true }), {
+  deepEqual(policy.entitlements.wantedFor(workloadIdOf(1)), []);
+  throws(() => policy.plans.putDocuments(documents.slice(0, 1), { prune: true }), {
     code: 'request.invalid',
   });
 });
 
 test('impact: what changes about secrets that stay is told, each by its word', async () => {
   const { policy, commit } = setUp();
-  policy.setWorkload(factsOf({ name: 'api-1' }));
+  policy.entitlements.setWorkload(factsOf({ name: 'api-1' }));
   await commit(
-    policy.planDocuments([
+    policy.plans.putDocuments([
       { kind: 'Group', ...api },
       { kind: 'Grant', ...apiGrant },
     ]),
@@ -273,7 +275,9 @@ test('impact: what changes about secrets that stay is told, each by its word', a
     [{ secrets: [{ ...granted!, mode: '0440' }], leaseSeconds: 60 }, ['mode', 'lease']],
   ];
   for (const [change, updates] of changes) {
-    const { impact, impactTotal } = policy.impactOf([{ kind: 'Grant', ...apiGrant, ...change }]);
+    const { impact, impactTotal } = policy.plans.impactOf([
+      { kind: 'Grant', ...apiGrant, ...change },
+    ]);
     deepEqual(impact.map((one) => one.updates).flat(), updates, JSON.stringify(change));
     equal(impactTotal, updates.length === 0 ? 0 : 1);
     ok(impact.every(({ gains, loses }) => gains.length + loses.length === 0));
@@ -282,7 +286,7 @@ test('impact: what changes about secrets that stay is told, each by its word', a
 
 test('explainAccess and whoReceives refuse a name that nothing knows, and answer for one that is granted', async () => {
   const { policy, commit } = setUp(['payments/db']);
-  policy.setWorkload(factsOf({ name: 'api-1' }));
+  policy.entitlements.setWorkload(factsOf({ name: 'api-1' }));
   const id = workloadIdOf(1);
   for (const ask of [
     () => policy.whoReceives(secret('payments/nope')),
@@ -291,16 +295,16 @@ test('explainAccess and whoReceives refuse a name that nothing knows, and answer
     throws(ask, { code: 'resource.unknown', detail: { resource: 'secrets/payments/nope' } });
   }
   deepEqual(policy.whoReceives(secret('payments/db')), { groups: [], workloads: [], warnings: [] });
-  await commit(policy.planPutGroup(api));
+  await commit(policy.plans.putGroup(api));
   const early = { ...apiGrant, secrets: [{ secret: secret('payments/later') }] };
-  await commit(policy.planPutGrant(early));
+  await commit(policy.plans.putGrant(early));
   const { groups, warnings } = policy.whoReceives(secret('payments/later'));
   deepEqual([groups, warnings], [['api'], ['secret-unknown: payments/later']]);
   equal(policy.explainAccess(id, secret('payments/later')).allowed, false);
   deepEqual(policy.grant(api.name)?.warnings, ['secret-unknown: payments/later']);
 });
 
-test('planDocuments: the impact that was told is the difference that is made', async () => {
+test('putDocuments: the impact that was told is the difference that is made', async () => {
   const some = fc.record({
     workloads: fc.uniqueArray(anyFacts, { selector: (facts) => facts.id, maxLength: 12 }),
     before: fc.uniqueArray(anyGroup, { selector: (group) => group.name, maxLength: 6 }),
@@ -311,24 +315,28 @@ test('planDocuments: the impact that was told is the difference that is made', a
   await fc.assert(
     fc.asyncProperty(some, async ({ workloads, before, after, grants, prune }) => {
       const { policy, commit } = setUp();
-      for (const facts of workloads) policy.setWorkload(facts);
+      for (const facts of workloads) policy.entitlements.setWorkload(facts);
       const held = (): ReadonlyMap<string, ReadonlySet<string>> =>
         new Map(
           workloads.map(({ id }) => [
             id,
-            new Set(policy.wantedFor(id).flatMap((set) => set.files.map((file) => file.secret))),
+            new Set(
+              policy.entitlements
+                .wantedFor(id)
+                .flatMap((set) => set.files.map((file) => file.secret)),
+            ),
           ]),
         );
-      await commit(policy.planDocuments(documentsOf(before, grants.slice(0, 5))));
+      await commit(policy.plans.putDocuments(documentsOf(before, grants.slice(0, 5))));
       // What a container can tell: not which group gave it, nor what was refused.
       const setsOf = (id: WorkloadId): unknown =>
-        policy.wantedFor(id).map(({ refused: _refused, files, ...set }) => ({
+        policy.entitlements.wantedFor(id).map(({ refused: _refused, files, ...set }) => ({
           ...set,
           files: files.map(({ group: _group, ...file }) => file),
         }));
       const setsBefore = new Map(workloads.map(({ id }) => [id, setsOf(id)]));
       const earlier = held();
-      const plan = policy.planDocuments(documentsOf(after, grants.slice(5)), { prune });
+      const plan = policy.plans.putDocuments(documentsOf(after, grants.slice(5)), { prune });
       await commit(plan);
       const later = held();
       const difference = workloads
@@ -367,7 +375,7 @@ function documentsOf(
 
 test('explainAccess: what allows, what collides, what nearly matches, and what else the workload has', async () => {
   const { policy, commit } = setUp(['payments/db', 'mail/db', 'top/ungranted']);
-  policy.setWorkload(factsOf({ name: 'api-1', labels: { tier: 'front' } }));
+  policy.entitlements.setWorkload(factsOf({ name: 'api-1', labels: { tier: 'front' } }));
   const group = (text: string, match: GroupMatch): PolicyDocument => ({
     kind: 'Group',
     name: name(text),
@@ -379,7 +387,7 @@ test('explainAccess: what allows, what collides, what nearly matches, and what e
     secrets: [{ secret: secret(given) }],
   });
   await commit(
-    policy.planDocuments([
+    policy.plans.putDocuments([
       group('a-api', { docker: { name: 'api-*' } }),
       grant('a-api', 'payments/db'),
       group('b-late', { docker: { name: 'api-1' } }),
@@ -437,7 +445,7 @@ test('explainAccess: what allows, what collides, what nearly matches, and what e
 test('lists come in pages in order, and a workload is found by id or by a name of its own', () => {
   const { policy } = setUp();
   for (let number = 20; number > 0; number -= 1) {
-    policy.setWorkload(
+    policy.entitlements.setWorkload(
       factsOf({
         id: workloadIdOf(number),
         name: number > 2 ? 'many' : `one-${number}`,
@@ -463,5 +471,5 @@ test('lists come in pages in order, and a workload is found by id or by a name o
 
 test('documents of the contract are documents of policy', () => {
   const contract: readonly ContractDocument[] = [{ kind: 'Group', ...api }];
-  equal(setUp().policy.planDocuments(contract).changes.length, 1);
+  equal(setUp().policy.plans.putDocuments(contract).changes.length, 1);
 });

@@ -3,7 +3,7 @@
  *
  * Two questions, both answered from memory and without any effect. *May this principal do that?* is
  * `decide`: roles bound to path patterns, default deny. *What should this workload hold?* is
- * `Policy.wantedFor`: groups select workloads by attested facts, grants give secrets to groups.
+ * `Entitlements.wantedFor`: groups select workloads by attested facts, grants give secrets to groups.
  *
  * Promises
  *   - Nothing is allowed or wanted unless a rule says so; the rule is named in the answer.
@@ -29,7 +29,6 @@ import { EntitlementIndex } from './entitlement-index.ts';
 import { explainAccess, whoReceives } from './explain.ts';
 import { Planner } from './planner.ts';
 import { sortedPage } from './sorted-page.ts';
-import { order } from './wanted.ts';
 
 export { type Asked, covers, type Decision, decide, permits, type Role } from './role.ts';
 export type { WorkloadUpdate } from '../../model/grant.ts';
@@ -107,7 +106,7 @@ export interface Versioned<T> {
 export interface GroupStatus extends Versioned<Group> {
   /** Running workloads that match now. */
   readonly members: number;
-  /** `labels-only`, `matches-everything`, `matches-nothing`: see `warnings.ts`. */
+  /** `labels-only`, `matches-everything`, `matches-nothing`: see `document-check.ts`. */
   readonly warnings: readonly string[];
 }
 
@@ -210,26 +209,19 @@ export interface Entitlements {
   takeAffected(): ReadonlySet<WorkloadId>;
 }
 
-/** The part that handlers use: reads, plans and explanations. */
-export interface PolicyCatalog {
-  group(name: Name): GroupStatus | undefined;
-  grant(group: Name): GrantStatus | undefined;
-  /** Names in ascending order, strictly after `after`. */
-  groupNames(page: { readonly after?: string; readonly limit: number }): readonly Name[];
-  /** Names of the groups that have a grant, likewise. */
-  grantNames(page: { readonly after?: string; readonly limit: number }): readonly Name[];
-
+/** What changes of groups and grants come to. Nothing is carried out. */
+export interface PolicyPlans {
   /**
    * @returns Also the group as it will be, at the revision it has now (0 if it is new).
    * @throws Fault `request.invalid`
    */
-  planPutGroup(group: Group): PolicyPlan & { readonly preview: GroupStatus };
+  putGroup(group: Group): PolicyPlan & { readonly preview: GroupStatus };
   /** @throws Fault `resource.unknown`, `group.in-use` */
-  planDeleteGroup(name: Name): PolicyPlan;
+  deleteGroup(name: Name): PolicyPlan;
   /** @throws Fault `request.invalid`, `group.unknown` */
-  planPutGrant(grant: Grant): PolicyPlan;
+  putGrant(grant: Grant): PolicyPlan;
   /** @throws Fault `resource.unknown` */
-  planDeleteGrant(group: Name): PolicyPlan;
+  deleteGrant(group: Name): PolicyPlan;
   /**
    * Plans whole documents, all or nothing. Order does not matter.
    *
@@ -237,156 +229,139 @@ export interface PolicyCatalog {
    * @param options.pointer - Where the documents stand in the input, for the pointers of errors.
    * @throws Fault `request.invalid` with every error found, by pointer.
    */
-  planDocuments(
+  putDocuments(
     documents: readonly PolicyDocument[],
     options?: { readonly prune?: boolean; readonly pointer?: string },
   ): PolicyPlan & PolicyImpact;
-
   /** What putting these documents would do to running workloads. They are not checked. */
   impactOf(documents: readonly PolicyDocument[]): PolicyImpact;
+}
+
+/** The room: empty until the barrier feeds its projections. */
+export class Policy {
+  readonly entitlements: Entitlements;
+  readonly plans: PolicyPlans;
+  /** To be fed by the barrier: kinds `group` and `grant`. */
+  readonly projections: readonly Projection[];
+  readonly #index: EntitlementIndex;
+  readonly #groups: NamedRecords<Group>;
+  readonly #grants: NamedRecords<Grant>;
+  readonly #secretExists: PolicyOptions['secretExists'];
+
+  constructor(options: PolicyOptions) {
+    const { secretExists, leaseMsDefault } = options;
+    const index = new EntitlementIndex({ leaseMsDefault });
+    const groups = new NamedRecords<Group>(options.groups, groupCodec, {
+      set: (group) => index.setGroup(group.name, group.match),
+      remove: (name) => index.removeGroup(name),
+      clear: () => index.clearGroups(),
+    });
+    const grants = new NamedRecords<Grant>(options.grants, grantCodec, {
+      set: (grant) => index.setGrant(grant),
+      remove: (name) => index.removeGrant(name),
+      clear: () => index.clearGrants(),
+    });
+    this.entitlements = index;
+    this.plans = new Planner({ groups, grants, index, secretExists, leaseMsDefault });
+    this.projections = [groups, grants];
+    this.#index = index;
+    this.#groups = groups;
+    this.#grants = grants;
+    this.#secretExists = secretExists;
+  }
+
+  group(name: Name): GroupStatus | undefined {
+    const stored = this.#groups.get(name);
+    if (stored === undefined) return undefined;
+    const members = this.#index.group(name)?.members.size ?? 0;
+    return { ...stored, members, warnings: groupWarnings(stored.value, members) };
+  }
+
+  grant(group: Name): GrantStatus | undefined {
+    const stored = this.#grants.get(group);
+    return stored && { ...stored, warnings: grantWarnings(stored.value, this.#secretExists) };
+  }
+
+  /** Names in ascending order, strictly after `after`. */
+  groupNames(page: { readonly after?: string; readonly limit: number }): readonly Name[] {
+    return sortedPage(this.#groups.names(), (name) => name, page);
+  }
+
+  /** Names of the groups that have a grant, likewise. */
+  grantNames(page: { readonly after?: string; readonly limit: number }): readonly Name[] {
+    return sortedPage(this.#grants.names(), (name) => name, page);
+  }
 
   /**
    * Explains why a workload receives a secret, or why not.
    *
    * @throws Fault `resource.unknown` if there is no such secret and no grant names it either
    */
-  explainAccess(id: WorkloadId, secret: SecretName): AccessExplanation;
+  explainAccess(id: WorkloadId, secret: SecretName): AccessExplanation {
+    const workload = this.#index.entry(id);
+    if (workload === undefined) {
+      throw new Fault('resource.unknown', { resource: `workloads/${id}` });
+    }
+    this.#refuseUnknown(secret);
+    return explainAccess(this.#index, {
+      workload,
+      secret,
+      secretExists: this.#secretExists(secret),
+    });
+  }
+
   /**
    * Groups and running workloads that receive a secret.
    *
    * @throws Fault `resource.unknown` if there is no such secret and no grant names it either
    */
-  whoReceives(secret: SecretName): Receivers;
+  whoReceives(secret: SecretName): Receivers {
+    this.#refuseUnknown(secret);
+    const warnings = this.#secretExists(secret) ? [] : [secretUnknown(secret)];
+    return { ...whoReceives(this.#index, secret), warnings };
+  }
+
   /**
    * Finds a workload by id, or by name if that is unique.
    *
    * @throws Fault `resource.unknown`; `request.invalid` if several have the name
    */
-  findWorkload(idOrName: string): SelectableFacts;
+  findWorkload(idOrName: string): SelectableFacts {
+    const exact = this.#index.workload(idOrName as WorkloadId);
+    if (exact !== undefined) return exact;
+    const named: SelectableFacts[] = [];
+    for (const { facts } of this.#index.workloads()) if (facts.name === idOrName) named.push(facts);
+    const [only] = named;
+    if (only === undefined) {
+      // Not by the name that was given: what stands in a wrong field may be a value.
+      throw new Fault('resource.unknown', { kind: 'workload' });
+    }
+    if (named.length > 1) {
+      const problem = `${named.length} running workloads have this name: give an id`;
+      throw new Fault('request.invalid', { what: 'workload', at: '/workload', problem });
+    }
+    return only;
+  }
+
   /** In order of id, strictly after `after`. */
-  workloadPage(page: {
+  workloadPage({
+    node,
+    ...page
+  }: {
     readonly after?: string;
     readonly limit: number;
     readonly node?: string;
-  }): readonly SelectableFacts[];
-}
+  }): readonly SelectableFacts[] {
+    const found = sortedPage(this.#index.workloads(), (workload) => workload.facts.id, {
+      ...page,
+      ...(node === undefined ? {} : { where: (workload) => workload.facts.node === node }),
+    });
+    return found.map((workload) => workload.facts);
+  }
 
-export interface Policy extends Entitlements, PolicyCatalog {
-  /** To be fed by the barrier: kinds `group` and `grant`. */
-  readonly projections: readonly Projection[];
-}
-
-/** Makes the room: empty until the barrier feeds its projections. */
-export function createPolicy(options: PolicyOptions): Policy {
-  const { secretExists, leaseMsDefault } = options;
-  const index = new EntitlementIndex({ leaseMsDefault });
-  const groups = new NamedRecords<Group>(options.groups, groupCodec, {
-    set: (group) => index.setGroup(group.name, group.match),
-    remove: (name) => index.removeGroup(name),
-    clear: () => index.clearGroups(),
-  });
-  const grants = new NamedRecords<Grant>(options.grants, grantCodec, {
-    set: (grant) => index.setGrant(grant),
-    remove: (name) => index.removeGrant(name),
-    clear: () => index.clearGrants(),
-  });
-  const planner = new Planner({ groups, grants, index, secretExists, leaseMsDefault });
-  // Of a name that nothing knows, "nobody" would be the answer to a slip of the finger.
-  const assertKnown = (secret: SecretName): void => {
-    if (secretExists(secret) || index.groupsGranted(secret).length > 0) return;
+  /** Of a name that nothing knows, "nobody" would be the answer to a slip of the finger. */
+  #refuseUnknown(secret: SecretName): void {
+    if (this.#secretExists(secret) || this.#index.groupsGranted(secret).length > 0) return;
     throw new Fault('resource.unknown', { resource: `secrets/${secret}` });
-  };
-  return {
-    projections: [groups, grants],
-    ...entitlementsOf(index),
-    ...readsOf({ index, groups, grants, secretExists }),
-    planPutGroup: (group) => planner.putGroup(group),
-    planDeleteGroup: (name) => planner.deleteGroup(name),
-    planPutGrant: (grant) => planner.putGrant(grant),
-    planDeleteGrant: (group) => planner.deleteGrant(group),
-    planDocuments: (documents, plan = {}) => planner.putDocuments(documents, plan),
-    impactOf: (documents) => planner.impactOf(documents),
-    explainAccess(id, secret) {
-      const workload = index.workload(id);
-      if (workload === undefined)
-        throw new Fault('resource.unknown', { resource: `workloads/${id}` });
-      assertKnown(secret);
-      return explainAccess(index, { workload, secret, secretExists: secretExists(secret) });
-    },
-    whoReceives(secret) {
-      assertKnown(secret);
-      const warnings = secretExists(secret) ? [] : [secretUnknown(secret)];
-      return { ...whoReceives(index, secret), warnings };
-    },
-  };
-}
-
-function entitlementsOf(index: EntitlementIndex): Entitlements {
-  return {
-    setWorkload: (facts) => index.setWorkload(facts),
-    removeWorkload: (id) => index.removeWorkload(id),
-    workload: (id) => index.workload(id)?.facts,
-    workloadsOn: (node) => index.workloadsOn(node),
-    wantedFor: (id) => index.wantedFor(id),
-    groupsOf: (id) =>
-      index
-        .workload(id)
-        ?.groups.map((group) => group.name)
-        .toSorted(order) ?? [],
-    affectedBySecret: (name) => index.affectedBySecret(name),
-    takeAffected: () => index.takeAffected(),
-  };
-}
-
-type Reads = Pick<
-  PolicyCatalog,
-  'group' | 'grant' | 'groupNames' | 'grantNames' | 'findWorkload' | 'workloadPage'
->;
-
-function readsOf(rooms: {
-  readonly index: EntitlementIndex;
-  readonly groups: NamedRecords<Group>;
-  readonly grants: NamedRecords<Grant>;
-  readonly secretExists: PolicyOptions['secretExists'];
-}): Reads {
-  const { index, groups, grants, secretExists } = rooms;
-  return {
-    group(name) {
-      const stored = groups.get(name);
-      if (stored === undefined) return undefined;
-      const members = index.group(name)?.members.size ?? 0;
-      return { ...stored, members, warnings: groupWarnings(stored.value, members) };
-    },
-    grant(group) {
-      const stored = grants.get(group);
-      return stored && { ...stored, warnings: grantWarnings(stored.value, secretExists) };
-    },
-    groupNames: (page) => sortedPage(groups.names(), (name) => name, page),
-    grantNames: (page) => sortedPage(grants.names(), (name) => name, page),
-    findWorkload: (idOrName) => findWorkload(index, idOrName),
-    workloadPage({ node, ...page }) {
-      const found = sortedPage(index.workloads(), (workload) => workload.facts.id, {
-        ...page,
-        ...(node === undefined ? {} : { where: (workload) => workload.facts.node === node }),
-      });
-      return found.map((workload) => workload.facts);
-    },
-  };
-}
-
-function findWorkload(index: EntitlementIndex, idOrName: string): SelectableFacts {
-  const exact = index.workload(idOrName as WorkloadId);
-  if (exact !== undefined) return exact.facts;
-  const named: SelectableFacts[] = [];
-  for (const { facts } of index.workloads()) if (facts.name === idOrName) named.push(facts);
-  const [only] = named;
-  if (only === undefined) {
-    // Not by the name that was given: what stands in a wrong field may be a value.
-    throw new Fault('resource.unknown', { kind: 'workload' });
   }
-  if (named.length > 1) {
-    const problem = `${named.length} running workloads have this name: give an id`;
-    throw new Fault('request.invalid', { what: 'workload', at: '/workload', problem });
-  }
-  return only;
 }
