@@ -136,7 +136,7 @@ test('a node cannot make the gateway remember ever more workloads or directories
   for (let number = 2; number < limits.workloadsPerNodeMax + 100; number += 1) {
     rig.delivery.workloadStarted('node-1', workload(number, 'node-1', 'other'));
   }
-  equal(rig.requests.policy.entitlements.workloadsOn('node-1').size, limits.workloadsPerNodeMax);
+  equal(rig.requests.policy.entitlements.countOn('node-1'), limits.workloadsPerNodeMax);
   const file = { ...first.process, name: rig.requests.name('x') };
   for (let number = 0; number < 500; number += 1) {
     rig.delivery.receipt('node-1', {

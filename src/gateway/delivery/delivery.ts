@@ -25,6 +25,7 @@ import {
   type ReceiptOutcome,
   type SetReceipt,
 } from '../../model/assignment.ts';
+import type { SecretName } from '../../model/name.ts';
 import type { SecretValue } from '../../model/secret-value.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
@@ -44,15 +45,22 @@ import {
 } from './delivery-entries.ts';
 import { type DueSet, difference, dueSet, nothingDue, type SharedDueSets } from './difference.ts';
 import { NodeBudgets } from './node-budgets.ts';
-import { type HoldingsAsked, idsInOrder, isHeld } from './holdings-asked.ts';
 import { Recorder } from './recorder.ts';
 import { type Due, SetComposer } from './set-composer.ts';
 import { type HoldingStatus, SetState } from './set-state.ts';
 import { type Cause, WorkloadQueue } from './workload-queue.ts';
 
 export type { NodeEvent } from './delivery-entries.ts';
-export type { HoldingsAsked } from './holdings-asked.ts';
 export type { HoldingStatus } from './set-state.ts';
+
+export interface HoldingsAsked {
+  /** Workloads from this id on. */
+  readonly from?: string;
+  readonly secret?: SecretName;
+  readonly node?: string;
+  /** Id or name. */
+  readonly workload?: string;
+}
 
 /** How sets reach one node. */
 export interface NodeChannel {
@@ -143,7 +151,7 @@ export class Delivery {
   /** The node will not come back: its workloads are nobody's. */
   forgetNode(node: string): void {
     this.#channels.delete(node);
-    for (const id of [...this.#options.entitlements.workloadsOn(node)]) this.#remove(id);
+    for (const id of this.#options.entitlements.workloadsOn(node)) this.#remove(id);
   }
 
   workloadStarted(node: string, workload: WorkloadFacts): void {
@@ -196,9 +204,10 @@ export class Delivery {
    */
   *holdings(asked: HoldingsAsked = {}): Generator<HoldingStatus> {
     const shared: SharedDueSets = new Map();
-    for (const id of idsInOrder(this.#candidates(asked), asked.from)) {
-      const workload = this.#options.entitlements.workload(id);
-      if (!workload) continue;
+    const mayHold = this.#holderTest(asked);
+    for (const workload of this.#options.entitlements.workloads(asked)) {
+      if (!mayHold(workload)) continue;
+      const { id } = workload;
       const connected = this.#channels.has(workload.node);
       for (const due of this.#dueSets(id, shared)) {
         const state = this.#sets.get(id)?.get(due.target);
@@ -212,33 +221,21 @@ export class Delivery {
     }
   }
 
-  /** Workloads that may have something that is asked for: the narrowest of what is quickly known. */
-  *#candidates({ workload, secret, node }: HoldingsAsked): Generator<WorkloadId> {
+  /** Whether something that is asked for may be at a workload: from what is quickly known. */
+  #holderTest({ workload, secret }: HoldingsAsked): (facts: SelectableFacts) => boolean {
     const { entitlements, secrets } = this.#options;
-    if (workload !== undefined) {
-      for (const id of this.#sets.keys()) {
-        if (id === workload || entitlements.workload(id)?.name === workload) yield id;
-      }
-    } else if (node !== undefined) {
-      yield* entitlements.workloadsOn(node);
-    } else if (secret !== undefined) {
-      const due = entitlements.affectedBySecret(secret);
-      yield* due;
-      const secretId = secrets.find(secret)?.secret.id;
-      for (const [id, states] of this.#sets) {
-        if (secretId !== undefined && !due.has(id) && isHeld(states.values(), secretId)) yield id;
-      }
-    } else {
-      yield* this.#sets.keys();
-    }
+    const secretId = secret === undefined ? undefined : secrets.find(secret)?.secret.id;
+    return ({ id, name }) => {
+      if (workload !== undefined && workload !== id && workload !== name) return false;
+      if (secret === undefined || entitlements.isGranted(id, secret)) return true;
+      const states = this.#sets.get(id)?.values();
+      return secretId !== undefined && states?.some((state) => state.holds(secretId)) === true;
+    };
   }
 
   /** Of all sets that are due on a node; infinite where none is. */
   shortestLeaseMs(node: string): number {
-    const leases = [...this.#options.entitlements.workloadsOn(node)].flatMap((id) =>
-      this.#options.entitlements.wantedFor(id).map(({ leaseMs }) => leaseMs),
-    );
-    return leases.reduce((least, leaseMs) => Math.min(least, leaseMs), Number.POSITIVE_INFINITY);
+    return this.#options.entitlements.shortestLeaseMs(node);
   }
 
   connectedNodes(): ReadonlySet<string> {
@@ -255,7 +252,7 @@ export class Delivery {
     try {
       const { entitlements } = this.#options;
       const isNew = entitlements.workload(workload.id)?.node !== node;
-      if (isNew && entitlements.workloadsOn(node).size >= limits.workloadsPerNodeMax) {
+      if (isNew && entitlements.countOn(node) >= limits.workloadsPerNodeMax) {
         throw new Fault('limit.exceeded', { workloads: limits.workloadsPerNodeMax });
       }
       entitlements.setWorkload(selectableFacts({ ...workload, node }));
@@ -344,13 +341,15 @@ export class Delivery {
       this.#suspended = true;
       return [];
     }
-    return this.#dueSets(id, shared).flatMap((due): Due[] => {
+    const changes: Due[] = [];
+    for (const due of this.#dueSets(id, shared)) {
       const state = this.#state(id, due.target);
       // One set at a time per place; its receipt marks the workload again.
-      if (state.inFlight || state.isPausing(due)) return [];
+      if (state.inFlight || state.isPausing(due)) continue;
       const change = difference(due, state.held);
-      return change ? [{ workload, state, due, change }] : [];
-    });
+      if (change) changes.push({ workload, state, due, change });
+    }
+    return changes;
   }
 
   /**

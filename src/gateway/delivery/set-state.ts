@@ -59,6 +59,11 @@ export class SetState {
     return this.#held;
   }
 
+  /** Whether any version of this secret is in place. */
+  holds(secretId: SecretId): boolean {
+    return this.#held?.files.some((file) => file.secretId === secretId) === true;
+  }
+
   get inFlight(): boolean {
     return this.#sent !== undefined;
   }

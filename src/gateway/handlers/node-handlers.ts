@@ -11,11 +11,10 @@ import type {
 } from '../../protocol/operations-node.ts';
 import type { HoldingStatus } from '../delivery/delivery.ts';
 import type { StoredNode } from '../identity/identity.ts';
-import type { SelectableFacts } from '../policy/policy.ts';
+import type { Entitlements, SelectableFacts } from '../policy/policy.ts';
 import { parseLabelSelector } from '../secrets/secrets.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
 import { answer } from './plan.ts';
-import { workloadsAfter } from './policy-handlers.ts';
 import { timestampOf } from './timestamp.ts';
 
 export function nodeHandlers(tools: Tools): HandlersOf<typeof nodeOperations> {
@@ -60,12 +59,13 @@ export function nodeHandlers(tools: Tools): HandlersOf<typeof nodeOperations> {
     'workload.list': (input, { principal, permits }) => {
       const scope = { operation: 'workload.list', principal, input };
       const isPermitted = permits('workload.list');
-      const { group, prefix = '', selector } = input;
+      const { group, node, prefix = '', selector } = input;
+      const after = paging.start(scope);
       const selects = selector === undefined ? () => true : parseLabelSelector(selector);
       return answer(
         paging.page({
           scope,
-          items: workloadsAfter(policy, paging.start(scope), input.node),
+          items: workloadsAfter(policy.entitlements, after, node),
           placeOf: ({ id }) => id,
           isShown: ({ id, name, labels }) =>
             name.startsWith(prefix) &&
@@ -128,7 +128,7 @@ function nodeViewOf({ identity, presence, policy }: Tools, name: Name): NodeView
     ...(seen === undefined || seen.version === '' ? {} : { version: seen.version }),
     ...(seen?.lastSeenAtMs === undefined ? {} : { lastSeenAt: timestampOf(seen.lastSeenAtMs) }),
     ...(endsAtMs === undefined ? {} : { certificateEndsAt: timestampOf(endsAtMs) }),
-    workloads: policy.entitlements.workloadsOn(name).size,
+    workloads: policy.entitlements.countOn(name),
     weakenings: seen?.weakenings.slice(0, 32) ?? [],
   };
 }
@@ -157,6 +157,16 @@ function workloadViewOf({ policy }: Tools, facts: SelectableFacts): WorkloadView
     groups: policy.entitlements.groupsOf(facts.id).slice(0, 1000),
     ...startOf(facts),
   };
+}
+
+/** The place itself may have ended meanwhile. */
+function* workloadsAfter(
+  entitlements: Pick<Entitlements, 'workloads'>,
+  after: string,
+  node: Name | undefined,
+): Generator<SelectableFacts> {
+  const range = { from: after, ...(node === undefined ? {} : { node }) };
+  for (const facts of entitlements.workloads(range)) if (facts.id !== after) yield facts;
 }
 
 /** A node may say any number: one that is no time is not shown. */

@@ -157,6 +157,43 @@ test('a page looks at a bounded number of names, and the next goes on from there
   deepEqual(await walk(rig, reader, {}), ['zz/last']);
 });
 
+test('a page of workloads, or how many there are, costs what it shows and not what there is', async () => {
+  const rig = new RequestRig();
+  const owner = await rig.owner();
+  const count = 20_000;
+  let looked = 0;
+  for (let number = 0; number < count; number += 1) {
+    const facts = { ...factsOf({ node: number < 300 ? 'small' : 'large' }) };
+    const id = workloadIdOf(number);
+    Object.defineProperty(facts, 'id', {
+      enumerable: true,
+      get: () => {
+        looked += 1;
+        return id;
+      },
+    });
+    rig.policy.entitlements.setWorkload(facts);
+  }
+  const lookedBy = async (ask: () => Promise<unknown>): Promise<number> => {
+    const before = looked;
+    await ask();
+    return looked - before;
+  };
+  const list = (input: object) => rig.ask(owner, 'workload.list', { ...input });
+  ok((await lookedBy(() => list({}))) >= count, 'control: the first page sorts all, once');
+  let { output } = await list({ limit: 50 });
+  for (let page = 0; page < 5; page += 1) {
+    const { nextCursor } = output;
+    const next = async () => ({ output } = await list({ limit: 50, cursor: nextCursor }));
+    ok((await lookedBy(next)) < 1000);
+    equal(output.items[0]?.id, workloadIdOf((page + 1) * 50));
+  }
+  ok((await lookedBy(() => list({ node: 'small', limit: 50 }))) < 300 * 20, 'what is on the node');
+  const status = await rig.ask(owner, 'system.status', {});
+  equal(status.output.workloads, count);
+  equal(await lookedBy(() => rig.ask(owner, 'system.status', {})), 0);
+});
+
 test('lists of groups, grants, nodes and workloads are narrowed by what they are asked for', async () => {
   const { rig, owner } = await setUp();
   for (const name of ['api', 'api-2', 'web']) {

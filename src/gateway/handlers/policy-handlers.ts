@@ -15,7 +15,6 @@ import {
   type PolicyDocument,
   type PolicyImpact,
   type PolicyPlan,
-  type SelectableFacts,
 } from '../policy/policy.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
 import { answer, type Plan } from './plan.ts';
@@ -31,10 +30,9 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'group.list': (input, { principal, permits }) => {
       const scope = { operation: 'group.list', principal, input };
       const isPermitted = permits('group.list');
-      const items = namesAfter(paging.start(scope), (page) => policy.groupNames(page));
       const { prefix = '' } = input;
-      const isShown = (name: Name): boolean =>
-        name.startsWith(prefix) && isPermitted(`groups/${name}`);
+      const items = policy.groupNames({ prefix, after: paging.start(scope) });
+      const isShown = (name: Name): boolean => isPermitted(`groups/${name}`);
       const view = (name: Name): GroupView => groupViewOf(policy, name);
       return answer(paging.page({ scope, items, placeOf: (name) => name, isShown, view }));
     },
@@ -64,14 +62,12 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'grant.list': (input, { principal, permits }) => {
       const scope = { operation: 'grant.list', principal, input };
       const isPermitted = permits('grant.list');
-      const items = namesAfter(paging.start(scope), (page) => policy.grantNames(page));
       const { prefix = '', secret } = input;
+      const items = policy.grantNames({ prefix, after: paging.start(scope) });
       const gives = (name: Name): boolean =>
         policy.grant(name)?.value.secrets.some((granted) => granted.secret === secret) === true;
       const isShown = (name: Name): boolean =>
-        name.startsWith(prefix) &&
-        (secret === undefined || gives(name)) &&
-        isPermitted(`grants/${name}`);
+        (secret === undefined || gives(name)) && isPermitted(`grants/${name}`);
       const view = (name: Name): GrantView => grantViewOf(policy, name);
       return answer(paging.page({ scope, items, placeOf: (name) => name, isShown, view }));
     },
@@ -198,36 +194,4 @@ function grantViewOf(policy: Policy, group: Name): GrantView {
 
 function warningsOf(plan: PolicyPlan): readonly string[] {
   return plan.changes.flatMap((entry) => entry.warnings);
-}
-
-const pageItems = 500;
-
-/** All names after one, page by page. */
-export function* namesAfter(
-  after: string,
-  read: (page: { readonly after: string; readonly limit: number }) => readonly Name[],
-): Generator<Name> {
-  for (let place = after; ; ) {
-    const names = read({ after: place, limit: pageItems });
-    yield* names;
-    if (names.length < pageItems) return;
-    place = names.at(-1) ?? '';
-  }
-}
-
-export function* workloadsAfter(
-  policy: Policy,
-  after: string,
-  node?: string,
-): Generator<SelectableFacts> {
-  for (let place = after; ; ) {
-    const page = policy.workloadPage({
-      after: place,
-      limit: pageItems,
-      ...(node === undefined ? {} : { node }),
-    });
-    yield* page;
-    if (page.length < pageItems) return;
-    place = page.at(-1)?.id ?? '';
-  }
 }

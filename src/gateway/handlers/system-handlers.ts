@@ -4,7 +4,6 @@ import type { systemOperations } from '../../protocol/operations-system.ts';
 import type { OperationOutput } from '../../protocol/operations.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
 import { answer } from './plan.ts';
-import { namesAfter, workloadsAfter } from './policy-handlers.ts';
 
 type SystemHandlers = Omit<
   HandlersOf<typeof systemOperations>,
@@ -22,11 +21,11 @@ export function systemHandlers(tools: Tools): SystemHandlers {
         state: audit.state,
         audit: { ...status.audit, size: audit.size },
         secrets: secrets.reader.size,
-        groups: countOf(namesAfter('', (page) => policy.groupNames(page))),
-        grants: countOf(namesAfter('', (page) => policy.grantNames(page))),
+        groups: policy.groupCount,
+        grants: policy.grantCount,
         nodes: identity.nodes.names().length,
         nodesConnected: presence.connected,
-        workloads: countOf(workloadsAfter(policy, '')),
+        workloads: policy.entitlements.workloadCount,
         rewrap: { keyId, remaining },
         nodeWeakenings: nodeWeakenings(tools, permits('node.list')),
       });
@@ -69,10 +68,4 @@ function nodeWeakenings(
     if (weak.length === weakNodesMax) break;
   }
   return weak;
-}
-
-function countOf(items: Iterable<unknown>): number {
-  let count = 0;
-  for (const _item of items) count++;
-  return count;
 }

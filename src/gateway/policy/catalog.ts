@@ -6,11 +6,12 @@
  */
 import { assert } from '../../base/assert.ts';
 import * as schema from '../../base/schema.ts';
+import { SortedBlocks } from '../../base/sorted-blocks.ts';
 import { type Grant, grantSchema } from '../../model/grant.ts';
 import { type Group, groupMatchSchema, nameSchema } from '../../model/group.ts';
 import type { Name } from '../../model/name.ts';
 import type { Projection, RecordExpectation, RecordWrite, View } from '../barrier/barrier.ts';
-import type { Versioned } from './policy.ts';
+import type { NameRange, Versioned } from './policy.ts';
 
 const format = schema.integer({ min: 1, max: 1 });
 const groupRecord = schema.object({ format, name: nameSchema, match: groupMatchSchema });
@@ -59,6 +60,8 @@ export class NamedRecords<T> implements Projection {
   readonly #codec: RecordCodec<T>;
   readonly #follower: Follower<T>;
   readonly #byName = new Map<Name, Versioned<T>>();
+  readonly #inOrder = new SortedBlocks<Name>((name) => name);
+  /** By record id. */
   readonly #names = new Map<string, Name>();
 
   constructor(view: View, codec: RecordCodec<T>, follower: Follower<T>) {
@@ -70,6 +73,7 @@ export class NamedRecords<T> implements Projection {
 
   reset(): void {
     this.#byName.clear();
+    this.#inOrder.clear();
     this.#names.clear();
     this.#follower.clear();
   }
@@ -84,6 +88,7 @@ export class NamedRecords<T> implements Projection {
       if (name === undefined) return;
       this.#names.delete(record.id);
       this.#byName.delete(name);
+      this.#inOrder.remove(name);
       this.#follower.remove(name);
       return;
     }
@@ -94,6 +99,7 @@ export class NamedRecords<T> implements Projection {
       known === undefined || known === name,
       'a record keeps its name for as long as it is there',
     );
+    if (!this.#byName.has(name)) this.#inOrder.add(name);
     this.#names.set(record.id, name);
     this.#byName.set(name, { value, revision: record.revision });
     this.#follower.set(value);
@@ -103,9 +109,13 @@ export class NamedRecords<T> implements Projection {
     return this.#byName.get(name);
   }
 
-  /** In no order. */
-  names(): IterableIterator<Name> {
-    return this.#byName.keys();
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  /** In order. Nothing may be committed while they are read. */
+  names({ prefix = '', after = '' }: NameRange = {}): Generator<Name> {
+    return this.#inOrder.from(prefix, after);
   }
 
   put(value: T): RecordWrite {

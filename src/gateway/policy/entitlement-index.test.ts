@@ -24,6 +24,7 @@ import {
   factsOf,
   name,
   naiveMatches,
+  nodeNames,
   secret,
   workloadIdOf,
 } from './policy-samples.suite.ts';
@@ -103,6 +104,10 @@ const step = fc.oneof(
   { arbitrary: clear, weight: 1 },
 );
 
+function idsOf(workloads: Iterable<SelectableFacts>): readonly WorkloadId[] {
+  return [...workloads].map(({ id }) => id);
+}
+
 /** Compares everything that can be asked, and that whoever's sets changed was named. */
 function check(
   index: EntitlementIndex,
@@ -111,6 +116,21 @@ function check(
 ): void {
   const affected = index.takeAffected();
   equal(index.workloadCount, model.workloads.size);
+  const inOrder = [...model.workloads.keys()].toSorted(order);
+  deepEqual(idsOf(index.workloads()), inOrder);
+  const from = workloadIdOf(7);
+  deepEqual(
+    idsOf(index.workloads({ from })),
+    inOrder.filter((id) => id >= from),
+  );
+  for (const node of nodeNames) {
+    const there = inOrder.filter((id) => model.workloads.get(id)?.node === node);
+    deepEqual(idsOf(index.workloads({ node })), there);
+    deepEqual([...index.workloadsOn(node)].toSorted(order), there);
+    equal(index.countOn(node), there.length);
+    const leases = there.flatMap((id) => index.wantedFor(id).map(({ leaseMs }) => leaseMs));
+    equal(index.shortestLeaseMs(node), Math.min(...leases));
+  }
   for (const [id, facts] of model.workloads) {
     deepEqual(index.groupsOf(id), model.groupsOf(facts));
     const wanted = model.wantedFor(facts);
@@ -178,10 +198,11 @@ test('affectedBySecret names exactly the workloads whose grants name it', () => 
               model.grants.get(group)?.secrets.some((one) => one.secret === changed),
             ),
         );
-        deepEqual(
-          [...index.affectedBySecret(changed)].toSorted(order),
-          wanted.map((facts) => facts.id).toSorted(order),
-        );
+        const ids = wanted.map((facts) => facts.id).toSorted(order);
+        deepEqual([...new Set(index.affectedBySecret(changed))].toSorted(order), ids);
+        for (const id of model.workloads.keys()) {
+          equal(index.isGranted(id, changed), ids.includes(id));
+        }
       },
     ),
     { numRuns: sequences },

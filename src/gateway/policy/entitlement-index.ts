@@ -8,15 +8,16 @@
  * Promises: after every call, membership is what comparing every workload with every group would give.
  */
 import { Fault } from '../../base/fault.ts';
+import { SortedBlocks } from '../../base/sorted-blocks.ts';
 import type { Grant } from '../../model/grant.ts';
 import type { GroupMatch } from '../../model/group.ts';
 import type { Name, SecretName } from '../../model/name.ts';
 import type { WorkloadId } from '../../model/workload.ts';
 import { AnchoredSelectors } from './anchor.ts';
-import type { Entitlements, SelectableFacts, WantedSet } from './policy.ts';
+import type { Entitlements, SelectableFacts, WantedSet, WorkloadRange } from './policy.ts';
 import { Postings } from './posting.ts';
 import { type Selector, compileSelector } from './selector.ts';
-import { type CompiledGrant, compileGrant, order, WantedMemo } from './wanted.ts';
+import { type CompiledGrant, compileGrant, grantsOf, order, WantedMemo } from './wanted.ts';
 
 /** A group as the index knows it. A grant may come before its group, and then reaches nobody. */
 export interface IndexedGroup {
@@ -65,6 +66,7 @@ const costMax = 400;
 export class EntitlementIndex implements Entitlements {
   readonly #leaseMsDefault: number;
   readonly #workloads = new Map<WorkloadId, WorkloadEntry>();
+  readonly #inOrder = new SortedBlocks<WorkloadEntry>((entry) => entry.facts.id);
   readonly #groups = new Map<Name, GroupEntry>();
   readonly #selectors = new AnchoredSelectors<Selected>();
   readonly #selected = new Map<GroupEntry, Selected>();
@@ -85,8 +87,12 @@ export class EntitlementIndex implements Entitlements {
       throw new Fault('workload.elsewhere', { workload: facts.id, node: facts.node });
     }
     const entry = known ?? new WorkloadEntry(facts);
-    if (known === undefined) this.#workloads.set(facts.id, entry);
-    else this.#postings.remove(entry);
+    if (known === undefined) {
+      this.#workloads.set(facts.id, entry);
+      this.#inOrder.add(entry);
+    } else {
+      this.#postings.remove(entry);
+    }
     entry.facts = facts;
     this.#postings.add(entry);
     for (const group of entry.groups) group.members.delete(entry);
@@ -98,6 +104,7 @@ export class EntitlementIndex implements Entitlements {
     const entry = this.#workloads.get(id);
     if (entry === undefined) return;
     this.#workloads.delete(id);
+    this.#inOrder.remove(entry);
     this.#postings.remove(entry);
     for (const group of entry.groups) group.members.delete(entry);
     this.#affected.delete(id);
@@ -163,9 +170,15 @@ export class EntitlementIndex implements Entitlements {
     return groups.map((group) => group.name).toSorted(order);
   }
 
-  /** In no order. */
-  workloads(): IterableIterator<IndexedWorkload> {
-    return this.#workloads.values();
+  *workloads({ from = '', node }: WorkloadRange = {}): Generator<SelectableFacts> {
+    if (node !== undefined) {
+      const there = [...this.#postings.onNode(node)].map((entry) => entry.facts);
+      yield* there.filter(({ id }) => id >= from).sort((left, right) => order(left.id, right.id));
+      return;
+    }
+    const first = this.#workloads.get(from as WorkloadId);
+    if (first !== undefined) yield first.facts;
+    for (const entry of this.#inOrder.from('', from)) yield entry.facts;
   }
 
   get workloadCount(): number {
@@ -176,13 +189,27 @@ export class EntitlementIndex implements Entitlements {
     return this.#groups.get(name);
   }
 
-  workloadsOn(node: string): ReadonlySet<WorkloadId> {
+  workloadsOn(node: string): Iterable<WorkloadId> {
     return idsOf(this.#postings.onNode(node));
   }
 
+  countOn(node: string): number {
+    return this.#postings.onNode(node).size;
+  }
+
   wantedFor(id: WorkloadId): readonly WantedSet[] {
-    const grants = this.#workloads.get(id)?.groups.flatMap((group) => group.grant ?? []);
-    return grants === undefined ? [] : this.#wanted.sets(grants);
+    const groups = this.#workloads.get(id)?.groups;
+    return groups === undefined ? [] : this.#wanted.sets(grantsOf(groups));
+  }
+
+  shortestLeaseMs(node: string): number {
+    let shortest = Number.POSITIVE_INFINITY;
+    for (const { groups } of this.#postings.onNode(node)) {
+      for (const { grant } of groups) {
+        if (grant !== undefined && grant.leaseMs < shortest) shortest = grant.leaseMs;
+      }
+    }
+    return shortest;
   }
 
   /** Groups whose grant names the secret, by name. */
@@ -193,8 +220,14 @@ export class EntitlementIndex implements Entitlements {
     return [...found].toSorted((left, right) => order(left.name, right.name));
   }
 
-  affectedBySecret(secret: SecretName): ReadonlySet<WorkloadId> {
-    return idsOf(this.groupsGranted(secret).flatMap((group) => [...group.members]));
+  isGranted(id: WorkloadId, secret: SecretName): boolean {
+    const found = this.#bySecret.get(secret);
+    const groups = this.#workloads.get(id)?.groups ?? [];
+    return groups.some((group) => (found instanceof Set ? found.has(group) : found === group));
+  }
+
+  *affectedBySecret(secret: SecretName): Generator<WorkloadId> {
+    for (const group of this.groupsGranted(secret)) yield* idsOf(group.members);
   }
 
   takeAffected(): ReadonlySet<WorkloadId> {
@@ -284,8 +317,6 @@ export class EntitlementIndex implements Entitlements {
   }
 }
 
-function idsOf(entries: Iterable<IndexedWorkload>): ReadonlySet<WorkloadId> {
-  const ids = new Set<WorkloadId>();
-  for (const entry of entries) ids.add(entry.facts.id);
-  return ids;
+function* idsOf(entries: Iterable<IndexedWorkload>): Generator<WorkloadId> {
+  for (const entry of entries) yield entry.facts.id;
 }

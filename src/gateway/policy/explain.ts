@@ -5,8 +5,8 @@
 import type { SecretName } from '../../model/name.ts';
 import type { EntitlementIndex, IndexedGroup, IndexedWorkload } from './entitlement-index.ts';
 import type { AccessExplanation, ExplainStep, Receivers, WantedSet } from './policy.ts';
-import { sortedPage } from './sorted-page.ts';
-import { order, wantedSets } from './wanted.ts';
+import { firstInOrder } from './first-in-order.ts';
+import { grantsOf, order, wantedSets } from './wanted.ts';
 
 /** As many as a reply carries. */
 const stepsMax = 1000;
@@ -48,7 +48,7 @@ export function whoReceives(
 ): Omit<Receivers, 'warnings'> {
   const groups = index.groupsGranted(secret).filter((group) => group.selector !== undefined);
   const members = new Set(groups.flatMap((group) => [...group.members]));
-  const page = sortedPage(members, (workload) => workload.facts.id, { limit: receiversMax });
+  const page = firstInOrder(members, (workload) => workload.facts.id, receiversMax);
   const workloads = page.flatMap((workload) => {
     const { id, name, node } = workload.facts;
     const files = setsOf(workload).flatMap((set) => set.files);
@@ -63,7 +63,7 @@ export function whoReceives(
 }
 
 function setsOf(workload: IndexedWorkload): readonly WantedSet[] {
-  return wantedSets(workload.groups.flatMap((group) => group.grant ?? []));
+  return wantedSets(grantsOf(workload.groups));
 }
 
 /** For a grant that reaches the workload: each file it asks for, and whether it got it. */

@@ -7,8 +7,8 @@ import type { Name, SecretName } from '../../model/name.ts';
 import type { IndexedGroup, IndexedWorkload } from './entitlement-index.ts';
 import type { PolicyImpact, WantedSet, WorkloadImpact, WorkloadUpdate } from './policy.ts';
 import { workloadUpdates } from '../../model/grant.ts';
-import { sortedPage } from './sorted-page.ts';
-import { type CompiledGrant, order, secretsIn, WantedMemo } from './wanted.ts';
+import { firstInOrder } from './first-in-order.ts';
+import { type CompiledGrant, grantsOf, order, secretsIn, WantedMemo } from './wanted.ts';
 
 /** As many as a reply carries. */
 const impactMax = 1000;
@@ -41,9 +41,7 @@ export function impactOf(changed: readonly GroupAfter[]): PolicyImpact {
     found.push({ id, impact: { workload: name, node, ...difference } });
   }
   return {
-    impact: sortedPage(found, (entry) => entry.id, { limit: impactMax }).map(
-      (entry) => entry.impact,
-    ),
+    impact: firstInOrder(found, (entry) => entry.id, impactMax).map((entry) => entry.impact),
     impactTotal: found.length,
   };
 }
@@ -78,12 +76,6 @@ function differenceFor(
   const kept = workload.groups.filter((group) => !replaced.has(group.name));
   const joined = changed.filter((group) => group.members.has(workload));
   return differences.between(grantsOf(workload.groups), grantsOf([...kept, ...joined]));
-}
-
-function grantsOf(
-  groups: readonly { readonly grant: CompiledGrant | undefined }[],
-): readonly CompiledGrant[] {
-  return groups.flatMap((group) => group.grant ?? []);
 }
 
 function differenceBetween(

@@ -26,7 +26,7 @@ import type {
   Versioned,
 } from './policy.ts';
 import { compileSelector } from './selector.ts';
-import { compileGrant, order } from './wanted.ts';
+import { compileGrant } from './wanted.ts';
 
 export interface PlannerOptions {
   readonly groups: NamedRecords<Group>;
@@ -136,10 +136,10 @@ export class Planner implements PolicyPlans {
   #unnamed(edits: readonly Edit[]): readonly Edit[] {
     const named = new Set(edits.map((edit) => `${edit.kind} ${edit.name}`));
     const deletions: Edit[] = [];
-    for (const name of [...this.#options.grants.names()].toSorted(order)) {
+    for (const name of this.#options.grants.names()) {
       if (!named.has(`Grant ${name}`)) deletions.push({ kind: 'Grant', name, after: undefined });
     }
-    for (const name of [...this.#options.groups.names()].toSorted(order)) {
+    for (const name of this.#options.groups.names()) {
       if (!named.has(`Group ${name}`)) deletions.push({ kind: 'Group', name, after: undefined });
     }
     return deletions;

@@ -43,7 +43,8 @@ const reference = fc.constantFrom(
 );
 const repository = fc.constantFrom('r.example/pay/api', 'nginx');
 const digest = fc.constantFrom(...digests);
-const nodeName = fc.constantFrom('node-1', 'node-2', 'node-3');
+export const nodeNames = ['node-1', 'node-2', 'node-3'] as const;
+const nodeName = fc.constantFrom(...nodeNames);
 
 export const anyFacts: fc.Arbitrary<SelectableFacts> = fc
   .record({

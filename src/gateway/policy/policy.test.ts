@@ -244,7 +244,7 @@ test('putDocuments: order does not matter, applying twice changes nothing, and p
     { workload: 'api-1', node: 'node-1', gains: [], loses: ['payments/db'], updates: [] },
   ]);
   await commit(prune);
-  deepEqual(policy.groupNames({ limit: 10 }), ['web']);
+  deepEqual([...policy.groupNames({})], ['web']);
   deepEqual(policy.entitlements.wantedFor(workloadIdOf(1)), []);
   throws(() => policy.plans.putDocuments(documents.slice(0, 1), { prune: true }), {
     code: 'request.invalid',
@@ -442,7 +442,7 @@ test('explainAccess: what allows, what collides, what nearly matches, and what e
   );
 });
 
-test('lists come in pages in order, and a workload is found by id or by a name of its own', () => {
+test('lists come in order, from anywhere, and a workload is found by id or by a name of its own', () => {
   const { policy } = setUp();
   for (let number = 20; number > 0; number -= 1) {
     policy.entitlements.setWorkload(
@@ -453,16 +453,15 @@ test('lists come in pages in order, and a workload is found by id or by a name o
       }),
     );
   }
-  const first = policy.workloadPage({ limit: 3 });
-  deepEqual(
-    first.map((facts) => facts.id),
-    [1, 2, 3].map(workloadIdOf),
-  );
-  const next = policy.workloadPage({ limit: 2, after: workloadIdOf(3), node: 'node-1' });
-  deepEqual(
-    next.map((facts) => facts.id),
-    [5, 7].map(workloadIdOf),
-  );
+  const ids = (range: { readonly from?: string; readonly node?: string }): readonly string[] =>
+    [...policy.entitlements.workloads(range)].map((facts) => facts.id);
+  const all = Array.from({ length: 20 }, (_, index) => workloadIdOf(index + 1));
+  deepEqual(ids({}), all);
+  deepEqual(ids({ from: workloadIdOf(3) }), all.slice(2));
+  deepEqual(ids({ from: workloadIdOf(4), node: 'node-1' }).slice(0, 2), [5, 7].map(workloadIdOf));
+  deepEqual(ids({ node: 'node-3' }), []);
+  policy.entitlements.removeWorkload(workloadIdOf(4));
+  deepEqual(ids({ from: workloadIdOf(4) }), all.slice(4));
   equal(policy.findWorkload('one-2').id, workloadIdOf(2));
   equal(policy.findWorkload(workloadIdOf(2)).name, 'one-2');
   throws(() => policy.findWorkload('many'), { code: 'request.invalid' });

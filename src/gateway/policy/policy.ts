@@ -28,7 +28,6 @@ import { grantWarnings, groupWarnings, secretUnknown } from './document-check.ts
 import { EntitlementIndex } from './entitlement-index.ts';
 import { explainAccess, whoReceives } from './explain.ts';
 import { Planner } from './planner.ts';
-import { sortedPage } from './sorted-page.ts';
 
 export { type Asked, covers, type Decision, decide, permits, type Role } from './role.ts';
 export type { WorkloadUpdate } from '../../model/grant.ts';
@@ -182,6 +181,19 @@ export interface Receivers {
   readonly warnings: readonly string[];
 }
 
+export interface NameRange {
+  /** Names that start with this. */
+  readonly prefix?: string;
+  /** Strictly after this name. */
+  readonly after?: string;
+}
+
+export interface WorkloadRange {
+  /** From this id on. */
+  readonly from?: string;
+  readonly node?: string;
+}
+
 /** The part that delivery uses. No I/O, no clock: calls return at once. */
 export interface Entitlements {
   /**
@@ -192,16 +204,24 @@ export interface Entitlements {
   setWorkload(facts: SelectableFacts): void;
   removeWorkload(id: WorkloadId): void;
   workload(id: WorkloadId): SelectableFacts | undefined;
-  /** Ids of the workloads of one node. */
-  workloadsOn(node: string): ReadonlySet<WorkloadId>;
+  readonly workloadCount: number;
+  /** In order of ids. None may be set or removed while they are read: take what is needed at once. */
+  workloads(range?: WorkloadRange): Iterable<SelectableFacts>;
+  /** Ids of the workloads of one node, in no order. They may be removed while they are read. */
+  workloadsOn(node: string): Iterable<WorkloadId>;
+  countOn(node: string): number;
 
   /** By target, ascending. Empty for an unknown workload and for one that is granted nothing. */
   wantedFor(id: WorkloadId): readonly WantedSet[];
   /** Names of the groups that match, ascending. */
   groupsOf(id: WorkloadId): readonly Name[];
+  /** Of all sets that are wanted on a node; infinite where none is. */
+  shortestLeaseMs(node: string): number;
 
-  /** Workloads that are granted this secret: those to look at when it changes. */
-  affectedBySecret(name: SecretName): ReadonlySet<WorkloadId>;
+  /** Whether a grant that names this secret reaches the workload. */
+  isGranted(id: WorkloadId, secret: SecretName): boolean;
+  /** Workloads of which that is so: those to look at when it changes. Some may come more than once. */
+  affectedBySecret(secret: SecretName): Iterable<WorkloadId>;
   /**
    * Workloads whose wanted sets may have changed through groups or grants since the last call. Whoever
    * sets a workload knows of that one. One caller drains it: delivery.
@@ -282,14 +302,22 @@ export class Policy {
     return stored && { ...stored, warnings: grantWarnings(stored.value, this.#secretExists) };
   }
 
-  /** Names in ascending order, strictly after `after`. */
-  groupNames(page: { readonly after?: string; readonly limit: number }): readonly Name[] {
-    return sortedPage(this.#groups.names(), (name) => name, page);
+  /** In order. Nothing may be committed while they are read. */
+  groupNames(range: NameRange): Iterable<Name> {
+    return this.#groups.names(range);
   }
 
   /** Names of the groups that have a grant, likewise. */
-  grantNames(page: { readonly after?: string; readonly limit: number }): readonly Name[] {
-    return sortedPage(this.#grants.names(), (name) => name, page);
+  grantNames(range: NameRange): Iterable<Name> {
+    return this.#grants.names(range);
+  }
+
+  get groupCount(): number {
+    return this.#groups.size;
+  }
+
+  get grantCount(): number {
+    return this.#grants.size;
   }
 
   /**
@@ -330,7 +358,7 @@ export class Policy {
     const exact = this.#index.workload(idOrName as WorkloadId);
     if (exact !== undefined) return exact;
     const named: SelectableFacts[] = [];
-    for (const { facts } of this.#index.workloads()) if (facts.name === idOrName) named.push(facts);
+    for (const facts of this.#index.workloads()) if (facts.name === idOrName) named.push(facts);
     const [only] = named;
     if (only === undefined) {
       // Not by the name that was given: what stands in a wrong field may be a value.
@@ -341,22 +369,6 @@ export class Policy {
       throw new Fault('request.invalid', { what: 'workload', at: '/workload', problem });
     }
     return only;
-  }
-
-  /** In order of id, strictly after `after`. */
-  workloadPage({
-    node,
-    ...page
-  }: {
-    readonly after?: string;
-    readonly limit: number;
-    readonly node?: string;
-  }): readonly SelectableFacts[] {
-    const found = sortedPage(this.#index.workloads(), (workload) => workload.facts.id, {
-      ...page,
-      ...(node === undefined ? {} : { where: (workload) => workload.facts.node === node }),
-    });
-    return found.map((workload) => workload.facts);
   }
 
   /** Of a name that nothing knows, "nobody" would be the answer to a slip of the finger. */

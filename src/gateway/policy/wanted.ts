@@ -52,6 +52,15 @@ export function compileGrant(grant: Grant, leaseMsDefault: number): CompiledGran
   };
 }
 
+/** What these groups are granted. */
+export function grantsOf(
+  groups: Iterable<{ readonly grant: CompiledGrant | undefined }>,
+): readonly CompiledGrant[] {
+  const grants: CompiledGrant[] = [];
+  for (const { grant } of groups) if (grant !== undefined) grants.push(grant);
+  return grants;
+}
+
 /** @param grants - Those of the groups that match one workload, in any order. */
 export function wantedSets(grants: readonly CompiledGrant[]): readonly WantedSet[] {
   const byTarget = new Map<string, CompiledGrant[]>();
@@ -75,15 +84,27 @@ const combinationsMax = 512;
  * Promises: what it gives is what `wantedSets` would give for these very grants.
  */
 export class WantedMemo {
+  /** What a grant comes to by itself, as most do: known for as long as there is the grant. */
+  readonly #alone = new WeakMap<CompiledGrant, readonly WantedSet[]>();
   readonly #known = new Map<
     string,
     { readonly grants: readonly CompiledGrant[]; readonly sets: readonly WantedSet[] }
   >();
 
   sets(grants: readonly CompiledGrant[]): readonly WantedSet[] {
-    const [only] = grants;
-    if (!only) return [];
-    const key = grants.length === 1 ? only.group : grants.map((grant) => grant.group).join(' ');
+    const [first] = grants;
+    if (first === undefined) return [];
+    return grants.length === 1 ? this.#ofOne(first) : this.#ofSeveral(grants);
+  }
+
+  #ofOne(grant: CompiledGrant): readonly WantedSet[] {
+    let sets = this.#alone.get(grant);
+    if (sets === undefined) this.#alone.set(grant, (sets = wantedSets([grant])));
+    return sets;
+  }
+
+  #ofSeveral(grants: readonly CompiledGrant[]): readonly WantedSet[] {
+    const key = grants.map((grant) => grant.group).join(' ');
     const known = this.#known.get(key);
     // A grant that was replaced meanwhile has its group's name still, but is another grant.
     if (known && grants.every((grant, index) => known.grants[index] === grant)) return known.sets;

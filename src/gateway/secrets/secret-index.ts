@@ -7,6 +7,7 @@
  */
 import { defined } from '../../base/assert.ts';
 import type { Random } from '../../base/random.ts';
+import { SortedBlocks } from '../../base/sorted-blocks.ts';
 import type { SecretId } from '../../model/id.ts';
 import type { SecretName } from '../../model/name.ts';
 import type { Secret } from '../../model/secret.ts';
@@ -22,7 +23,6 @@ import {
 } from './packed-secret.ts';
 import { decodeSecret } from './secret-record.ts';
 import { SlotTable } from './slot-table.ts';
-import { SortedSlots } from './sorted-slots.ts';
 
 /** A secret and the revision of the commit that wrote it. */
 export interface IndexedSecret {
@@ -46,7 +46,7 @@ export class SecretIndex implements Projection {
   readonly #records = new PackedRecords();
   readonly #byName: SlotTable;
   readonly #byId: SlotTable;
-  readonly #inOrder = new SortedSlots((slot) => packedName(this.#packed(slot)));
+  readonly #inOrder = new SortedBlocks<number>((slot) => packedName(this.#packed(slot)));
   readonly #authors = new KeptAuthors();
   /** By slot. */
   readonly #unpacked = new Map<number, IndexedSecret>();

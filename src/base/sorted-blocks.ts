@@ -1,22 +1,22 @@
 /**
- * Slots in the byte order of their names, in blocks, so that one more name among a million costs
- * microseconds: a flat sorted list would move half of itself.
+ * Items in the order of their names, in blocks, so that one more among a million costs microseconds: a
+ * flat sorted list would move half of itself. Names are compared by code units.
  *
  * While everything is being loaded names come in any order; then they wait, and are sorted at once.
  */
-import { assert } from '../../base/assert.ts';
+import { assert } from './assert.ts';
 
-const blockSlotsMax = 512;
+const blockItemsMax = 512;
 
-export class SortedSlots {
-  readonly #nameOf: (slot: number) => string;
+export class SortedBlocks<T> {
+  readonly #nameOf: (item: T) => string;
   /** Never an empty block; every name of a block is before every name of the next. */
-  #blocks: number[][] = [];
+  #blocks: T[][] = [];
   /** What waits to be sorted; `undefined` once there was a need for order. */
-  #waiting: number[] | undefined = [];
+  #waiting: T[] | undefined = [];
   #size = 0;
 
-  constructor(nameOf: (slot: number) => string) {
+  constructor(nameOf: (item: T) => string) {
     this.#nameOf = nameOf;
   }
 
@@ -30,26 +30,26 @@ export class SortedSlots {
     this.#size = 0;
   }
 
-  /** A slot that is not there yet. */
-  add(slot: number): void {
+  /** An item whose name is not there yet. */
+  add(item: T): void {
     this.#size += 1;
-    if (this.#waiting === undefined) this.#insert(slot);
-    else this.#waiting.push(slot);
+    if (this.#waiting === undefined) this.#insert(item);
+    else this.#waiting.push(item);
   }
 
-  /** While its name is still in the slot. */
-  remove(slot: number): void {
+  /** While it still has its name. */
+  remove(item: T): void {
     this.settle();
-    const name = this.#nameOf(slot);
+    const name = this.#nameOf(item);
     const blockIndex = this.#blockAfter(name) - 1;
     const block = this.#blocks[blockIndex];
     if (block === undefined) return;
     const index = this.#firstAtLeast(block, name);
-    if (block[index] !== slot) return;
+    if (block[index] !== item) return;
     block.splice(index, 1);
     this.#size -= 1;
     if (block.length === 0) this.#blocks.splice(blockIndex, 1);
-    assert(this.#size >= 0, 'no more slots are removed than were added');
+    assert(this.#size >= 0, 'no more items are removed than were added');
   }
 
   /** Sorts what waits. What is added from now on is put in its place at once. */
@@ -61,18 +61,18 @@ export class SortedSlots {
     const order = Uint32Array.from(waiting.keys());
     order.sort((left, right) => ((names[left] ?? '') < (names[right] ?? '') ? -1 : 1));
     // Not quite full: the first names that come in between should not split every block.
-    const filled = blockSlotsMax - 64;
+    const filled = blockItemsMax - 64;
     for (let at = 0; at < order.length; at += filled) {
       const block = order.subarray(at, at + filled);
-      this.#blocks.push(Array.from(block, (index) => waiting[index] ?? 0));
+      this.#blocks.push(Array.from(block, (index) => waiting[index] as T));
     }
   }
 
   /**
-   * Slots whose names start with `prefix` and come strictly after `after`, in order. The set must not
-   * change while the sequence is read: take what is needed at once.
+   * Items whose names start with `prefix` and come strictly after `after`, in order. Nothing may be added
+   * or removed while the sequence is read: take what is needed at once.
    */
-  *from(prefix: string, after: string): Generator<number> {
+  *from(prefix: string, after: string): Generator<T> {
     this.settle();
     const start = after >= prefix ? after : prefix;
     let blockIndex = Math.max(0, this.#blockAfter(start) - 1);
@@ -80,29 +80,29 @@ export class SortedSlots {
     for (;;) {
       const block = this.#blocks[blockIndex];
       if (block === undefined) return;
-      for (const slot of block.slice(index)) {
-        const name = this.#nameOf(slot);
+      for (const item of block.slice(index)) {
+        const name = this.#nameOf(item);
         if (name <= after) continue;
         if (!name.startsWith(prefix)) return;
-        yield slot;
+        yield item;
       }
       blockIndex++;
       index = 0;
     }
   }
 
-  #insert(slot: number): void {
-    const name = this.#nameOf(slot);
+  #insert(item: T): void {
+    const name = this.#nameOf(item);
     const blockIndex = Math.max(0, this.#blockAfter(name) - 1);
     const block = this.#blocks[blockIndex];
     if (block === undefined) {
-      this.#blocks.push([slot]);
+      this.#blocks.push([item]);
       return;
     }
-    block.splice(this.#firstAtLeast(block, name), 0, slot);
-    if (block.length <= blockSlotsMax) return;
+    block.splice(this.#firstAtLeast(block, name), 0, item);
+    if (block.length <= blockItemsMax) return;
     // Names often arrive in order: leaving the lower block nearly full keeps memory tight then.
-    const keep = blockIndex === this.#blocks.length - 1 ? blockSlotsMax - 8 : blockSlotsMax / 2;
+    const keep = blockIndex === this.#blocks.length - 1 ? blockItemsMax - 8 : blockItemsMax / 2;
     this.#blocks.splice(blockIndex + 1, 0, block.splice(keep));
   }
 
@@ -112,21 +112,21 @@ export class SortedSlots {
     let high = this.#blocks.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const [first] = this.#blocks[middle] ?? [];
+      const first = this.#blocks[middle]?.[0];
       if (first !== undefined && this.#nameOf(first) <= name) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 
-  /** Index of the first slot whose name is not before `name`. */
-  #firstAtLeast(block: readonly number[], name: string): number {
+  /** Index of the first item whose name is not before `name`. */
+  #firstAtLeast(block: readonly T[], name: string): number {
     let low = 0;
     let high = block.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const slot = block[middle];
-      if (slot !== undefined && this.#nameOf(slot) < name) low = middle + 1;
+      const item = block[middle];
+      if (item !== undefined && this.#nameOf(item) < name) low = middle + 1;
       else high = middle;
     }
     return low;

@@ -1,16 +1,17 @@
 /**
- * Goal: slots come out in order of their names, whatever order they came in.
- * Method: random additions and removals, compared with sorting a set; ranges compared with filtering.
+ * Goal: items come out in order of their names, whatever order they came in, and a few of them cost few.
+ * Method: random additions and removals, compared with sorting a set; ranges compared with filtering; the
+ * names that are looked at are counted.
  */
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { SortedSlots } from './sorted-slots.ts';
+import { SortedBlocks } from './sorted-blocks.ts';
 
 /** Names in slots of their own. */
 function setUp() {
   const names: string[] = [];
-  const slots = new SortedSlots((slot) => names[slot] ?? '');
+  const slots = new SortedBlocks<number>((slot) => names[slot] ?? '');
   return {
     slots,
     add: (name: string) => slots.add(names.push(name) - 1),
@@ -19,6 +20,29 @@ function setUp() {
       [...slots.from(prefix, after)].map((slot) => names[slot] ?? ''),
   };
 }
+
+test('a few items from anywhere, one more and one less look at a few names', () => {
+  const count = 100_000;
+  let looked = 0;
+  const nameOf = (number: number): string => {
+    looked += 1;
+    return String(number).padStart(7, '0');
+  };
+  const lookedBy = (act: () => unknown): number => {
+    const before = looked;
+    act();
+    return looked - before;
+  };
+  const sorted = new SortedBlocks<number>(nameOf);
+  for (let number = 0; number < count; number += 1) sorted.add(number * 2);
+  ok(lookedBy(() => sorted.settle()) >= count, 'control: to sort them is to look at all');
+  for (const start of ['', nameOf(3), nameOf(100_001), nameOf(count * 2)]) {
+    ok(lookedBy(() => sorted.from('', start).take(50).toArray()) < 200, start);
+  }
+  ok(lookedBy(() => sorted.add(77_777)) < 50);
+  ok(lookedBy(() => sorted.remove(77_777)) < 50);
+  ok(lookedBy(() => [...sorted.from('', '')]) >= count, 'control: to take all is to look at all');
+});
 
 test('random additions and removals keep order, and ranges are exact', () => {
   const text = fc.string({ unit: fc.constantFrom('a', 'b', '/', '-'), minLength: 1, maxLength: 4 });

@@ -1,36 +1,26 @@
-/** Pages of what is kept unsorted: the first few after a place, without sorting the rest. */
+/** The first so many of what is kept unsorted: one pass, memory for those, and the rest is not sorted. */
 import { order } from './wanted.ts';
 
-export interface PageOf<T> {
-  /** Exclusive. */
-  readonly after?: string;
-  readonly limit: number;
-  readonly where?: (item: T) => boolean;
-}
-
-/** One pass; memory for one page. */
-export function sortedPage<T>(
+export function firstInOrder<T>(
   items: Iterable<T>,
   keyOf: (item: T) => string,
-  { after, limit, where }: PageOf<T>,
+  limit: number,
 ): readonly T[] {
   const keys: string[] = [];
-  const page: T[] = [];
+  const first: T[] = [];
   for (const item of items) {
-    if (where?.(item) === false) continue;
     const key = keyOf(item);
-    if (after !== undefined && order(key, after) <= 0) continue;
     const last = keys.at(-1);
     if (keys.length >= limit && (last === undefined || order(key, last) >= 0)) continue;
     const place = placeOf(keys, key);
     keys.splice(place, 0, key);
-    page.splice(place, 0, item);
+    first.splice(place, 0, item);
     if (keys.length > limit) {
       keys.pop();
-      page.pop();
+      first.pop();
     }
   }
-  return page;
+  return first;
 }
 
 function placeOf(keys: readonly string[], key: string): number {
