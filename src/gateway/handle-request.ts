@@ -138,7 +138,7 @@ export class RequestHandler {
   }
 
   #throttle(principal: Principal): void {
-    // By id; nobody's requests are throttled by source where they come in.
+    // By id. Those without a principal are counted by address, where they come in (http/source-limits.ts).
     const waitMs = principal.kind === 'anonymous' ? 0 : this.#buckets.take(principal.id);
     if (waitMs > 0) {
       throw new Fault('rate.exceeded', { retryAfterSeconds: Math.ceil(waitMs / 1000) });

@@ -10,6 +10,7 @@ import { SecretValue } from '../../model/secret-value.ts';
 import { operationExamples } from '../../protocol/examples.ts';
 import { operationNamed, operationNames, type OperationName } from '../../protocol/operations.ts';
 import type { OperationRequest } from '../../protocol/request.ts';
+import { bind, RequestRig } from '../../testing/request-rig.ts';
 import {
   type HttpGateway,
   makeTestCertificate,
@@ -169,23 +170,19 @@ test('without a token nothing is asked but what is public', async () => {
 });
 
 test('one principal, and one stranger, can ask for no more than its share', async () => {
-  const limits = {
-    principalRequestsPerSecond: 1e-6,
-    principalRequestsBurst: 2,
-    strangerRequestsPerSecond: 1e-6,
-    strangerRequestsBurst: 1,
-  };
-  const output = operationExamples['system.seal-status'].output;
-  await using gateway = await startHttpGateway(
-    async ({ operation }) => ({
-      output: operation === 'system.seal-status' ? output : { sealed: true },
-    }),
-    { limits },
-  );
+  const rig = new RequestRig({ rate: { perSecond: 1e-6, burst: 2 } });
+  const [owner, other] = [await rig.owner(), await rig.principal('other', bind('owner', '**'))];
+  let caller = owner;
+  await using gateway = await startHttpGateway((request) => rig.requests.handle(request), {
+    authenticate: async () => caller,
+    limits: { strangerRequestsPerSecond: 1e-6, strangerRequestsBurst: 1 },
+  });
   const client = gateway.client({ attemptsMax: 1 });
-  await client.call('system.seal', {});
-  await client.call('system.seal', {});
-  await rejects(client.call('system.seal', {}), { code: 'rate.exceeded' });
+  await client.call('secret.list', {});
+  await client.call('secret.list', {});
+  await rejects(client.call('secret.list', {}), { code: 'rate.exceeded' });
+  caller = other;
+  await client.call('secret.list', {});
   await client.call('system.seal-status', {});
   await rejects(client.call('system.seal-status', {}), { code: 'rate.exceeded' });
 });

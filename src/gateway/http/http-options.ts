@@ -37,9 +37,6 @@ export interface HttpLimits {
   readonly connectionsBurst: number;
   readonly requestsPerSecond: number;
   readonly requestsBurst: number;
-  /** Per principal, wherever it calls from. */
-  readonly principalRequestsPerSecond: number;
-  readonly principalRequestsBurst: number;
   /** Per source address, for public operations: unsealing and joining cost much, and may be guesses. */
   readonly strangerRequestsPerSecond: number;
   readonly strangerRequestsBurst: number;
@@ -62,8 +59,6 @@ export const httpLimits: HttpLimits = {
   connectionsBurst: 2_000,
   requestsPerSecond: 10_000,
   requestsBurst: 20_000,
-  principalRequestsPerSecond: 10_000,
-  principalRequestsBurst: 20_000,
   strangerRequestsPerSecond: 10,
   strangerRequestsBurst: 100,
   eventStreamsMax: 256,

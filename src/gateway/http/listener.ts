@@ -32,8 +32,6 @@ export class Listener implements HttpServer {
   readonly #options: HttpOptions;
   readonly #limits: HttpLimits;
   readonly #sources: SourceLimits;
-  readonly #strangers: SourceLimits;
-  readonly #principals: SourceLimits;
   readonly #observed: HttpMetrics;
   readonly #streams = new Set<ServerResponse>();
   /** The answer that is under way on a connection, so that a parser error does not write into it. */
@@ -45,25 +43,7 @@ export class Listener implements HttpServer {
   constructor(options: HttpOptions) {
     this.#options = options;
     this.#limits = { ...httpLimits, ...options.limits };
-    const { clock } = options;
-    const limits = this.#limits;
-    this.#sources = new SourceLimits(limits, clock);
-    this.#strangers = new SourceLimits(
-      {
-        ...limits,
-        requestsPerSecond: limits.strangerRequestsPerSecond,
-        requestsBurst: limits.strangerRequestsBurst,
-      },
-      clock,
-    );
-    this.#principals = new SourceLimits(
-      {
-        ...limits,
-        requestsPerSecond: limits.principalRequestsPerSecond,
-        requestsBurst: limits.principalRequestsBurst,
-      },
-      clock,
-    );
+    this.#sources = new SourceLimits(this.#limits, options.clock);
     this.#observed = declareHttpMetrics(options.metrics);
     this.#app = this.#build();
   }
@@ -157,8 +137,6 @@ export class Listener implements HttpServer {
       options: this.#options,
       limits: this.#limits,
       sources: this.#sources,
-      strangers: this.#strangers,
-      principals: this.#principals,
       observed: this.#observed,
       streams: this.#streams,
       isStopping: () => this.#stopping,

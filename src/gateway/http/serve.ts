@@ -37,10 +37,6 @@ export interface ServeContext {
   readonly limits: HttpLimits;
   /** By peer address, before anything is parsed. */
   readonly sources: SourceLimits;
-  /** By peer address, for what is asked without a token: it may cost much, or be a guess. */
-  readonly strangers: SourceLimits;
-  /** By principal, wherever it calls from. */
-  readonly principals: SourceLimits;
   readonly observed: HttpMetrics;
   /** Event streams that are open: ended when the gateway stops. */
   readonly streams: Set<ServerResponse>;
@@ -90,13 +86,8 @@ export async function serve(
   }
 }
 
-function assertWithin(bucket: SourceLimits, key: string): void {
-  const retryAfterSeconds = bucket.secondsUntilRequest(key);
-  if (retryAfterSeconds > 0) throw new Fault('rate.exceeded', { retryAfterSeconds });
-}
-
 function assertAdmitted(context: ServeContext, { request, source }: Exchange): void {
-  assertWithin(context.sources, source);
+  context.sources.admitRequest(source);
   if (context.isStopping()) throw new Fault('gateway.stopping');
   const malformed = (what: string, problem: string): Fault =>
     new Fault('request.malformed', { what, problem });
@@ -148,13 +139,10 @@ async function authenticate(
   { operation }: Match,
 ): Promise<Principal> {
   if (operation.access !== 'permission') {
-    assertWithin(context.strangers, source);
+    context.sources.admitStranger(source);
     return anonymousFrom(source);
   }
-  const bearer = headers.bearerOf(request.headers);
-  const principal = await context.options.authenticate(bearer, source);
-  assertWithin(context.principals, principal.id);
-  return principal;
+  return await context.options.authenticate(headers.bearerOf(request.headers), source);
 }
 
 async function readValue(request: IncomingMessage, match: Match): Promise<SecretValue> {

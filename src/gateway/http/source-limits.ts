@@ -1,106 +1,72 @@
 /**
- * What one source may take: connections at a time, new connections and requests per second. A source
- * is an address or a principal.
+ * What one address may take: connections at a time, new connections per second, requests per second, and of
+ * these such as nobody has to prove anything for.
  *
- * Promises: constant work per question; bounded memory: at most `sourcesMax` addresses are
- * remembered, and one that would have full buckets and no connection is forgotten.
- * Does not promise fairness between people behind one address.
+ * Promises: constant work and bounded memory, see base/token-buckets.ts; no address is remembered longer than
+ * it has a connection or has used up some of its share.
+ * Does not promise fairness between people behind one address. What a principal may take, wherever it calls
+ * from, is counted in handle-request.ts.
  */
 import type { Clock } from '../../base/clock.ts';
+import { Fault } from '../../base/fault.ts';
+import { TokenBuckets } from '../../base/token-buckets.ts';
+import type { HttpLimits } from './http-options.ts';
 
-export interface SourceLimitRules {
-  readonly connectionsPerSourceMax: number;
-  readonly connectionsPerSecond: number;
-  readonly connectionsBurst: number;
-  readonly requestsPerSecond: number;
-  readonly requestsBurst: number;
-}
-
-interface Source {
-  connections: number;
-  connectionTokens: number;
-  requestTokens: number;
-  refilledAtMs: number;
-}
-
-const sourcesMax = 16_384;
+export type SourceLimitRules = Pick<
+  HttpLimits,
+  | 'connectionsPerSourceMax'
+  | 'connectionsPerSecond'
+  | 'connectionsBurst'
+  | 'requestsPerSecond'
+  | 'requestsBurst'
+  | 'strangerRequestsPerSecond'
+  | 'strangerRequestsBurst'
+>;
 
 export class SourceLimits {
-  readonly #rules: SourceLimitRules;
-  readonly #clock: Clock;
-  readonly #sources = new Map<string, Source>();
+  readonly #openMax: number;
+  /** Connections by address: at most one entry for each there is. */
+  readonly #open = new Map<string, number>();
+  readonly #connections: TokenBuckets;
+  readonly #requests: TokenBuckets;
+  readonly #strangers: TokenBuckets;
 
   constructor(rules: SourceLimitRules, clock: Clock) {
-    this.#rules = rules;
-    this.#clock = clock;
+    const buckets = (perSecond: number, burst: number): TokenBuckets =>
+      new TokenBuckets(clock, { perSecond, burst });
+    this.#openMax = rules.connectionsPerSourceMax;
+    this.#connections = buckets(rules.connectionsPerSecond, rules.connectionsBurst);
+    this.#requests = buckets(rules.requestsPerSecond, rules.requestsBurst);
+    this.#strangers = buckets(rules.strangerRequestsPerSecond, rules.strangerRequestsBurst);
   }
 
   /** Counts a new connection in. False: it must be cut, and is not counted. */
   admitsConnection(address: string): boolean {
-    const source = this.#refilled(address);
-    if (!source) return false;
-    if (source.connections >= this.#rules.connectionsPerSourceMax) return false;
-    if (source.connectionTokens < 1) return false;
-    source.connectionTokens -= 1;
-    source.connections += 1;
+    const open = this.#open.get(address) ?? 0;
+    if (open >= this.#openMax || this.#connections.take(address) > 0) return false;
+    this.#open.set(address, open + 1);
     return true;
   }
 
   /** Counts an admitted connection out. */
   release(address: string): void {
-    const source = this.#sources.get(address);
-    if (source) source.connections -= 1;
+    const open = this.#open.get(address) ?? 0;
+    if (open > 1) this.#open.set(address, open - 1);
+    else this.#open.delete(address);
   }
 
-  /** @returns 0 if a request may go on, else the seconds after which one may. */
-  secondsUntilRequest(address: string): number {
-    const source = this.#refilled(address);
-    if (!source) return 1;
-    if (source.requestTokens < 1) return (1 - source.requestTokens) / this.#rules.requestsPerSecond;
-    source.requestTokens -= 1;
-    return 0;
+  /** Counts any request. @throws Fault `rate.exceeded` */
+  admitRequest(address: string): void {
+    admit(this.#requests, address);
   }
 
-  #refilled(address: string): Source | undefined {
-    const now = this.#clock.monotonicMs();
-    const { connectionsBurst, requestsBurst } = this.#rules;
-    let source = this.#sources.get(address);
-    if (!source) {
-      if (this.#sources.size >= sourcesMax) this.#forget();
-      if (this.#sources.size >= sourcesMax) return undefined;
-      source = {
-        connections: 0,
-        connectionTokens: connectionsBurst,
-        requestTokens: requestsBurst,
-        refilledAtMs: now,
-      };
-      this.#sources.set(address, source);
-      return source;
-    }
-    this.#refill(source, now);
-    return source;
+  /** Counts one that needs no token: it may cost much, or be a guess. @throws Fault `rate.exceeded` */
+  admitStranger(address: string): void {
+    admit(this.#strangers, address);
   }
+}
 
-  #refill(source: Source, now: number): void {
-    const seconds = Math.max(0, now - source.refilledAtMs) / 1000;
-    const { connectionsBurst, connectionsPerSecond, requestsBurst, requestsPerSecond } =
-      this.#rules;
-    const connections = source.connectionTokens + seconds * connectionsPerSecond;
-    const requests = source.requestTokens + seconds * requestsPerSecond;
-    source.connectionTokens = Math.min(connectionsBurst, connections);
-    source.requestTokens = Math.min(requestsBurst, requests);
-    source.refilledAtMs = now;
-  }
-
-  /** Drops every source of which nothing would be lost. */
-  #forget(): void {
-    const now = this.#clock.monotonicMs();
-    for (const [address, source] of this.#sources) {
-      this.#refill(source, now);
-      const full =
-        source.connectionTokens >= this.#rules.connectionsBurst &&
-        source.requestTokens >= this.#rules.requestsBurst;
-      if (full && source.connections === 0) this.#sources.delete(address);
-    }
-  }
+function admit(buckets: TokenBuckets, address: string): void {
+  const waitMs = buckets.take(address);
+  if (waitMs > 0) throw new Fault('rate.exceeded', { retryAfterSeconds: waitMs / 1000 });
 }
