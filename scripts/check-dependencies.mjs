@@ -10,9 +10,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const directMax = 14;
-const runtimeMax = 80;
-const allMax = 290;
+const directMax = 6;
+const runtimeMax = 10;
+const allMax = 100;
 /** koffi's finds its binary among its own optional packages; we never run it. */
 const mayHaveInstallScript = new Set(['koffi']);
 const licences = new Set([

@@ -1,14 +1,16 @@
 /**
  * The listener: TLS, connections and their limits, the end. What a request means is serve.ts.
  *
- * Fastify is the shell here: listening, timeouts, draining. It does not parse paths, queries or
- * bodies; a second parser would be a second opinion about what was asked.
+ * Promises
+ *   - Whatever is no HTTP, comes too slowly or never finishes its handshake is cut. It is told why if its
+ *     peer would read that as the answer to it, and to nothing else.
+ *   - Once it stops, connections on which nothing is asked are cut at once; answers under way have `drainMs`.
  */
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Server as HttpsServer, ServerOptions } from 'node:https';
+import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { fastify, type FastifyInstance } from 'fastify';
-import { AssertionError, assert } from '../../base/assert.ts';
+import { assert } from '../../base/assert.ts';
 import { Fault } from '../../base/fault.ts';
 import { limits as sizes } from '../../base/limits.ts';
 import { errorFields } from '../../base/log.ts';
@@ -20,13 +22,8 @@ import { requestIdOf } from './request-headers.ts';
 import { serve, type ServeContext } from './serve.ts';
 import { SourceLimits } from './source-limits.ts';
 
-type App = FastifyInstance<HttpsServer>;
-
-const compilesNothing = () => (): never => {
-  throw new AssertionError('no route has a schema of Fastify’s');
-};
-
 const checkEveryMs = 1_000;
+const headersMax = 100;
 
 export class Listener implements HttpServer {
   readonly #options: HttpOptions;
@@ -34,10 +31,11 @@ export class Listener implements HttpServer {
   readonly #sources: SourceLimits;
   readonly #observed: HttpMetrics;
   readonly #streams = new Set<ServerResponse>();
-  /** The answer that is under way on a connection, so that a parser error does not write into it. */
-  readonly #answers = new WeakMap<Socket, ServerResponse>();
-  readonly #app: App;
-  #connections = 0;
+  /** Every connection, also before its handshake. */
+  readonly #connections = new Set<Socket>();
+  /** Past its handshake: the answers that are due on a connection, in their order. */
+  readonly #answers = new Map<Socket, Set<ServerResponse>>();
+  readonly #server: Server;
   #stopping = false;
 
   constructor(options: HttpOptions) {
@@ -45,7 +43,7 @@ export class Listener implements HttpServer {
     this.#limits = { ...httpLimits, ...options.limits };
     this.#sources = new SourceLimits(this.#limits, options.clock);
     this.#observed = declareHttpMetrics(options.metrics);
-    this.#app = this.#build();
+    this.#server = this.#build();
   }
 
   get host(): string {
@@ -57,79 +55,100 @@ export class Listener implements HttpServer {
   }
 
   async listen(): Promise<void> {
-    const { host, port } = this.#options;
+    const { host, port, log } = this.#options;
     try {
-      await this.#app.listen({ host, port });
+      this.#server.listen({ host, port });
+      await once(this.#server, 'listening');
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       if (code === undefined || !addressFaults.has(code)) throw cause;
       const address = `${host}:${port}`;
       throw new Fault('gateway.address-in-use', { address, reason: code }, { cause });
     }
+    // From here on, what cannot be accepted (no descriptor left) is no reason to end.
+    this.#server.on('error', (error) => log.error('http.listener', errorFields(error)));
   }
 
   renewCertificate(certificate: string, key: string | Buffer): void {
-    this.#app.server.setSecureContext({ ...tlsRules, cert: certificate, key });
+    this.#server.setSecureContext({ ...tlsRules, cert: certificate, key });
   }
 
   async close(): Promise<void> {
     this.#stopping = true;
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
     for (const stream of this.#streams) stream.destroy();
-    const { server } = this.#app;
-    const patience = this.#options.clock.setTimer(this.#limits.drainMs, () =>
-      server.closeAllConnections(),
-    );
-    await this.#app.close();
+    // Also those that have sent a part of a request: nobody outside decides how long stopping takes.
+    for (const [socket, answers] of this.#answers) if (answers.size === 0) socket.destroy();
+    this.#cutHandshakes();
+    const patience = this.#options.clock.setTimer(this.#limits.drainMs, () => this.#cutAll());
+    await closed;
     patience.cancel();
   }
 
-  #build(): App {
+  #cutAll(): void {
+    for (const socket of this.#connections) socket.destroy();
+  }
+
+  /** Once no connection is past its handshake, nothing that is left will be. */
+  #cutHandshakes(): void {
+    if (this.#answers.size === 0) this.#cutAll();
+  }
+
+  #build(): Server {
     const limits = this.#limits;
-    const https: ServerOptions = {
+    const server = createServer({
       ...tlsRules,
       cert: this.#options.certificate,
       key: this.#options.key,
       handshakeTimeout: limits.handshakeTimeoutMs,
       headersTimeout: limits.headersTimeoutMs,
       requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.keepAliveTimeoutMs,
       connectionsCheckingInterval: checkEveryMs,
       maxHeaderSize: sizes.httpHeaderBytesMax,
       // Answered by us, as a problem document.
       requireHostHeader: false,
-    };
-    const app = fastify({
-      https,
-      logger: false,
-      requestTimeout: limits.requestTimeoutMs,
-      keepAliveTimeout: limits.keepAliveTimeoutMs,
-      connectionTimeout: limits.idleTimeoutMs,
-      maxRequestsPerSocket: limits.requestsPerConnectionMax,
-      forceCloseConnections: 'idle',
-      return503OnClosing: false,
-      exposeHeadRoutes: false,
-      rewriteUrl: () => '/',
-      // No route has a schema of Fastify's: without these it loads two compilers of schemas: 20 ms.
-      schemaController: {
-        compilersFactory: { buildValidator: compilesNothing, buildSerializer: compilesNothing },
-      },
-      clientErrorHandler: (error, socket) => this.#onClientError(error, socket),
     });
-    app.addHook('onRequest', async (request, reply) => {
-      reply.hijack();
-      await this.#serve(request.raw, reply.raw, request.originalUrl);
-    });
-    app.all('/', (_request, reply) => reply.hijack());
-    this.#guard(app.server);
-    return app;
+    server.timeout = limits.idleTimeoutMs;
+    server.maxConnections = limits.connectionsMax;
+    server.maxRequestsPerSocket = limits.requestsPerConnectionMax;
+    server.maxHeadersCount = headersMax;
+    // Before any of Node's own: what is refused costs no handshake.
+    server.prependListener('connection', (socket: Socket) => this.#onConnection(socket));
+    server.on('secureConnection', (socket) => this.#onHandshake(socket));
+    const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
+      this.#onRequest(request, response);
+    // What a client expects is serve.ts's to grant or to refuse.
+    server.on('request', onRequest);
+    server.on('checkContinue', onRequest);
+    server.on('checkExpectation', onRequest);
+    server.on('clientError', (error, socket) => this.#onClientError(error, socket as Socket));
+    return server;
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse, target: string): Promise<void> {
-    this.#answers.set(request.socket, response);
-    // While stopping, a connection ends with its last answer instead of waiting for another request.
-    response.on('close', () => {
-      if (this.#stopping) this.#app.server.closeIdleConnections();
+  #onHandshake(socket: Socket): void {
+    if (this.#stopping) socket.destroy();
+    this.#answers.set(socket, new Set());
+    socket.on('close', () => {
+      this.#answers.delete(socket);
+      if (this.#stopping) this.#cutHandshakes();
     });
-    await serve(this.#context(), request, response, target);
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    const answers = this.#answers.get(socket);
+    // What is left of a connection that is gone: there is nobody to answer to.
+    if (!answers) return;
+    answers.add(response);
+    response.on('close', () => {
+      answers.delete(response);
+      // While stopping, a connection ends with its last answer instead of waiting for another request.
+      if (this.#stopping && answers.size === 0) socket.destroySoon();
+    });
+    void serve(this.#context(), request, response);
   }
 
   #context(): ServeContext {
@@ -143,19 +162,6 @@ export class Listener implements HttpServer {
     };
   }
 
-  #guard(server: HttpsServer): void {
-    server.maxConnections = this.#limits.connectionsMax;
-    server.maxHeadersCount = 100;
-    server.prependListener('connection', (socket: Socket) => this.#onConnection(socket));
-    server.on('checkContinue', (request, response) => server.emit('request', request, response));
-    server.on('checkExpectation', (request, response) => server.emit('request', request, response));
-    server.on('connect', (_request, socket) => socket.destroy());
-    server.on('error', (error) => {
-      // Until it listens `listen` says what is wrong.
-      if (server.listening) this.#options.log.error('http.listener', errorFields(error));
-    });
-  }
-
   #onConnection(socket: Socket): void {
     const address = socket.remoteAddress ?? 'unknown';
     socket.on('error', () => undefined);
@@ -164,11 +170,11 @@ export class Listener implements HttpServer {
       socket.destroy();
       return;
     }
-    this.#connections += 1;
-    this.#observed.connections(this.#connections);
+    this.#connections.add(socket);
+    this.#observed.connections(this.#connections.size);
     socket.on('close', () => {
-      this.#connections -= 1;
-      this.#observed.connections(this.#connections);
+      this.#connections.delete(socket);
+      this.#observed.connections(this.#connections.size);
       this.#sources.release(address);
     });
   }
@@ -178,12 +184,19 @@ export class Listener implements HttpServer {
     const code = error.code ?? '';
     const spoken = code.startsWith('HPE_') || code.startsWith('ERR_HTTP_');
     this.#observed.refused(spoken ? 'malformed' : 'tls');
-    if (!spoken || !socket.writable || this.#answers.get(socket)?.headersSent === true) {
+    if (!spoken || !socket.writable || !this.#isNext(socket)) {
       socket.destroy();
       return;
     }
     socket.on('error', () => undefined);
     socket.end(this.#refusal(code), () => socket.destroy());
+  }
+
+  /** Whether its peer would take what is written now for the answer to what has just come. */
+  #isNext(socket: Socket): boolean {
+    const [first, ...others] = this.#answers.get(socket) ?? [];
+    if (!first) return true;
+    return others.length === 0 && !first.headersSent && !first.req.complete;
   }
 
   /** Written by hand: for what was not understood there is no response object. */
@@ -207,7 +220,7 @@ export class Listener implements HttpServer {
   }
 
   #address(): AddressInfo {
-    const address = this.#app.server.address();
+    const address = this.#server.address();
     assert(address !== null && typeof address !== 'string', 'the listener is bound to a port');
     return address;
   }

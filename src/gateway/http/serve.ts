@@ -50,12 +50,10 @@ interface Exchange {
   readonly source: string;
 }
 
-/** @param rawTarget - The request target as it came: the only text of it that is ever parsed. */
 export async function serve(
   context: ServeContext,
   request: IncomingMessage,
   response: ServerResponse,
-  rawTarget: string,
 ): Promise<void> {
   const { options, observed } = context;
   const startedAtMs = options.clock.monotonicMs();
@@ -70,7 +68,8 @@ export async function serve(
     setCommonHeaders(response, requestId);
     if (context.isStopping()) response.setHeader('connection', 'close');
     assertAdmitted(context, exchange);
-    const target = parseTarget(rawTarget);
+    // As it came: the only text of it that is ever parsed.
+    const target = parseTarget(request.url ?? '');
     if (await answerProbe(context, exchange, target)) return;
     const match = matchRoute(request.method ?? '', target.path);
     if (!match) throw new Fault('resource.unknown', { what: 'path' });
