@@ -2,14 +2,18 @@
  * Goal: no network input ends the process (G41), holds memory (G40) or keeps others waiting (G39).
  * Method: dribbling, malformed, oversized and broken-off connections against the listener in this very
  * process, so that an uncaught error fails the run; a well-behaved client must be served meanwhile and
- * afterwards. Nothing is asserted about time, only about what happens in the end.
+ * afterwards. Nothing is asserted about time, only about what happens in the end. Controls: a gateway that
+ * has all the time in the world, one that keeps what it refuses, a reader that takes what it is sent.
  */
-import { equal, ok } from 'node:assert/strict';
+import { equal, ok, rejects } from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { IncomingMessage } from 'node:http';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
+import { systemClock } from '../../base/clock.ts';
 import { type HttpGateway, startHttpGateway } from '../../testing/http-gateway.ts';
 import {
   rawAnswer,
@@ -18,6 +22,7 @@ import {
   rawRequest,
   type RawTarget,
 } from '../../testing/raw-http.ts';
+import { until } from '../../testing/until.ts';
 import { bearer, bytes, json } from '../../testing/refusal-cases.ts';
 
 const long = process.env['COFFER_LONG'] === '1';
@@ -48,6 +53,11 @@ const closed = (socket: Socket): Promise<void> =>
     socket.resume().on('close', () => resolve());
   });
 
+async function untilConnected(gateway: HttpGateway, count: number): Promise<void> {
+  const line = `coffer_http_connections ${count}`;
+  await until(line, () => gateway.metrics.text().split('\n').includes(line));
+}
+
 /** Runs `act` for each item, `width` at a time. */
 async function inParallel<T>(
   items: readonly T[],
@@ -61,15 +71,8 @@ async function inParallel<T>(
   await Promise.all(Array.from({ length: width }, worker));
 }
 
-test('slow connections are cut, each of them, while a well-behaved client is served', async () => {
-  const each = long ? 700 : 30;
-  const limits = long
-    ? {}
-    : { handshakeTimeoutMs: 200, headersTimeoutMs: 200, requestTimeoutMs: 400 };
-  await using gateway = await startHttpGateway(sealed, {
-    limits: { ...limits, connectionsPerSourceMax: 4000, connectionsBurst: 8000 },
-  });
-  const target = targetOf(gateway);
+/** So many connections of each kind that says too little: nothing, no handshake, half a head, half a body. */
+async function slowConnections(target: RawTarget, each: number): Promise<readonly Socket[]> {
   const slow: Socket[] = [];
   for (let count = 0; count < each; count += 1) {
     slow.push(await tcp(target.port));
@@ -80,9 +83,49 @@ test('slow connections are cut, each of them, while a well-behaved client is ser
     bodiless.write(`${rawRequest('POST /v1/policy:diff', [bearer, json, 'content-length: 100'])}{`);
     slow.push(silent, headless, bodiless);
   }
+  return slow;
+}
+
+const many = { connectionsPerSourceMax: 4000, connectionsBurst: 8000 };
+const impatient = { handshakeTimeoutMs: 200, headersTimeoutMs: 200, requestTimeoutMs: 400 };
+
+test('slow connections are cut, each of them, while a well-behaved client is served', async () => {
+  const limits = { ...many, ...(long ? {} : impatient) };
+  await using gateway = await startHttpGateway(sealed, { limits });
+  const slow = await slowConnections(targetOf(gateway), long ? 700 : 30);
   await assertServes(gateway);
   await Promise.all(slow.map(closed));
   await assertServes(gateway);
+});
+
+test('slow connections that fill a gateway starve others only if nothing cuts them', async () => {
+  const each = 5;
+  const connectionsMax = 4 * each;
+  const hour = 3_600_000;
+  const forEver = { handshakeTimeoutMs: hour, headersTimeoutMs: hour, requestTimeoutMs: hour };
+  await using patient = await startHttpGateway(sealed, {
+    limits: { ...forEver, idleTimeoutMs: hour, connectionsMax },
+  });
+  const kept = await slowConnections(targetOf(patient), each);
+  const starves = () => rejects(assertServes(patient), { code: 'gateway.unreachable' });
+  await starves();
+  ok(patient.metrics.text().includes('coffer_http_refused_total{reason="connections"} 1'));
+
+  await using gateway = await startHttpGateway(sealed, {
+    limits: { ...impatient, connectionsMax },
+  });
+  await Promise.all((await slowConnections(targetOf(gateway), each)).map(closed));
+  await assertServes(gateway);
+
+  ok(
+    kept.every((socket) => !socket.destroyed),
+    'control: it is the limits that cut them',
+  );
+  await starves();
+  kept[0]?.destroy();
+  await untilConnected(patient, connectionsMax - 1);
+  await assertServes(patient);
+  for (const socket of kept) socket.destroy();
 });
 
 test('more connections than one address may have are cut; those that were there go on', async () => {
@@ -225,14 +268,38 @@ test('malformed HTTP does not end the process, and every answer to it is whole',
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
-async function heldBytes(): Promise<number> {
-  // More than once: what the first collection frees may be what kept something else.
-  for (let round = 0; round < 5; round += 1) {
-    collect();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
+
+/** What `act` leaves behind in memory once its connections are gone. */
+async function bytesKeptBy(gateway: HttpGateway, act: () => Promise<void>): Promise<number> {
+  const held = async (): Promise<number> => {
+    await untilConnected(gateway, 0);
+    // More than once: what the first collection frees may be what kept something else.
+    for (let round = 0; round < 5; round += 1) {
+      await systemClock.nextTurn();
+      collect();
+    }
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
+  const before = await held();
+  await act();
+  return (await held()) - before;
+}
+
+/** What a listener does that keeps every body that comes in. */
+async function keepingBodies(act: () => Promise<void>): Promise<readonly Buffer[]> {
+  const kept: Buffer[] = [];
+  const keep = (message: unknown): void => {
+    const { request } = message as { readonly request: IncomingMessage };
+    const push = request.push.bind(request);
+    request.push = (chunk: Buffer | null) => {
+      if (chunk) kept.push(Buffer.from(chunk));
+      return push(chunk);
+    };
+  };
+  subscribe('http.server.request.start', keep);
+  await act().finally(() => unsubscribe('http.server.request.start', keep));
+  return kept;
 }
 
 test('refused bodies hold no memory: oversized, deep, wide, doubled, dribbled, compressed', async () => {
@@ -258,58 +325,66 @@ test('refused bodies hold no memory: oversized, deep, wide, doubled, dribbled, c
       ok(answer && answer.status >= 400 && answer.status < 500, `${answer?.status}`);
     });
   };
+  const count = long ? 10_000 : 1_000;
+  const bytesMax = 4 * 1024 * 1024 * (long ? 10 : 1);
   await round(200);
-  const before = await heldBytes();
-  await round(long ? 10_000 : 1_000);
-  const afterwards = await heldBytes();
-  const grown = afterwards - before;
-  ok(grown < 4 * 1024 * 1024 * (long ? 10 : 1), `${grown} bytes are held`);
+  const left = await bytesKeptBy(gateway, () => round(count));
+  ok(left < bytesMax, `${left} bytes are held`);
 
-  const kept = refused.map((text, index) => Buffer.alloc(4 * 1024 * 1024, text.length + index));
-  ok(
-    (await heldBytes()) - afterwards > 4 * 1024 * 1024,
-    'the control: keeping the bodies of six would show',
-  );
-  equal(kept.length, refused.length);
+  let kept: readonly Buffer[] = [];
+  const leftKeeping = await bytesKeptBy(gateway, async () => {
+    kept = await keepingBodies(() => round(count / 2));
+  });
+  ok(leftKeeping > bytesMax, `control: a listener that keeps ${kept.length} pieces shows`);
 });
 
-test('an event stream asks for no more than its reader takes, and lets go when the reader goes', async () => {
-  let made = 0;
-  let letGo = (): void => undefined;
-  const released = new Promise<void>((resolve) => (letGo = resolve));
-  const endless: AsyncIterable<unknown> = {
-    [Symbol.asyncIterator]: () => ({
-      next: async () => {
-        made += 1;
-        await new Promise(setImmediate);
-        return {
-          done: false,
-          value: { revision: made, kind: 'x'.repeat(500), name: 'y'.repeat(500), change: 'put' },
-        };
-      },
-      return: async () => {
-        letGo();
-        return { done: true, value: undefined };
-      },
-    }),
+/** Events without end, one in each turn of the loop, for whoever asks. */
+function endlessEvents() {
+  const released = Promise.withResolvers<void>();
+  const source = {
+    made: 0,
+    released: released.promise,
+    events: {
+      [Symbol.asyncIterator]: () => ({
+        next: async () => {
+          source.made += 1;
+          await systemClock.nextTurn();
+          const [kind, name] = ['x'.repeat(500), 'y'.repeat(500)];
+          return { done: false, value: { sequence: source.made, kind, name, change: 'put' } };
+        },
+        return: async () => {
+          released.resolve();
+          return { done: true, value: undefined };
+        },
+      }),
+    },
   };
-  await using gateway = await startHttpGateway(async () => ({ output: endless }), {
-    limits: { eventStreamsMax: 1 },
+  return source;
+}
+
+test('an event stream asks for no more than its reader takes, and lets go when the reader goes', async () => {
+  const [idle, eager] = [endlessEvents(), endlessEvents()];
+  const sources = [idle, eager, endlessEvents()];
+  await using gateway = await startHttpGateway(async () => ({ output: sources.shift()?.events }), {
+    limits: { eventStreamsMax: 2 },
   });
-  const socket = await rawConnect(targetOf(gateway));
-  socket.pause();
-  socket.write(rawRequest('GET /v1/events', [bearer]));
-  for (let before = -1; before < 1 || before !== made; ) {
-    before = made;
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
-  ok(made < 20_000, `${made} events were made for a reader that takes none`);
-  equal(
-    (await rawExchange(targetOf(gateway), rawRequest('GET /v1/events', [bearer])))?.status,
-    429,
-  );
-  socket.destroy();
-  await released;
+  const target = targetOf(gateway);
+  const watch = rawRequest('GET /v1/events', [bearer]);
+  const takesNone = await rawConnect(target);
+  takesNone.pause();
+  takesNone.write(watch);
+  await until('the first is under way', () => idle.made > 0);
+  const takesAll = await rawConnect(target);
+  takesAll.resume();
+  takesAll.write(watch);
+  // More than fits between the two ends, and in as many turns as the first would have needed, too.
+  await until('20,000 are made', () => eager.made >= 20_000, { withinMs: 120_000 });
+  ok(idle.made < eager.made / 2, `${idle.made} events were made for a reader that takes none`);
+  equal((await rawExchange(target, watch))?.status, 429);
+  takesNone.destroy();
+  await idle.released;
+  takesAll.destroy();
+  await eager.released;
 });
 
 test('an event stream beats while it is silent, and ends when the gateway stops', async () => {

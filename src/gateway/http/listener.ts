@@ -117,6 +117,7 @@ export class Listener implements HttpServer {
     server.maxHeadersCount = headersMax;
     // Before any of Node's own: what is refused costs no handshake.
     server.prependListener('connection', (socket: Socket) => this.#onConnection(socket));
+    server.on('drop', () => this.#observed.refused('connections'));
     server.on('secureConnection', (socket) => this.#onHandshake(socket));
     const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
       this.#onRequest(request, response);
