@@ -2,8 +2,8 @@
  * Schemas: one value that parses untrusted input, infers the static type, and is a JSON Schema.
  *
  * Promises
- *   - What `parse` returns has exactly the declared members, on null-prototype-safe fresh objects;
- *     unknown members are errors, never dropped in silence.
+ *   - What `parse` returns are fresh objects with exactly the declared members; unknown ones are errors,
+ *     never dropped in silence. Where people choose the keys (`record`), the object has no prototype.
  *   - All that is wrong is reported at once, each with its RFC 6901 pointer. Reports name places and
  *     rules; they never repeat the input, which may be a misplaced secret.
  *
@@ -233,7 +233,7 @@ export function optional<T>(schema: Schema<T>): OptionalSchema<T> {
   return { ...schema, optional: true };
 }
 
-/** Exactly one of several object shapes, told apart by which of their required members is there. */
+/** One of several object shapes, told apart by what one member says: each shape stands under what that is. */
 export function tagged<const S extends Readonly<Record<string, Schema<unknown>>>>(
   member: string,
   schemas: S,

@@ -17,7 +17,7 @@ export interface BucketRate {
 }
 
 const keysMax = 16_384;
-/** Keys that are looked at to make room for one. More than one, so that room is made faster than it is used. */
+/** Keys that are looked at to make room for one: more, so that room is made faster than it is used. */
 const looksMax = 8;
 const noRoomMs = 1_000;
 

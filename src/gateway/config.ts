@@ -20,7 +20,7 @@ export interface Address {
 export interface GatewayConfig {
   /** Mode 0700. Holds the store, and the HTTPS certificate. */
   readonly dataDirectory: string;
-  /** For people, CI and the console. */
+  /** For people and CI. */
   readonly listen: Address;
   /** For nodes. */
   readonly nodeListen: Address;

@@ -1,5 +1,5 @@
 /**
- * The HTTPS listener for people, CI and the console: the operations table over HTTP/1.1.
+ * The HTTPS listener for people and CI: the operations table over HTTP/1.1.
  *
  * Promises
  *   - Every operation of the table, and nothing else but `/livez`, `/readyz`, `/healthz`, `/metrics`
