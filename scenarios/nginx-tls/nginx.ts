@@ -2,12 +2,11 @@
  * nginx in a container, as an unprivileged user, serving one shop on two ports: one takes certificate
  * and key from two files, the other both from one.
  */
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContainer } from '../../src/testing/container.ts';
+import { freePorts } from '../../src/testing/free-ports.ts';
 import type { Story } from '../../src/testing/story.ts';
 import { host } from './certificates.ts';
 
@@ -55,7 +54,7 @@ const waitAndServe =
 
 export async function startNginx(story: Story): Promise<Nginx> {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-nginx-'));
-  const [pairPort, bundlePort] = await freePorts();
+  const [pairPort = 0, bundlePort = 0] = await freePorts(2);
   const file = join(directory, 'shop.conf');
   writeFileSync(file, configuration(pairPort, bundlePort));
   const container = await story.container({
@@ -72,15 +71,4 @@ export async function startNginx(story: Story): Promise<Nginx> {
     bundlePort,
     [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }),
   };
-}
-
-async function freePorts(): Promise<readonly [number, number]> {
-  const servers = [createServer(), createServer()];
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-  }
-  const [first = 0, second = 0] = servers.map((server) => (server.address() as AddressInfo).port);
-  for (const server of servers) server.close();
-  return [first, second];
 }

@@ -20,7 +20,10 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { Client } from '../client/client.ts';
 import { parseName } from '../model/name.ts';
+import { freePorts } from './free-ports.ts';
+import { startTicksOf } from './holders.ts';
 import { atExit } from './left-behind.ts';
+import { becomesSo } from './until.ts';
 
 export interface InstallationOptions {
   /** Where the enforcer finds containers: an engine's socket, or a directory of registered processes. */
@@ -120,6 +123,9 @@ export class Installation implements AsyncDisposable {
   }
 
   async initialise(): Promise<void> {
+    // Told, so that a gateway that was killed gets them back.
+    const [api = 0, nodes = 0] = await freePorts(2);
+    this.#ports = { api, nodes };
     const program = this.#spawn('init', [
       'init',
       ...this.#gatewayFlags(),
@@ -138,8 +144,7 @@ export class Installation implements AsyncDisposable {
   async startGateway(): Promise<void> {
     const program = this.#spawn('gateway', ['gateway', ...this.#gatewayFlags()]);
     this.#gateway = program;
-    const started = await program.event('gateway.started');
-    this.#ports = { api: Number(started['api']), nodes: Number(started['nodes']) };
+    await program.event('gateway.started');
     this.#client ??= new Client({
       address: this.address,
       trust: { pins: [this.pin] },
@@ -200,9 +205,10 @@ export class Installation implements AsyncDisposable {
     }
   }
 
-  #endWatchdog(signal: NodeJS.Signals): boolean {
+  /** @returns Its process id; 0 if there is none. */
+  #endWatchdog(signal: NodeJS.Signals): number {
     const file = join(this.#runDirectory, 'watchdog.pid');
-    if (!existsSync(file)) return false;
+    if (!existsSync(file)) return 0;
     const pid = Number(readFileSync(file, 'utf8'));
     // It ends by itself when its file is gone; told so, it ends at once.
     rmSync(file, { force: true });
@@ -211,11 +217,12 @@ export class Installation implements AsyncDisposable {
     } catch {
       // Gone already.
     }
-    return true;
+    return pid;
   }
 
   async #stopWatchdog(): Promise<void> {
-    if (this.#endWatchdog('SIGTERM')) await systemClock.sleep(10);
+    const pid = this.#endWatchdog('SIGTERM');
+    await becomesSo(() => startTicksOf(pid) === undefined);
   }
 
   #gatewayFlags(): readonly string[] {

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { becomesSo } from './until.ts';
 
 const program = `
   import { spawn } from 'node:child_process';
@@ -35,7 +35,7 @@ async function leftBy(mode: 'tidy' | 'untidy', end: NodeJS.Signals | 'error') {
   if (end === 'error') child.stdin.write('go on\n');
   else child.kill(end);
   const [status] = (await exited) as [number | null];
-  if (mode === 'tidy') for (let turn = 0; turn < 100 && lives(pid); turn += 1) await sleep(20);
+  if (mode === 'tidy') await becomesSo(() => !lives(pid));
   const left = { status, directory: existsSync(path), child: lives(pid) };
   rmSync(path, { recursive: true, force: true });
   if (left.child) process.kill(pid, 'SIGKILL');

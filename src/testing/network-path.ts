@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { freePorts } from './free-ports.ts';
 
 export class NetworkPath implements AsyncDisposable {
   readonly #server: Server;
@@ -19,7 +20,7 @@ export class NetworkPath implements AsyncDisposable {
   }
 
   static async open(): Promise<NetworkPath> {
-    const path = new NetworkPath(await freePort());
+    const path = new NetworkPath((await freePorts(1))[0] ?? 0);
     path.#server.listen(0, '127.0.0.1');
     await once(path.#server, 'listening');
     return path;
@@ -73,14 +74,4 @@ export class NetworkPath implements AsyncDisposable {
     socket.on('error', () => {});
     socket.once('close', () => this.#sockets.delete(socket));
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
