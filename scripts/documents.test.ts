@@ -75,7 +75,9 @@ const faultRooms = new Set(Object.keys(faults).map((code) => code.split('.')[0])
 
 function unknownFaults({ path, text }: Page): string[] {
   return [...text.matchAll(/`([a-z]+)\.([a-z]+(?:-[a-z]+)*)`/g)]
-    .filter(([, room = '', name = '']) => faultRooms.has(room) && !/^(ts|md|json)$/.test(name))
+    .filter(
+      ([, room = '', name = '']) => faultRooms.has(room) && !/^(ts|md|json|proto)$/.test(name),
+    )
     .map(([, room, name]) => `${room}.${name}`)
     .filter((code) => !(code in faults) && !knownWords.test(code))
     .map((code) => `${path}: ${code}`);

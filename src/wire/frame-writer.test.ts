@@ -14,13 +14,6 @@ import { until } from '../testing/until.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { webSocketLink } from './web-socket-link.ts';
 
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (let turn = 0; !isSo(); turn += 1) {
-    ok(turn < 100_000, what);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 const lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 300_000, 5];
 
 /** Both ends of one connection, and the stream below the server's. */

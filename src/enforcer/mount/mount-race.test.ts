@@ -59,7 +59,7 @@ async function underAttack(
 
 const isTrap = (fd: number): boolean => Number(statx(fd).inode) === statSync(trap).ino;
 
-/** Does it so many times, and on until both outcomes have been frequent. Only a meeting with the link may fail. */
+/** So many times, and on until both have been met often. Only a meeting with the link may fail. */
 async function doOften(times: number, act: (round: number) => unknown): Promise<void> {
   const met = { directory: 0, link: 0 };
   for (let round = 0; round < times || met.directory < often || met.link < often; round += 1) {
