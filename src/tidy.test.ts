@@ -205,33 +205,10 @@ const unbreakable = [
   /https?:\/\/\S{40,}$/,
 ];
 
-/** Older than the rules about lines and about files in comments, and to be mended: nothing is added here. */
-const toMend = [
-  'src/cli/audit-commands.ts',
-  'src/cli/help-text.ts',
-  'src/cli/holders.ts',
-  'src/cli/policy-commands.ts',
-  'src/enforcer/holdings.ts',
-  'src/gateway/handle-request.ts',
-  'src/gateway/http/reply.ts',
-  'src/gateway/identity/nodes.ts',
-  'src/gateway/physical/sqlite.ts',
-  'src/gateway/policy/policy.ts',
-  'src/gateway/policy/role.ts',
-  'src/gateway/restore.ts',
-  'src/gateway/seal/passphrase-seal.ts',
-  'src/gateway/stream/cosignature.ts',
-  'src/gateway/stream/session.ts',
-  'src/protocol/operations-policy.ts',
-  'src/protocol/wire-message.ts',
-  'src/testing/auditor.ts',
-];
-
 const comment = /^\s*(?:\/\*\*[\s\S]*?\*\/|\/\/ .*$)/gm;
 
 /** Files that a comment names, by as much of their path as it gives; `*` stands for a part of a name. */
 function missingFiles({ path, text }: Source): string[] {
-  if (toMend.includes(path)) return [];
   const comments = (text.match(comment) ?? []).join('\n');
   return [...comments.matchAll(/(?<![\w.*-])[\w./*-]*[\w*-]\.(?:ts|mjs)\b/g)]
     .map(([name]) => name.replace(/^(\.\.?\/)+/, ''))
@@ -262,7 +239,6 @@ const shapes: readonly Rule[] = [
     ].map((text) => ({ path: 'src/base/planted.ts', text })),
     check: ({ path, text }) =>
       text.split('\n').flatMap((line, index) => {
-        if (toMend.includes(path)) return [];
         if (line.length <= lineCharsMax || unbreakable.some((one) => one.test(line))) return [];
         return [`${path}:${index + 1}: ${line.length} characters`];
       }),
@@ -340,10 +316,41 @@ test('ARCHITECTURE.md names the files that something is confined to', () => {
   );
 });
 
+/** Files that are older than a rule and break it still: they are mended, and none is added. */
+const toMend: Readonly<Record<string, readonly string[]>> = {
+  'lines are short': [
+    'src/cli/audit-commands.ts',
+    'src/cli/help-text.ts',
+    'src/cli/holders.ts',
+    'src/cli/policy-commands.ts',
+    'src/enforcer/holdings.ts',
+    'src/gateway/handle-request.ts',
+    'src/gateway/http/reply.ts',
+    'src/gateway/identity/nodes.ts',
+    'src/gateway/physical/sqlite.ts',
+    'src/gateway/policy/role.ts',
+    'src/gateway/restore.ts',
+    'src/gateway/seal/passphrase-seal.ts',
+    'src/gateway/stream/cosignature.ts',
+    'src/gateway/stream/session.ts',
+    'src/protocol/operations-policy.ts',
+    'src/testing/auditor.ts',
+  ],
+};
+
 for (const { name, breaches, check } of [layers, ...confinements, ...shapes, nowhere]) {
   test(name, () => {
     for (const planted of breaches) equal(check(planted).length, 1, planted.text || planted.path);
     const judged = name === nowhere.name ? [...sources, ...pages] : sources;
-    deepEqual(judged.flatMap(check), []);
+    const old = toMend[name] ?? [];
+    deepEqual(judged.filter(({ path }) => !old.includes(path)).flatMap(check), []);
+    const mended = judged.filter(
+      (source) => old.includes(source.path) && check(source).length === 0,
+    );
+    deepEqual(
+      mended.map(({ path }) => path),
+      [],
+      'mended, and still excused',
+    );
   });
 }
