@@ -13,6 +13,8 @@ import type { ReportLine, SkippedTest } from './skip-reporter.ts';
 
 /** More would only make tests wait for each other on the machines this is meant for. */
 const concurrency = 2;
+/** What takes longer hangs, and is to fail by its name. The long form has tests that take hours. */
+const testMsMax = 10 * 60_000;
 const closingLine = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) /;
 /** The names that the runner prints, by those it counts under. */
 const printed: Readonly<Record<string, string>> = {
@@ -76,9 +78,12 @@ export async function runTests(
       ['--test-reporter=spec', '--test-reporter-destination=stdout'],
       ['--test-reporter=./scripts/skip-reporter.ts', `--test-reporter-destination=${report}`],
     ].flat();
-    const parallel = `--test-concurrency=${options.concurrency ?? concurrency}`;
+    const bounds = [
+      `--test-concurrency=${options.concurrency ?? concurrency}`,
+      ...(process.env['COFFER_LONG'] === '1' ? [] : [`--test-timeout=${testMsMax}`]),
+    ];
     const { status } = await runProgram(
-      ['node', '--test', parallel, ...reporters, ...files],
+      ['node', '--test', ...bounds, ...reporters, ...files],
       (line) => {
         if (!closingLine.test(stripVTControlCharacters(line))) process.stdout.write(`${line}\n`);
       },
