@@ -72,6 +72,26 @@ export const limits = {
   factCharsMax: 1024,
   /** Names of its image: a build machine that pushes one image to many places has many. */
   imageDigestsMax: 64,
+  /** The longest text that an answer repeats: a fact, or a secret's name behind a word of ours. */
+  answerTextCharsMax: 1024,
+  /** What an answer tells one by one of what may be endless; the rest it counts or leaves out. */
+  warningsMax: 8,
+  impactWorkloadsMax: 1000,
+  explainStepsMax: 1000,
+  receiversMax: 10_000,
+  workloadGroupsMax: 1000,
+  weakNodesMax: 1000,
+  /** Groups and grants in one `apply`, and with those that it prunes. */
+  documentsMax: 20_000,
+  documentChangesMax: 40_000,
+  /** One of them as text, to be compared. */
+  documentTextCharsMax: 64 * 1024,
+  /** What one node says is weak about itself. */
+  weakeningsMax: 32,
+  /** One entry of the audit log: its texts, at three bytes a character or less; encoded; its details. */
+  auditEntryCharsMax: 20_000,
+  auditEntryBytesMax: 64 * 1024,
+  auditDetailsMax: 64,
   /** Idempotency keys: how long an answer is replayed, and how many are kept. */
   idempotencyMs: 24 * 3_600_000,
   idempotencyRecordsMax: 100_000,

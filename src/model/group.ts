@@ -16,7 +16,8 @@ export const nameSchema = schema.text<Name>(parseName, {
 });
 
 /** Docker's and Kubernetes' label keys: wider than our own names, and compared byte for byte. */
-const labelKey = schema.string({ min: 1, max: 253, pattern: /^[A-Za-z0-9][A-Za-z0-9._/-]*$/ });
+export const labelKeyPattern = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$/;
+const labelKey = schema.string({ min: 1, max: 253, pattern: labelKeyPattern });
 export const labelsSchema = schema.record(
   labelKey,
   schema.string({ max: limits.labelValueCharsMax }),

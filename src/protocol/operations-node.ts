@@ -1,11 +1,11 @@
 /** Operations on nodes, on the workloads that run there, and on what they hold. */
+import { limits } from '../base/limits.ts';
 import * as schema from '../base/schema.ts';
 import { secretNameSchema } from '../model/grant.ts';
 import { labelsSchema, nameSchema } from '../model/group.ts';
 import { operation } from './operation.ts';
-import { pageMembers, pageOf, timestamp } from './page.ts';
+import { pageMembers, pageOf, shortText, timestamp } from './page.ts';
 
-const shortText = schema.string({ max: 512 });
 const nameOnly = schema.object({ name: nameSchema });
 const node = (input: { readonly name: string }): string => `nodes/${input.name}`;
 
@@ -22,7 +22,7 @@ export const nodeView = schema.object({
   certificateEndsAt: schema.optional(timestamp),
   workloads: schema.integer({ min: 0, max: 1_000_000 }),
   /** What weakens this node's promises, in its own words (it may be older or newer): `no-watchdog`, … */
-  weakenings: schema.array(shortText, { max: 32 }),
+  weakenings: schema.array(shortText, { max: limits.weakeningsMax }),
 });
 export type NodeView = schema.Infer<typeof nodeView>;
 
@@ -32,9 +32,9 @@ export const workloadView = schema.object({
   node: nameSchema,
   runtime: shortText,
   image: shortText,
-  imageDigests: schema.array(shortText, { max: 64 }),
+  imageDigests: schema.array(shortText, { max: limits.imageDigestsMax }),
   labels: labelsSchema,
-  groups: schema.array(nameSchema, { max: 1000 }),
+  groups: schema.array(nameSchema, { max: limits.workloadGroupsMax }),
   startedAt: schema.optional(timestamp),
 });
 export type WorkloadView = schema.Infer<typeof workloadView>;
@@ -46,8 +46,8 @@ export const holdingView = schema.object({
   node: nameSchema,
   secret: secretNameSchema,
   file: shortText,
-  /** The version that the node said is in place; 0 if none is. */
-  version: schema.integer({ min: 0, max: 1_000_000_000 }),
+  /** The version that the node said is in place; 0 if none is. It may say any that its message can hold. */
+  version: schema.integer({ min: 0, max: 0xffff_ffff }),
   /** The version that should be; 0 if none should. */
   wanted: schema.integer({ min: 0, max: 1_000_000_000 }),
   state: schema.oneOf(['current', 'updating', 'withdrawing', 'failed', 'unknown'] as const),

@@ -4,11 +4,10 @@ import * as schema from '../base/schema.ts';
 import { grantSchema, secretNameSchema, workloadUpdates } from '../model/grant.ts';
 import { groupMatchSchema, nameSchema } from '../model/group.ts';
 import { operation } from './operation.ts';
-import { pageMembers, pageOf } from './page.ts';
+import { pageMembers, pageOf, shortText } from './page.ts';
 
 const revision = schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const nameOnly = schema.object({ name: nameSchema });
-const shortText = schema.string({ max: 512 });
 /** Names that begin so. */
 const prefix = schema.string({ max: 64 });
 
@@ -19,7 +18,7 @@ export const groupView = schema.object({
   /** Running workloads that match now. */
   members: schema.integer({ min: 0, max: 10_000_000 }),
   /** Why the group deserves a second look: `labels-only`, `matches-nothing`, `matches-everything`. */
-  warnings: schema.array(shortText, { max: 8 }),
+  warnings: schema.array(shortText, { max: limits.warningsMax }),
 });
 export type GroupView = schema.Infer<typeof groupView>;
 
@@ -27,7 +26,7 @@ export const grantView = schema.object({
   ...grantSchema.members,
   revision,
   /** `secret-unknown: NAME` for what is granted and does not exist, or not yet. */
-  warnings: schema.array(shortText, { max: 8 }),
+  warnings: schema.array(shortText, { max: limits.warningsMax }),
 });
 export type GrantView = schema.Infer<typeof grantView>;
 
@@ -42,7 +41,7 @@ const impactMembers = {
       /** What changes about the secrets that it keeps. */
       updates: schema.array(schema.oneOf(workloadUpdates), { max: workloadUpdates.length }),
     }),
-    { max: 1000 },
+    { max: limits.impactWorkloadsMax },
   ),
   impactTotal: schema.integer({ min: 0, max: 10_000_000 }),
 };
@@ -61,7 +60,7 @@ export const policyDocument = schema.tagged('kind', {
 export type PolicyDocument = schema.Infer<typeof policyDocument>;
 
 const documentsInput = schema.object({
-  documents: schema.array(policyDocument, { max: 20_000 }),
+  documents: schema.array(policyDocument, { max: limits.documentsMax }),
   /** Also delete groups and grants that no document names. */
   prune: schema.optional(schema.boolean()),
 });
@@ -74,11 +73,11 @@ export const policyChange = schema.object({
       name: nameSchema,
       change: schema.oneOf(['create', 'update', 'delete', 'unchanged'] as const),
       /** The document before and after, as YAML text. Policy holds no values. */
-      before: schema.optional(schema.string({ max: 65_536 })),
-      after: schema.optional(schema.string({ max: 65_536 })),
-      warnings: schema.array(shortText, { max: 8 }),
+      before: schema.optional(schema.string({ max: limits.documentTextCharsMax })),
+      after: schema.optional(schema.string({ max: limits.documentTextCharsMax })),
+      warnings: schema.array(shortText, { max: limits.warningsMax }),
     }),
-    { max: 40_000 },
+    { max: limits.documentChangesMax },
   ),
   ...impactMembers,
 });
@@ -93,7 +92,7 @@ export const explanation = schema.object({
       verdict: schema.oneOf(['allows', 'does-not-match', 'denies'] as const),
       because: shortText,
     }),
-    { max: 1000 },
+    { max: limits.explainStepsMax },
   ),
 });
 export type Explanation = schema.Infer<typeof explanation>;
@@ -252,7 +251,7 @@ export const policyOperations = {
     reply: 'json',
     input: schema.object({ secret: secretNameSchema }),
     output: schema.object({
-      groups: schema.array(nameSchema, { max: 10_000 }),
+      groups: schema.array(nameSchema, { max: limits.receiversMax }),
       workloads: schema.array(
         schema.object({
           id: shortText,
@@ -261,10 +260,10 @@ export const policyOperations = {
           group: nameSchema,
           file: shortText,
         }),
-        { max: 10_000 },
+        { max: limits.receiversMax },
       ),
       /** `secret-unknown: NAME`: it is granted and does not exist, or not yet. `secret-withheld: …`: nobody has it. */
-      warnings: schema.array(shortText, { max: 8 }),
+      warnings: schema.array(shortText, { max: limits.warningsMax }),
     }),
     resource: (input) => `secrets/${input.secret}`,
     effect: 'read',

@@ -1,10 +1,10 @@
 /** Operations on the audit log and on the gateway itself. */
+import { limits } from '../base/limits.ts';
 import * as schema from '../base/schema.ts';
 import { nameSchema } from '../model/group.ts';
 import { operation } from './operation.ts';
-import { pageMembers, pageOf, timestamp } from './page.ts';
+import { pageMembers, pageOf, shortText, timestamp } from './page.ts';
 
-const shortText = schema.string({ max: 512 });
 const treeSize = schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const hash = schema.string({ min: 44, max: 44 });
 const hashes = schema.array(hash, { max: 64 });
@@ -26,22 +26,25 @@ export const gatewayWeakenings = [
 ] as const;
 export type GatewayWeakening = (typeof gatewayWeakenings)[number];
 
+/** As long as an entry may be: what is on the log can be read. */
+const entryText = schema.string({ max: limits.auditEntryCharsMax });
+
 export const auditEntryView = schema.object({
   sequence: treeSize,
   time: timestamp,
-  actor: shortText,
-  actorKind: shortText,
-  method: shortText,
-  source: shortText,
-  action: shortText,
-  resource: shortText,
-  outcome: shortText,
+  actor: entryText,
+  actorKind: entryText,
+  method: entryText,
+  source: entryText,
+  action: entryText,
+  resource: entryText,
+  outcome: entryText,
   /** The rule that decided, for what was decided. */
-  rule: shortText,
-  requestId: shortText,
-  detail: schema.record(schema.string({ max: 64 }), shortText, { max: 32 }),
+  rule: entryText,
+  requestId: entryText,
+  detail: schema.record(schema.string({ max: 64 }), entryText, { max: limits.auditDetailsMax }),
   /** The entry's canonical bytes, base64: what the tree's leaf is the hash of. */
-  bytes: schema.string({ max: 65_536 }),
+  bytes: schema.string({ max: 4 * Math.ceil(limits.auditEntryBytesMax / 3) }),
 });
 export type AuditEntryView = schema.Infer<typeof auditEntryView>;
 
@@ -158,8 +161,11 @@ export const systemOperations = {
       weakenings: schema.array(schema.oneOf(gatewayWeakenings), { max: gatewayWeakenings.length }),
       /** What nodes said of themselves: those that have any and that the caller may list. */
       nodeWeakenings: schema.array(
-        schema.object({ node: nameSchema, weakenings: schema.array(shortText, { max: 32 }) }),
-        { max: 1000 },
+        schema.object({
+          node: nameSchema,
+          weakenings: schema.array(shortText, { max: limits.weakeningsMax }),
+        }),
+        { max: limits.weakNodesMax },
       ),
     }),
     resource: () => 'system',

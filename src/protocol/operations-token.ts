@@ -4,9 +4,8 @@ import { limits } from '../base/limits.ts';
 import { nameSchema } from '../model/group.ts';
 import { type PathPattern, parsePathPattern } from '../model/name.ts';
 import { operation } from './operation.ts';
-import { pageMembers, pageOf, timestamp } from './page.ts';
+import { pageMembers, pageOf, shortText, timestamp } from './page.ts';
 
-const shortText = schema.string({ max: 512 });
 const token = (input: { readonly name: string }): string => `tokens/${input.name}`;
 const hoursMax = 10 * 366 * 24;
 

@@ -1,6 +1,9 @@
-/** Lists: cursors and pages, alike for every list operation. */
+/** What many operations have alike: texts, times, and the cursors and pages of lists. */
 import { limits } from '../base/limits.ts';
 import * as schema from '../base/schema.ts';
+
+/** Whatever an answer repeats: what a node said fits, and the longest name. */
+export const shortText = schema.string({ max: limits.answerTextCharsMax });
 
 /** RFC 3339, UTC, milliseconds. */
 export const timestamp = schema.string({ min: 24, max: 30 });

@@ -37,7 +37,6 @@ import { decode, encode } from './wire-message.ts';
 
 export const streamProtocol = 1;
 
-const weakeningsMax = 32;
 /** A checkpoint with cosignatures, a certificate request, a certificate. */
 const noteCharsMax = 64 * 1024;
 const pemCharsMax = 16 * 1024;
@@ -236,7 +235,7 @@ function readFromEnforcer(wire: WireFromEnforcer): FromEnforcer | undefined {
   if (wire.nodeHealth) {
     const { mounts, tampered, weakenings } = wire.nodeHealth;
     bounded(tampered.length, limits.workloadsPerNodeMax);
-    bounded(weakenings.length, weakeningsMax);
+    bounded(weakenings.length, limits.weakeningsMax);
     return {
       kind: 'health',
       mounts,
@@ -266,7 +265,7 @@ function readFromEnforcer(wire: WireFromEnforcer): FromEnforcer | undefined {
 function helloFromWire(hello: NonNullable<WireFromEnforcer['hello']>): FromEnforcer {
   bounded(hello.workloads.length, limits.workloadsPerNodeMax);
   bounded(hello.held.length, limits.workloadsPerNodeMax);
-  bounded(hello.weakenings.length, weakeningsMax);
+  bounded(hello.weakenings.length, limits.weakeningsMax);
   return {
     kind: 'hello',
     protocol: hello.protocol,

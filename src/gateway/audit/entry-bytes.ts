@@ -5,6 +5,7 @@
  * Layout: docs/FORMATS.md#audit-entry. Vectors: vectors/audit-entry.json.
  */
 import { assert } from '../../base/assert.ts';
+import { limits } from '../../base/limits.ts';
 import type { Principal, PrincipalKind } from '../../model/principal.ts';
 import type { AuditEntry, RecordedEntry } from './entry.ts';
 
@@ -12,8 +13,7 @@ const formatVersion = 1;
 const headerBytes = 1 + 8 + 8;
 /** Two bytes of length for each text; far above any text there is. */
 const textBytesMax = 0xffff;
-export const entryBytesMax = 64 * 1024;
-const detailsMax = 64;
+export const entryBytesMax = limits.auditEntryBytesMax;
 
 const principalKinds = ['user', 'machine', 'node', 'gateway', 'anonymous'] as const;
 const methods = ['token', 'mtls', 'none', 'self'] as const;
@@ -39,7 +39,7 @@ export function encodeEntry(entry: AuditEntry, sequence: number, timeMs: number)
   at = writeText(entry.requestId, at);
   const names = Object.keys(entry.detail);
   if (!isAscending(names)) names.sort();
-  assert(names.length <= detailsMax, 'an entry has few details');
+  assert(names.length <= limits.auditDetailsMax, 'an entry has few details');
   for (const name of names) {
     at = writeText(name, at);
     at = writeText(entry.detail[name] ?? '', at);

@@ -4,9 +4,6 @@ import { limits } from '../../base/limits.ts';
 import type { Maintenance, RecordExpectation, RecordWrite } from '../barrier/barrier.ts';
 import type { AuditEntry } from './entry.ts';
 
-/** Three bytes each at most, and room for lengths. */
-const entryCharsMax = 20_000;
-
 export interface AuditRequest {
   readonly writes: readonly RecordWrite[];
   readonly expectations: readonly RecordExpectation[];
@@ -102,7 +99,7 @@ function isShort({
   let chars = id.length + name.length + source.length;
   chars += action.length + resource.length + outcome.length + rule.length + requestId.length;
   for (const key of Object.keys(detail)) chars += key.length + (detail[key]?.length ?? 0);
-  return chars <= entryCharsMax;
+  return chars <= limits.auditEntryCharsMax;
 }
 
 export function keysOf(request: AuditRequest): string[] {

@@ -1,12 +1,10 @@
 /** Questions to policy: why a workload receives a secret, and who receives it. */
+import { limits } from '../../base/limits.ts';
 import type { SecretName } from '../../model/name.ts';
 import { deliverableVersion } from '../../model/secret.ts';
 import type { policyOperations } from '../../protocol/operations-policy.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
 import { answer } from './plan.ts';
-
-/** As many as a reply carries. */
-const stepsMax = 1000;
 
 type AccessHandlers = Pick<
   HandlersOf<typeof policyOperations>,
@@ -28,7 +26,7 @@ export function accessHandlers({ policy, secrets }: Tools): AccessHandlers {
       const because = withheld(secret);
       if (because === undefined) return answer({ allowed, steps });
       const step = { rule: `secret ${secret}`, verdict: 'denies', because } as const;
-      return answer({ allowed: false, steps: [step, ...steps].slice(0, stepsMax) });
+      return answer({ allowed: false, steps: [step, ...steps].slice(0, limits.explainStepsMax) });
     },
     'access.who-can': ({ secret }) => {
       const { warnings, ...receivers } = policy.whoReceives(secret);

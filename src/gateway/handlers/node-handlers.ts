@@ -1,6 +1,7 @@
 /** Operations on nodes, on workloads, and on what workloads hold. */
 import { Fault, isFault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
+import { labelKeyPattern } from '../../model/group.ts';
 import { type Name, parseName, parseSecretName } from '../../model/name.ts';
 import { formatJoinToken, parseJoinToken } from '../../protocol/join-token.ts';
 import type {
@@ -129,7 +130,7 @@ function nodeViewOf({ identity, presence, policy }: Tools, name: Name): NodeView
     ...(seen?.lastSeenAtMs === undefined ? {} : { lastSeenAt: timestampOf(seen.lastSeenAtMs) }),
     ...(endsAtMs === undefined ? {} : { certificateEndsAt: timestampOf(endsAtMs) }),
     workloads: policy.entitlements.countOn(name),
-    weakenings: seen?.weakenings.slice(0, 32) ?? [],
+    weakenings: seen?.weakenings ?? [],
   };
 }
 
@@ -139,22 +140,21 @@ function stateOf(node: StoredNode | undefined, isConnected: boolean): NodeView['
   return isConnected ? 'connected' : 'disconnected';
 }
 
-/** Facts come from container engines, which bound less than answers do: what is too long is cut. */
+/** Of labels, those that a group can name: container engines take more of them, and longer ones. */
 function workloadViewOf({ policy }: Tools, facts: SelectableFacts): WorkloadView {
-  const cut = (text: string): string => text.slice(0, 512);
   const labels = Object.entries(facts.labels)
-    .filter(([key]) => /^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$/.test(key))
+    .filter(([key]) => labelKeyPattern.test(key))
     .slice(0, limits.labelsMax)
     .map(([key, value]) => [key, value.slice(0, limits.labelValueCharsMax)]);
   return {
     id: facts.id,
-    name: cut(facts.name),
+    name: facts.name,
     node: parseName(facts.node),
     runtime: facts.runtime,
-    image: cut(facts.image.reference),
-    imageDigests: facts.image.digests.slice(0, 64).map(cut),
+    image: facts.image.reference,
+    imageDigests: facts.image.digests,
     labels: Object.fromEntries(labels) as WorkloadView['labels'],
-    groups: policy.entitlements.groupsOf(facts.id).slice(0, 1000),
+    groups: policy.entitlements.groupsOf(facts.id).slice(0, limits.workloadGroupsMax),
     ...startOf(facts),
   };
 }
@@ -212,7 +212,7 @@ function* inOrder(found: Iterable<HoldingStatus>, after: Place): Generator<Holdi
 function holdingViewOf(status: HoldingStatus): HoldingView {
   const { workload, workloadId, file, version, wanted, state, fault, sinceMs } = status;
   return {
-    workload: workload.slice(0, 512),
+    workload,
     workloadId,
     node: parseName(status.node),
     secret: parseSecretName(status.secret),

@@ -1,6 +1,5 @@
 /** Operations on groups, grants and whole documents of them. */
 import { Fault } from '../../base/fault.ts';
-import { limits } from '../../base/limits.ts';
 import type { Grant } from '../../model/grant.ts';
 import type { Name } from '../../model/name.ts';
 import type {
@@ -41,7 +40,7 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
       const seen = policy.group(group.name)?.revision ?? 0;
       const { preview, ...plan } = policy.plans.putGroup(group);
       const { members, warnings } = preview;
-      const impact = impactViewOf(policy.plans.impactOf([{ kind: 'Group', ...group }]));
+      const impact = policy.plans.impactOf([{ kind: 'Group', ...group }]);
       const output: Plan<GroupView & PolicyImpactView>['output'] = ({ revision }) => ({
         ...group,
         revision,
@@ -75,7 +74,7 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'grant.put': (grant) => {
       const seen = policy.grant(grant.group)?.revision ?? 0;
       const plan = policy.plans.putGrant(grant);
-      const impact = impactViewOf(policy.plans.impactOf([{ kind: 'Grant', ...grant }]));
+      const impact = policy.plans.impactOf([{ kind: 'Grant', ...grant }]);
       const output: Plan<GrantView & PolicyImpactView>['output'] = ({ revision }) => ({
         ...grant,
         revision,
@@ -167,16 +166,8 @@ function touchedBy(plan: PolicyPlan, documents: readonly PolicyDocument[]): read
 }
 
 function changeViewOf(plan: PolicyPlan & PolicyImpact): PolicyChange {
-  return { changes: plan.changes, ...impactViewOf(plan) };
-}
-
-function impactViewOf({ impact, impactTotal }: PolicyImpact): PolicyImpactView {
-  const cut = impact.map(({ gains, loses, ...rest }) => ({
-    ...rest,
-    gains: gains.slice(0, limits.setFilesMax),
-    loses: loses.slice(0, limits.setFilesMax),
-  }));
-  return { impact: cut, impactTotal };
+  const { changes, impact, impactTotal } = plan;
+  return { changes, impact, impactTotal };
 }
 
 function groupViewOf(policy: Policy, name: Name): GroupView {

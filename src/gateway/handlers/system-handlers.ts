@@ -1,5 +1,6 @@
 /** Operations on the gateway itself: its seal, its keys, its state, its backup. */
 import { defined } from '../../base/assert.ts';
+import { limits } from '../../base/limits.ts';
 import type { systemOperations } from '../../protocol/operations-system.ts';
 import type { OperationOutput } from '../../protocol/operations.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
@@ -53,19 +54,17 @@ export function systemHandlers(tools: Tools): SystemHandlers {
   };
 }
 
-/** More than this many weak nodes are one finding: `node.list` shows every one. */
-const weakNodesMax = 1000;
-
+/** So many weak nodes at most are one finding: `node.list` shows every one. */
 function nodeWeakenings(
   { identity, presence }: Pick<Tools, 'identity' | 'presence'>,
   isPermitted: (resource: string) => boolean,
 ): OperationOutput<'system.status'>['nodeWeakenings'] {
   const weak: OperationOutput<'system.status'>['nodeWeakenings'][number][] = [];
   for (const node of identity.nodes.names()) {
-    const weakenings = presence.of(node)?.weakenings.slice(0, 32) ?? [];
+    const weakenings = presence.of(node)?.weakenings ?? [];
     if (weakenings.length === 0 || !isPermitted(`nodes/${node}`)) continue;
     weak.push({ node, weakenings });
-    if (weak.length === weakNodesMax) break;
+    if (weak.length === limits.weakNodesMax) break;
   }
   return weak;
 }

@@ -4,6 +4,7 @@
  * Errors are for documents that could only disappoint; warnings are for those that may be meant.
  */
 import type { FaultError } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
 import type { Grant } from '../../model/grant.ts';
 import type { Group } from '../../model/group.ts';
 import type { SecretName } from '../../model/name.ts';
@@ -12,8 +13,6 @@ import { fileNameOf } from './wanted.ts';
 
 /** Kernel file systems: nothing may be mounted over them, nor anything be put where they look. */
 const reservedRoots = new Set(['proc', 'sys', 'dev']);
-/** As many as a change can carry in the contract. */
-const warningsMax = 8;
 
 /** @param at - Pointer of the group in the input. */
 export function groupErrors(group: Group, at: string): readonly FaultError[] {
@@ -91,8 +90,8 @@ export function grantWarnings(
   const missing = grant.secrets
     .filter((granted) => !secretExists(granted.secret))
     .map((granted) => secretUnknown(granted.secret));
-  if (missing.length <= warningsMax) return missing;
-  const kept = missing.slice(0, warningsMax - 1);
+  if (missing.length <= limits.warningsMax) return missing;
+  const kept = missing.slice(0, limits.warningsMax - 1);
   return [...kept, `secret-unknown: and ${missing.length - kept.length} more`];
 }
 

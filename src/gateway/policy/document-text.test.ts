@@ -2,6 +2,7 @@
 import { deepEqual, equal, notEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { limits } from '../../base/limits.ts';
 import { parse } from 'yaml';
 import { name, anyGrant, anyMatch, secret } from './policy-samples.suite.ts';
 import { clipped, grantText, groupText } from './document-text.ts';
@@ -78,5 +79,12 @@ test('grantText reads well', () => {
       '',
     ].join('\n'),
   );
-  equal(clipped('x'.repeat(70_000)).length < 65_536, true);
+});
+
+test('clipped: what is too long for an answer is just short enough, and says that there is more', () => {
+  const max = limits.documentTextCharsMax;
+  equal(clipped('x'.repeat(max)).length, max);
+  equal(clipped('x'.repeat(max)).at(-1), 'x');
+  equal(clipped('x'.repeat(max + 1)).length, max);
+  equal(clipped('x'.repeat(max + 1)).endsWith('\n# … and more\n'), true);
 });

@@ -4,12 +4,12 @@
  *
  * An emitter of its own: these documents are small and plain, and the gateway parses no YAML.
  */
+import { limits } from '../../base/limits.ts';
 import type { Grant } from '../../model/grant.ts';
 import type { Group } from '../../model/group.ts';
 import { isPlainObject } from '../../base/schema.ts';
 
-/** What a change may carry, less room for the mark. */
-const textCharsMax = 65_000;
+const moreMark = '\n# … and more\n';
 
 /** Whole; equal texts mean equal documents. */
 export function groupText(group: Group): string {
@@ -54,7 +54,8 @@ export function grantText(grant: Grant): string {
 
 /** Short enough for a reply. */
 export function clipped(text: string): string {
-  return text.length <= textCharsMax ? text : `${text.slice(0, textCharsMax)}\n# … and more\n`;
+  const max = limits.documentTextCharsMax;
+  return text.length <= max ? text : text.slice(0, max - moreMark.length) + moreMark;
 }
 
 function sorted(

@@ -2,16 +2,12 @@
  * Explanations: why a workload receives a secret, or why not and what comes nearest. Pure; the same
  * index and the same merging that delivery uses, so an explanation cannot differ from what is done.
  */
+import { limits } from '../../base/limits.ts';
 import type { SecretName } from '../../model/name.ts';
 import type { EntitlementIndex, IndexedGroup, IndexedWorkload } from './entitlement-index.ts';
 import type { AccessExplanation, ExplainStep, Receivers, WantedSet } from './policy.ts';
 import { firstInOrder } from './first-in-order.ts';
 import { grantsOf, order, wantedSets } from './wanted.ts';
-
-/** As many as a reply carries. */
-const stepsMax = 1000;
-const receiversMax = 10_000;
-const sentenceCharsMax = 500;
 
 export function explainAccess(
   index: EntitlementIndex,
@@ -39,7 +35,10 @@ export function explainAccess(
   }
   steps.push(...nearMisses(granted, workload));
   if (!delivered) steps.push(...otherGroups(workload, matching));
-  return { allowed: delivered && secretExists, steps: steps.slice(0, stepsMax).map(clip) };
+  return {
+    allowed: delivered && secretExists,
+    steps: steps.slice(0, limits.explainStepsMax).map(clip),
+  };
 }
 
 export function whoReceives(
@@ -48,7 +47,7 @@ export function whoReceives(
 ): Omit<Receivers, 'warnings'> {
   const groups = index.groupsGranted(secret).filter((group) => group.selector !== undefined);
   const members = new Set(groups.flatMap((group) => [...group.members]));
-  const page = firstInOrder(members, (workload) => workload.facts.id, receiversMax);
+  const page = firstInOrder(members, (workload) => workload.facts.id, limits.receiversMax);
   const workloads = page.flatMap((workload) => {
     const { id, name, node } = workload.facts;
     const files = setsOf(workload).flatMap((set) => set.files);
@@ -57,8 +56,8 @@ export function whoReceives(
       .map(({ group, file }) => ({ id, name, node, group, file }));
   });
   return {
-    groups: groups.slice(0, receiversMax).map((group) => group.name),
-    workloads: workloads.slice(0, receiversMax),
+    groups: groups.slice(0, limits.receiversMax).map((group) => group.name),
+    workloads: workloads.slice(0, limits.receiversMax),
   };
 }
 
@@ -148,6 +147,7 @@ function doesNotMatch(rule: string, because: string): ExplainStep {
 }
 
 function clip(step: ExplainStep): ExplainStep {
-  if (step.because.length <= sentenceCharsMax) return step;
-  return { ...step, because: `${step.because.slice(0, sentenceCharsMax)}…` };
+  const { because } = step;
+  if (because.length <= limits.answerTextCharsMax) return step;
+  return { ...step, because: `${because.slice(0, limits.answerTextCharsMax - 1)}…` };
 }

@@ -10,9 +10,6 @@ import { workloadUpdates } from '../../model/grant.ts';
 import { firstInOrder } from './first-in-order.ts';
 import { type CompiledGrant, grantsOf, order, secretsIn, WantedMemo } from './wanted.ts';
 
-/** As many as a reply carries. */
-const impactMax = 1000;
-
 /** A group as it would be. */
 export interface GroupAfter {
   readonly name: Name;
@@ -41,7 +38,9 @@ export function impactOf(changed: readonly GroupAfter[]): PolicyImpact {
     found.push({ id, impact: { workload: name, node, ...difference } });
   }
   return {
-    impact: firstInOrder(found, (entry) => entry.id, impactMax).map((entry) => entry.impact),
+    impact: firstInOrder(found, (entry) => entry.id, limits.impactWorkloadsMax).map(
+      (entry) => entry.impact,
+    ),
     impactTotal: found.length,
   };
 }

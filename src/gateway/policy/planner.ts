@@ -7,6 +7,7 @@
  * past the other, on one gateway or on several.
  */
 import { Fault, type FaultError } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
 import type { Grant } from '../../model/grant.ts';
 import type { Group } from '../../model/group.ts';
 import type { Name, SecretName } from '../../model/name.ts';
@@ -94,6 +95,9 @@ export class Planner implements PolicyPlans {
     const pruned = prune ? this.#unnamed(edits) : [];
     refuse('documents', this.#documentErrors(documents, { pruned, pointer }));
     const all = [...edits, ...pruned];
+    if (all.length > limits.documentChangesMax) {
+      throw new Fault('limit.exceeded', { changes: all.length, max: limits.documentChangesMax });
+    }
     const members = this.#membersAfter(all);
     return { ...this.#plan(all, members), ...impactOf(this.#groupsAfter(all, members)) };
   }

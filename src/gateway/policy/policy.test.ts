@@ -251,6 +251,22 @@ test('putDocuments: order does not matter, applying twice changes nothing, and p
   });
 });
 
+test('putDocuments: more changes than one answer tells are refused, not made in silence', async () => {
+  const { policy, commit } = setUp();
+  const groupsFrom = (start: number, count: number): readonly PolicyDocument[] =>
+    Array.from({ length: count }, (_, index) => ({
+      kind: 'Group',
+      name: name(`g${start + index}`),
+      match: {},
+    }));
+  const max = limits.documentChangesMax;
+  await commit(policy.plans.putDocuments(groupsFrom(0, max - 1)));
+  const prune = (count: number) =>
+    policy.plans.putDocuments(groupsFrom(max, count), { prune: true });
+  equal(prune(1).changes.length, max);
+  throws(() => prune(2), { code: 'limit.exceeded' });
+});
+
 test('impact: what changes about secrets that stay is told, each by its word', async () => {
   const { policy, commit } = setUp();
   policy.entitlements.setWorkload(factsOf({ name: 'api-1' }));

@@ -145,7 +145,7 @@ export interface PolicyPlan {
 }
 
 export interface PolicyImpact {
-  /** The first 1,000, by workload id. */
+  /** The first so many, by workload id. */
   readonly impact: readonly WorkloadImpact[];
   readonly impactTotal: number;
 }
@@ -163,13 +163,13 @@ export interface ExplainStep {
 
 export interface AccessExplanation {
   readonly allowed: boolean;
-  /** What decided comes first, then near misses, nearest first. At most 1,000. */
+  /** What decided comes first, then near misses, nearest first. */
   readonly steps: readonly ExplainStep[];
 }
 
 export interface Receivers {
   readonly groups: readonly Name[];
-  /** By workload id; the first 10,000. */
+  /** By workload id; the first so many. */
   readonly workloads: readonly {
     readonly id: WorkloadId;
     readonly name: string;
@@ -247,7 +247,7 @@ export interface PolicyPlans {
    *
    * @param options.prune - Also delete groups and grants that no document names.
    * @param options.pointer - Where the documents stand in the input, for the pointers of errors.
-   * @throws Fault `request.invalid` with every error found, by pointer.
+   * @throws Fault `request.invalid` with every error found, by pointer; `limit.exceeded`
    */
   putDocuments(
     documents: readonly PolicyDocument[],
