@@ -31,6 +31,7 @@ const sentences: Readonly<Record<string, string>> = {
     'whoever may start a container can satisfy it; an image digest or a node cannot be chosen',
   'matches-everything': 'every container of every node is in it',
   'matches-nothing': 'no running container is in it now',
+  'kubernetes-unreported': 'it asks for a pod, and no node reports pods: nothing can match it',
   'secret-withheld': 'so nobody receives it now',
   'secret-unknown': 'there is no such secret yet; it is delivered once there is',
 };

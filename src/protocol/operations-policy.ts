@@ -17,7 +17,10 @@ export const groupView = schema.object({
   revision,
   /** Running workloads that match now. */
   members: schema.integer({ min: 0, max: 10_000_000 }),
-  /** Why the group deserves a second look: `labels-only`, `matches-nothing`, `matches-everything`. */
+  /**
+   * Why the group deserves a second look: `labels-only`, `matches-nothing`, `matches-everything`,
+   * `kubernetes-unreported`.
+   */
   warnings: schema.array(shortText, { max: limits.warningsMax }),
 });
 export type GroupView = schema.Infer<typeof groupView>;

@@ -72,13 +72,20 @@ export function grantErrors(grant: Grant, at: string): readonly FaultError[] {
 /**
  * `matches-everything`: no condition. `labels-only`: only conditions that whoever creates a container
  * can satisfy (names, labels, image references). `matches-nothing`: no running workload matches.
+ * `kubernetes-unreported`: it asks for a pod, and no node reports any, so that nothing could match.
+ *
+ * @param running - Workloads that match, and all that are reported as containers of pods.
  */
-export function groupWarnings(group: Group, members: number): readonly string[] {
+export function groupWarnings(
+  group: Group,
+  { members, pods }: { readonly members: number; readonly pods: number },
+): readonly string[] {
   const { conditions } = compileSelector(group.match);
   const warnings: string[] = [];
   if (conditions.length === 0) warnings.push('matches-everything');
   else if (!conditions.some((condition) => condition.strong)) warnings.push('labels-only');
   if (members === 0) warnings.push('matches-nothing');
+  if (group.match.kubernetes !== undefined && pods === 0) warnings.push('kubernetes-unreported');
   return warnings;
 }
 

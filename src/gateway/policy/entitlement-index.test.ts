@@ -116,6 +116,10 @@ function check(
 ): void {
   const affected = index.takeAffected();
   equal(index.workloadCount, model.workloads.size);
+  const pods = [...model.workloads.values()].filter((facts) =>
+    naiveMatches({ kubernetes: {} }, facts),
+  );
+  equal(index.podCount, pods.length);
   const inOrder = [...model.workloads.keys()].toSorted(order);
   deepEqual(idsOf(index.workloads()), inOrder);
   const from = workloadIdOf(7);

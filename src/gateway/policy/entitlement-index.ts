@@ -16,7 +16,7 @@ import type { WorkloadId } from '../../model/workload.ts';
 import { AnchoredSelectors } from './anchor.ts';
 import type { Entitlements, SelectableFacts, WantedSet, WorkloadRange } from './policy.ts';
 import { Postings } from './posting.ts';
-import { type Selector, compileSelector } from './selector.ts';
+import { type Selector, compileSelector, isPod } from './selector.ts';
 import { type CompiledGrant, compileGrant, grantsOf, order, WantedMemo } from './wanted.ts';
 
 /** A group as the index knows it. A grant may come before its group, and then reaches nobody. */
@@ -75,6 +75,7 @@ export class EntitlementIndex implements Entitlements {
   readonly #bySecret = new Map<SecretName, GroupEntry | Set<GroupEntry>>();
   readonly #wanted = new WantedMemo();
   #affected = new Set<WorkloadId>();
+  #podCount = 0;
 
   constructor(options: { readonly leaseMsDefault: number }) {
     this.#leaseMsDefault = options.leaseMsDefault;
@@ -92,8 +93,10 @@ export class EntitlementIndex implements Entitlements {
       this.#inOrder.add(entry);
     } else {
       this.#postings.remove(entry);
+      this.#podCount -= isPod(known.facts) ? 1 : 0;
     }
     entry.facts = facts;
+    this.#podCount += isPod(facts) ? 1 : 0;
     this.#postings.add(entry);
     for (const group of entry.groups) group.members.delete(entry);
     entry.groups = this.#selectors.matching(facts).map((selected) => selected.entry);
@@ -105,6 +108,7 @@ export class EntitlementIndex implements Entitlements {
     if (entry === undefined) return;
     this.#workloads.delete(id);
     this.#inOrder.remove(entry);
+    this.#podCount -= isPod(entry.facts) ? 1 : 0;
     this.#postings.remove(entry);
     for (const group of entry.groups) group.members.delete(entry);
     this.#affected.delete(id);
@@ -183,6 +187,11 @@ export class EntitlementIndex implements Entitlements {
 
   get workloadCount(): number {
     return this.#workloads.size;
+  }
+
+  /** Of them, those that a runtime reports as containers of pods. */
+  get podCount(): number {
+    return this.#podCount;
   }
 
   group(name: Name): IndexedGroup | undefined {

@@ -33,7 +33,7 @@ export function explainAccess(
         : 'no group whose grant names this secret matches this workload';
     steps.push(denies('default', because));
   }
-  steps.push(...nearMisses(granted, workload));
+  steps.push(...nearMisses(index, granted, workload));
   if (!delivered) steps.push(...otherGroups(workload, matching));
   return {
     allowed: delivered && secretExists,
@@ -95,19 +95,23 @@ function decidedSteps(
 
 /** Groups that are granted the secret and do not match, those that miss by least first. */
 function nearMisses(
+  index: EntitlementIndex,
   granted: readonly IndexedGroup[],
   workload: IndexedWorkload,
 ): readonly ExplainStep[] {
   const missed = granted
     .filter((group) => !group.members.has(workload))
     .map((group) => {
-      const conditions = group.selector?.conditions ?? [];
-      const failing = conditions.filter((condition) => !condition.holds(workload.facts));
+      const failing = group.selector?.conditions.filter((one) => !one.holds(workload.facts)) ?? [];
       const sentences = failing.map((condition) => condition.because(workload.facts));
+      if (group.selector?.match.kubernetes !== undefined && index.podCount === 0) {
+        sentences.unshift('kubernetes-unreported: no node reports pods');
+      }
+      const of = `${failing.length} of ${group.selector?.conditions.length ?? 0}`;
       const because =
         group.selector === undefined
           ? 'there is no group of this name'
-          : `${failing.length} of ${conditions.length} conditions do not hold: ${sentences.join('; ')}`;
+          : `${of} conditions do not hold: ${sentences.join('; ')}`;
       const distance = group.selector === undefined ? Number.MAX_SAFE_INTEGER : failing.length;
       return { distance, name: group.name, step: doesNotMatch(ruleOf(group), because) };
     });

@@ -61,7 +61,7 @@ export class Planner implements PolicyPlans {
       value: group,
       revision: this.#options.groups.get(group.name)?.revision ?? 0,
       members: count,
-      warnings: groupWarnings(group, count),
+      warnings: groupWarnings(group, { members: count, pods: this.#options.index.podCount }),
     };
     return { ...this.#plan(edits, members), preview };
   }
@@ -187,7 +187,10 @@ export class Planner implements PolicyPlans {
     if (edit.after === undefined) return { kind, name, change: 'delete', ...texts, warnings: [] };
     const warnings =
       edit.kind === 'Group'
-        ? groupWarnings(edit.after, this.#countAfter(name, members))
+        ? groupWarnings(edit.after, {
+            members: this.#countAfter(name, members),
+            pods: this.#options.index.podCount,
+          })
         : grantWarnings(edit.after, this.#options.secretExists);
     if (before === undefined) return { kind, name, change: 'create', ...texts, warnings };
     return { kind, name, change: before === after ? 'unchanged' : 'update', ...texts, warnings };

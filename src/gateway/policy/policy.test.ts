@@ -1,6 +1,5 @@
 /**
- * Goal: plans are all or nothing, never slip past each other, and do what they said; explanations are
- * what is delivered.
+ * Goal: plans are all or nothing, never slip past each other, and do what they said.
  * Method: the whole room over records in memory; races are two plans made before either is committed.
  */
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
@@ -12,7 +11,7 @@ import type { WorkloadId } from '../../model/workload.ts';
 import type { Grant } from '../../model/grant.ts';
 import type { Group, GroupMatch } from '../../model/group.ts';
 import type { PolicyDocument as ContractDocument } from '../../protocol/operations-policy.ts';
-import { MemoryRecords } from '../../testing/memory-records.ts';
+import { api, apiGrant, setUp } from './policy-room.suite.ts';
 import {
   anyFacts,
   anyGrant,
@@ -22,28 +21,7 @@ import {
   secret,
   workloadIdOf,
 } from './policy-samples.suite.ts';
-import { Policy, type PolicyDocument, type PolicyPlan } from './policy.ts';
-
-interface Setup {
-  readonly policy: Policy;
-  readonly records: MemoryRecords;
-  readonly commit: (plan: PolicyPlan) => Promise<unknown>;
-}
-
-function setUp(known: readonly string[] = ['payments/db']): Setup {
-  const records = new MemoryRecords();
-  const policy = new Policy({
-    groups: records.view('group'),
-    grants: records.view('grant'),
-    secretExists: (asked) => known.includes(asked),
-    leaseMsDefault: limits.leaseMsDefault,
-  });
-  for (const projection of policy.projections) records.follow(projection);
-  return { policy, records, commit: (plan) => records.commit(plan) };
-}
-
-const api: Group = { name: name('api'), match: { docker: { name: 'api-*' } } };
-const apiGrant: Grant = { group: name('api'), secrets: [{ secret: secret('payments/db') }] };
+import type { PolicyDocument } from './policy.ts';
 
 test('putGroup creates, sees no change, and updates', async () => {
   const { policy, commit } = setUp();
@@ -300,26 +278,6 @@ test('impact: what changes about secrets that stay is told, each by its word', a
   }
 });
 
-test('explainAccess and whoReceives refuse a name that nothing knows, and answer for one that is granted', async () => {
-  const { policy, commit } = setUp(['payments/db']);
-  policy.entitlements.setWorkload(factsOf({ name: 'api-1' }));
-  const id = workloadIdOf(1);
-  for (const ask of [
-    () => policy.whoReceives(secret('payments/nope')),
-    () => policy.explainAccess(id, secret('payments/nope')),
-  ]) {
-    throws(ask, { code: 'resource.unknown', detail: { resource: 'secrets/payments/nope' } });
-  }
-  deepEqual(policy.whoReceives(secret('payments/db')), { groups: [], workloads: [], warnings: [] });
-  await commit(policy.plans.putGroup(api));
-  const early = { ...apiGrant, secrets: [{ secret: secret('payments/later') }] };
-  await commit(policy.plans.putGrant(early));
-  const { groups, warnings } = policy.whoReceives(secret('payments/later'));
-  deepEqual([groups, warnings], [['api'], ['secret-unknown: payments/later']]);
-  equal(policy.explainAccess(id, secret('payments/later')).allowed, false);
-  deepEqual(policy.grant(api.name)?.warnings, ['secret-unknown: payments/later']);
-});
-
 test('putDocuments: the impact that was told is the difference that is made', async () => {
   const some = fc.record({
     workloads: fc.uniqueArray(anyFacts, { selector: (facts) => facts.id, maxLength: 12 }),
@@ -388,75 +346,6 @@ function documentsOf(
     ...[...once.values()].map((grant) => ({ kind: 'Grant' as const, ...grant })),
   ];
 }
-
-test('explainAccess: what allows, what collides, what nearly matches, and what else the workload has', async () => {
-  const { policy, commit } = setUp(['payments/db', 'mail/db', 'top/ungranted']);
-  policy.entitlements.setWorkload(factsOf({ name: 'api-1', labels: { tier: 'front' } }));
-  const group = (text: string, match: GroupMatch): PolicyDocument => ({
-    kind: 'Group',
-    name: name(text),
-    match,
-  });
-  const grant = (text: string, given: string): PolicyDocument => ({
-    kind: 'Grant',
-    group: name(text),
-    secrets: [{ secret: secret(given) }],
-  });
-  await commit(
-    policy.plans.putDocuments([
-      group('a-api', { docker: { name: 'api-*' } }),
-      grant('a-api', 'payments/db'),
-      group('b-late', { docker: { name: 'api-1' } }),
-      grant('b-late', 'mail/db'),
-      group('c-far', { node: 'node-9', docker: { name: 'web', labels: { tier: 'back' } } }),
-      grant('c-far', 'payments/db'),
-      group('d-near', { docker: { name: 'api-*', labels: { tier: 'back' } } }),
-      grant('d-near', 'payments/db'),
-      group('e-bare', { docker: {} }),
-    ]),
-  );
-  const id = workloadIdOf(1);
-  const yes = policy.explainAccess(id, secret('payments/db'));
-  deepEqual(
-    [yes.allowed, yes.steps.map((step) => [step.rule, step.verdict])],
-    [
-      true,
-      [
-        ['grant a-api', 'allows'],
-        ['grant d-near', 'does-not-match'],
-        ['grant c-far', 'does-not-match'],
-      ],
-    ],
-  );
-  equal(
-    yes.steps[1]?.because,
-    '1 of 3 conditions do not hold: docker.labels.tier is "front", not "back"',
-  );
-  const collision = policy.explainAccess(id, secret('mail/db'));
-  equal(collision.allowed, false);
-  ok(
-    collision.steps[0]?.because.startsWith(
-      'grant.file-collision: /run/secrets/db is given by group a-api',
-    ),
-  );
-  const none = policy.explainAccess(id, secret('top/ungranted'));
-  deepEqual(
-    none.steps.map((step) => step.rule),
-    ['default', 'grant a-api', 'grant b-late', 'grant e-bare'],
-  );
-  throws(() => policy.explainAccess(workloadIdOf(9), secret('a')), { code: 'resource.unknown' });
-
-  deepEqual(policy.whoReceives(secret('payments/db')), {
-    groups: ['a-api', 'c-far', 'd-near'],
-    workloads: [{ id, name: 'api-1', node: 'node-1', group: 'a-api', file: 'db' }],
-    warnings: [],
-  });
-  deepEqual(
-    policy.whoReceives(secret('mail/db')).workloads,
-    [],
-    'a file that collides is received by nobody',
-  );
-});
 
 test('lists come in order, from anywhere, and a workload is found by id or by a name of its own', () => {
   const { policy } = setUp();

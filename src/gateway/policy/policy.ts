@@ -105,7 +105,7 @@ export interface Versioned<T> {
 export interface GroupStatus extends Versioned<Group> {
   /** Running workloads that match now. */
   readonly members: number;
-  /** `labels-only`, `matches-everything`, `matches-nothing`: see `document-check.ts`. */
+  /** By code: see `document-check.ts`. */
   readonly warnings: readonly string[];
 }
 
@@ -294,7 +294,8 @@ export class Policy {
     const stored = this.#groups.get(name);
     if (stored === undefined) return undefined;
     const members = this.#index.group(name)?.members.size ?? 0;
-    return { ...stored, members, warnings: groupWarnings(stored.value, members) };
+    const running = { members, pods: this.#index.podCount };
+    return { ...stored, members, warnings: groupWarnings(stored.value, running) };
   }
 
   grant(group: Name): GrantStatus | undefined {

@@ -157,10 +157,15 @@ function processConditions(process: GroupMatch['process']): readonly Condition[]
   ];
 }
 
+/** Whether a runtime that knows pods says that it belongs to one. */
+export function isPod({ runtime, kubernetes }: SelectableFacts): boolean {
+  return runtime === 'containerd' && kubernetes !== undefined;
+}
+
 const attestedPod: Condition = {
   about: 'kubernetes',
   strong: false,
-  holds: (facts) => facts.runtime === 'containerd' && facts.kubernetes !== undefined,
+  holds: isPod,
   because(facts) {
     if (facts.kubernetes === undefined) return 'it belongs to no pod';
     return facts.runtime === 'containerd'
