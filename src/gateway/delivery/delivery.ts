@@ -440,12 +440,16 @@ export class Delivery {
       return;
     }
     try {
+      let bytes = 0;
       for (const { secretId, version } of change.sent) {
         const key = `${secretId}.${version}`;
-        if (!opened.has(key))
-          opened.set(key, await this.#options.values.openValue(secretId, version));
+        let value = opened.get(key);
+        if (!value)
+          opened.set(key, (value = await this.#options.values.openValue(secretId, version)));
+        bytes += value.length;
       }
-      refuseTooLarge(change.sent.map((file) => opened.get(`${file.secretId}.${file.version}`)));
+      // What does not fit one message would end the node's stream, and each one after it.
+      if (bytes > limits.setBytesMax) throw new Fault('limit.exceeded', { bytes });
     } catch (error) {
       // A version that was destroyed in between, a row that does not open, too much for one set: this set
       // fails, not the rest.
@@ -482,10 +486,4 @@ export class Delivery {
     const same = wanted === due.wanted || JSON.stringify(wanted) === JSON.stringify(due.wanted);
     return same && change.sent.every((file) => this.#composer.isDeliverable(file));
   }
-}
-
-/** What does not fit one message would end the node's stream, and each one after it. */
-function refuseTooLarge(values: readonly (SecretValue | undefined)[]): void {
-  const bytes = values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
-  if (bytes > limits.setBytesMax) throw new Fault('limit.exceeded', { bytes });
 }
