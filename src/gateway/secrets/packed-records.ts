@@ -2,10 +2,10 @@
  * Byte strings under small numbers (slots), outside the heap that the garbage collector walks: a
  * million of them cost it nothing.
  *
- * They are appended to chunks. What is replaced or removed leaves a hole; a chunk that is half holes is
- * emptied into the newest one, so that no change costs more than moving half a chunk.
+ * They are appended to chunks. What is replaced leaves a hole; a chunk that is half holes is emptied
+ * into the newest one, so that no change costs more than moving half a chunk.
  *
- * Does not promise: to wipe what was removed. Nothing secret belongs here.
+ * Does not promise: to wipe what was replaced. Nothing secret belongs here.
  */
 import { assert, defined } from '../../base/assert.ts';
 import { allocate } from '../../base/bytes.ts';
@@ -43,33 +43,30 @@ export class PackedRecords {
     this.#used = chunkBytes;
   }
 
-  /** @returns A view, good until something is set or deleted. */
-  get(slot: number): Buffer | undefined {
-    const place = this.#places[slot] ?? 0;
-    if (place === 0) return undefined;
-    const { chunk, offset } = this.#at(place);
+  /** Of a slot that was set. @returns A view, good until something is set. */
+  get(slot: number): Buffer {
+    const { chunk, offset } = this.#at(this.#places[slot] ?? 0);
     const from = offset + headBytes;
     return chunk.bytes.subarray(from, from + chunk.bytes.readUInt32LE(offset + 4));
   }
 
   /** Copies `bytes`. */
   set(slot: number, bytes: Uint8Array): void {
-    this.delete(slot);
-    this.#append(slot, bytes);
-  }
-
-  delete(slot: number): void {
     const place = this.#places[slot] ?? 0;
-    if (place === 0) return;
-    const { chunk, number, offset } = this.#at(place);
-    this.#places[slot] = 0;
-    chunk.live -= spaceOf(chunk.bytes.readUInt32LE(offset + 4));
-    this.#emptyIfHoles(number);
+    if (place !== 0) this.#leaveHole(slot, place);
+    this.#append(slot, bytes);
   }
 
   /** Of all chunks together. */
   get bytes(): number {
     return (this.#chunks.length - this.#freeChunks.length) * chunkBytes;
+  }
+
+  #leaveHole(slot: number, place: number): void {
+    const { chunk, number, offset } = this.#at(place);
+    this.#places[slot] = 0;
+    chunk.live -= spaceOf(chunk.bytes.readUInt32LE(offset + 4));
+    this.#emptyIfHoles(number);
   }
 
   #append(slot: number, bytes: Uint8Array): void {
@@ -117,6 +114,7 @@ export class PackedRecords {
   }
 
   #at(place: number): { readonly chunk: Chunk; readonly number: number; readonly offset: number } {
+    assert(place > 0, 'a slot in use has its record');
     const unit = place - 1;
     const number = Math.floor(unit / unitsPerChunk);
     const chunk = defined(this.#chunks[number], 'a placed record has its chunk');

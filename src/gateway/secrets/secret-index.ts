@@ -5,13 +5,13 @@
  * and again: they are packed into bytes, under numbers (slots). Readers get ordinary `Secret`s, made as
  * they ask.
  */
-import { defined } from '../../base/assert.ts';
+import { assert, defined } from '../../base/assert.ts';
 import type { Random } from '../../base/random.ts';
 import { SortedBlocks } from '../../base/sorted-blocks.ts';
 import type { SecretId } from '../../model/id.ts';
 import type { SecretName } from '../../model/name.ts';
 import type { Secret } from '../../model/secret.ts';
-import type { Projection, View } from '../barrier/barrier.ts';
+import type { Projection } from '../barrier/barrier.ts';
 import { PackedRecords } from './packed-records.ts';
 import {
   type Authors,
@@ -42,23 +42,19 @@ const unpackedMax = 64;
 
 export class SecretIndex implements Projection {
   readonly kind = 'secret';
-  readonly #view: View;
   readonly #records = new PackedRecords();
   readonly #byName: SlotTable;
   readonly #byId: SlotTable;
-  readonly #inOrder = new SortedBlocks<number>((slot) => packedName(this.#packed(slot)));
+  readonly #inOrder = new SortedBlocks<number>((slot) => packedName(this.#records.get(slot)));
   readonly #authors = new KeptAuthors();
   /** By slot. */
   readonly #unpacked = new Map<number, IndexedSecret>();
-  readonly #freeSlots: number[] = [];
-  #slots = 0;
   /** Kept once everything is loaded, so that loading a million secrets collects nothing. */
   #changed: Set<SecretName> | undefined;
 
-  constructor(view: View, random: Random) {
-    this.#view = view;
-    this.#byName = new SlotTable(random, (slot) => packedName(this.#packed(slot)));
-    this.#byId = new SlotTable(random, (slot) => packedId(this.#packed(slot)));
+  constructor(random: Random) {
+    this.#byName = new SlotTable(random, (slot) => packedName(this.#records.get(slot)));
+    this.#byId = new SlotTable(random, (slot) => packedId(this.#records.get(slot)));
   }
 
   reset(): void {
@@ -68,8 +64,6 @@ export class SecretIndex implements Projection {
     this.#inOrder.clear();
     this.#authors.clear();
     this.#unpacked.clear();
-    this.#freeSlots.length = 0;
-    this.#slots = 0;
     this.#changed = undefined;
   }
 
@@ -83,25 +77,22 @@ export class SecretIndex implements Projection {
     readonly revision: number;
     readonly bytes: Uint8Array | undefined;
   }): void {
-    if (record.bytes === undefined) {
-      this.#remove(record.id);
-      return;
-    }
+    // A deleted secret stays, so that its name never means another one.
+    assert(record.bytes !== undefined, 'nothing removes the record of a secret');
     const secret = decodeSecret(record.bytes);
     const packed = packSecret(secret, record.revision, this.#authors);
     const known = this.#byName.find(secret.name);
+    const slot = known ?? this.#byName.size;
+    assert(
+      known === undefined || packedId(this.#records.get(slot)) === secret.id,
+      'an id is for ever',
+    );
+    this.#records.set(slot, packed);
+    this.#unpacked.delete(slot);
     if (known === undefined) {
-      const slot = this.#freeSlots.pop() ?? this.#slots++;
-      this.#records.set(slot, packed);
       this.#byName.add(secret.name, slot);
       this.#byId.add(secret.id, slot);
       this.#inOrder.add(slot);
-    } else {
-      const id = packedId(this.#packed(known));
-      if (id !== secret.id) this.#byId.remove(id);
-      this.#records.set(known, packed);
-      if (id !== secret.id) this.#byId.add(secret.id, known);
-      this.#unpacked.delete(known);
     }
     this.#changed?.add(secret.name);
   }
@@ -136,10 +127,6 @@ export class SecretIndex implements Projection {
     for (const slot of this.#inOrder.from(filter.prefix, filter.after)) yield this.#unpack(slot);
   }
 
-  #packed(slot: number): Buffer {
-    return defined(this.#records.get(slot), 'a slot in use has its record');
-  }
-
   #read(slot: number): IndexedSecret {
     const known = this.#unpacked.get(slot);
     if (known !== undefined) return known;
@@ -150,23 +137,8 @@ export class SecretIndex implements Projection {
   }
 
   #unpack(slot: number): IndexedSecret {
-    const packed = this.#packed(slot);
+    const packed = this.#records.get(slot);
     return { secret: unpackSecret(packed, this.#authors), revision: packedRevision(packed) };
-  }
-
-  /** Rare: no operation removes a secret's record. So ids are computed again rather than kept. */
-  #remove(recordId: string): void {
-    for (const slot of this.#inOrder.from('', '')) {
-      const name = packedName(this.#packed(slot));
-      if (this.#view.nameId(name) !== recordId) continue;
-      this.#inOrder.remove(slot);
-      this.#byName.remove(name);
-      this.#byId.remove(packedId(this.#packed(slot)));
-      this.#records.delete(slot);
-      this.#unpacked.delete(slot);
-      this.#freeSlots.push(slot);
-      return;
-    }
   }
 }
 

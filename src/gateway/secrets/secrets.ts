@@ -93,7 +93,7 @@ export class Secrets {
 
   constructor(options: SecretsOptions) {
     this.#options = options;
-    this.#index = new SecretIndex(options.secrets, options.random);
+    this.#index = new SecretIndex(options.random);
   }
 
   get projection(): Projection {

@@ -1,6 +1,6 @@
 /**
  * A hash table from texts to slots that keeps neither: eight bytes of numbers per entry, and whoever
- * owns the texts says whether one is in a slot.
+ * owns the texts says which is in a slot. Texts are added and stay.
  *
  * Open addressing, linear probing, at most 5/8 full. Seeded, so that nobody can choose texts that meet.
  */
@@ -10,7 +10,7 @@ import type { Random } from '../../base/random.ts';
 const placesAtStart = 64;
 /** Slots are kept plus one. */
 const unused = 0;
-const gone = 0xffff_ffff;
+const slotsMax = 0xffff_ffff;
 
 export class SlotTable {
   readonly #textOf: (slot: number) => string;
@@ -18,8 +18,6 @@ export class SlotTable {
   #hashes = new Uint32Array(placesAtStart);
   #slots = new Uint32Array(placesAtStart);
   #size = 0;
-  /** Entries and gone ones: what probing has to walk over. */
-  #occupied = 0;
 
   constructor(random: Random, textOf: (slot: number) => string) {
     this.#textOf = textOf;
@@ -34,40 +32,24 @@ export class SlotTable {
     this.#hashes = new Uint32Array(placesAtStart);
     this.#slots = new Uint32Array(placesAtStart);
     this.#size = 0;
-    this.#occupied = 0;
   }
 
   find(text: string): number | undefined {
-    const at = this.#find(text);
-    return at === undefined ? undefined : (this.#slots[at] ?? 0) - 1;
-  }
-
-  /** A text that is not there yet. */
-  add(text: string, slot: number): void {
-    assert(slot >= 0 && slot + 1 < gone, 'a slot fits');
-    if ((this.#occupied + 1) * 8 > this.#slots.length * 5) this.#grow();
-    place(this.#hashes, this.#slots, this.#hash(text), slot + 1);
-    this.#size += 1;
-    this.#occupied += 1;
-  }
-
-  /** While its text is still in the slot. */
-  remove(text: string): void {
-    const at = this.#find(text);
-    if (at === undefined) return;
-    this.#slots[at] = gone;
-    this.#size -= 1;
-  }
-
-  #find(text: string): number | undefined {
     const hash = this.#hash(text);
     const mask = this.#slots.length - 1;
     for (let at = hash & mask; ; at = (at + 1) & mask) {
       const slot = this.#slots[at] ?? unused;
       if (slot === unused) return undefined;
-      if (slot === gone || this.#hashes[at] !== hash) continue;
-      if (this.#textOf(slot - 1) === text) return at;
+      if (this.#hashes[at] === hash && this.#textOf(slot - 1) === text) return slot - 1;
     }
+  }
+
+  /** A text that is not there yet. */
+  add(text: string, slot: number): void {
+    assert(slot >= 0 && slot < slotsMax, 'a slot fits');
+    if ((this.#size + 1) * 8 > this.#slots.length * 5) this.#grow();
+    place(this.#hashes, this.#slots, this.#hash(text), slot + 1);
+    this.#size += 1;
   }
 
   #hash(text: string): number {
@@ -79,18 +61,14 @@ export class SlotTable {
     return hash >>> 0;
   }
 
-  /** Into a table of a size that fits what is there; the gone ones are left behind. */
   #grow(): void {
-    let length = placesAtStart;
-    while (length * 5 < (this.#size + 1) * 16) length *= 2;
-    const hashes = new Uint32Array(length);
-    const slots = new Uint32Array(length);
+    const hashes = new Uint32Array(this.#slots.length * 2);
+    const slots = new Uint32Array(this.#slots.length * 2);
     this.#slots.forEach((slot, at) => {
-      if (slot !== unused && slot !== gone) place(hashes, slots, this.#hashes[at] ?? 0, slot);
+      if (slot !== unused) place(hashes, slots, this.#hashes[at] ?? 0, slot);
     });
     this.#hashes = hashes;
     this.#slots = slots;
-    this.#occupied = this.#size;
   }
 }
 
