@@ -38,6 +38,11 @@ export class Fault extends Error {
   }
 }
 
+/** The same fault anew, for one more who is told of it: its stack is theirs. */
+export function repeatFault(fault: Fault): Fault {
+  return new Fault(fault.code, fault.detail, { cause: fault, errors: fault.errors });
+}
+
 export function isFault(error: unknown, code?: FaultCode): error is Fault {
   return error instanceof Fault && (code === undefined || error.code === code);
 }

@@ -34,7 +34,6 @@ export const aeadOverheadBytes = nonceBytes + tagBytes;
  * cannot be computed.
  */
 export class AeadKey {
-  readonly #key: KeyObject;
   /** One AES key schedule, kept: deriving a message key is then a single call. */
   readonly #blocks: ReturnType<typeof createCipheriv>;
   /** Both counter blocks, masked with the CMAC subkey; what is missing is the nonce. */
@@ -43,7 +42,6 @@ export class AeadKey {
   readonly #scratch: Buffer = allocate(2 * blockBytes);
 
   private constructor(key: KeyObject) {
-    this.#key = key;
     this.#blocks = createCipheriv('aes-256-ecb', key, null).setAutoPadding(false);
     this.#template = maskedTemplate(this.#blocks.update(Buffer.alloc(blockBytes)));
   }
@@ -52,26 +50,6 @@ export class AeadKey {
   static fromBytes(raw: Uint8Array): AeadKey {
     assert(raw.length === aeadKeyBytes, 'an AEAD key has 32 bytes');
     return new AeadKey(createSecretKey(raw));
-  }
-
-  static fromKeyObject(key: KeyObject): AeadKey {
-    assert(key.type === 'secret', 'an AEAD key is a secret key');
-    assert(key.symmetricKeySize === aeadKeyBytes, 'an AEAD key has 32 bytes');
-    return new AeadKey(key);
-  }
-
-  static generate(random: Random): AeadKey {
-    const raw = random.bytes(aeadKeyBytes);
-    try {
-      return AeadKey.fromBytes(raw);
-    } finally {
-      wipe(raw);
-    }
-  }
-
-  /** The raw key in memory of its own, to be wrapped under another key. The caller wipes it. */
-  exportBytes(): Buffer {
-    return this.#key.export();
   }
 
   /** The one-message key. The caller wipes it. Only this file calls it. */

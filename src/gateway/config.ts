@@ -38,6 +38,8 @@ export interface GatewayConfig {
   readonly logLevel: LogLevel;
 }
 
+const leaseSecondsDefault = limits.leaseMsDefault / 1000;
+
 export const gatewayFlags = {
   data: { value: 'DIR', help: 'the store and the HTTPS certificate (/var/lib/coffer/gateway)' },
   listen: { value: 'HOST:PORT', help: 'for people and CI (127.0.0.1:8443)' },
@@ -50,7 +52,7 @@ export const gatewayFlags = {
   'trust-domain': { value: 'NAME', help: 'in the SPIFFE ids of nodes (cofferdam)' },
   'lease-seconds': {
     value: 'N',
-    help: 'how long nodes keep secrets without hearing from us (600)',
+    help: `how long nodes keep secrets without hearing from us (${leaseSecondsDefault})`,
   },
   'log-level': { value: 'LEVEL', help: 'debug, info, warn or error (info)' },
   help: { value: '', help: 'show this' },
@@ -80,7 +82,8 @@ export function gatewayConfig(
   const logLevel = logLevels.find((name) => name === (flags['log-level'] ?? 'info'));
   if (!logLevel) throw wrong('log-level', `must be one of ${logLevels.join(', ')}`);
   const leaseBounds = { min: limits.leaseMsMin / 1000, max: limits.leaseMsMax / 1000 };
-  const leaseSeconds = wholeNumber('lease-seconds', flags['lease-seconds'] ?? '600', leaseBounds);
+  const leaseText = flags['lease-seconds'] ?? `${leaseSecondsDefault}`;
+  const leaseSeconds = wholeNumber('lease-seconds', leaseText, leaseBounds);
   return {
     dataDirectory: flags.data ?? '/var/lib/coffer/gateway',
     listen,

@@ -176,7 +176,8 @@ async function startCore(physical: MemoryPhysical) {
 test('a key answers again after a restart', async () => {
   const physical = new MemoryPhysical();
   const before = await startCore(physical);
-  const plan = before.core.identity.planOwner({
+  const plan = before.core.identity.planPrincipal({
+    kind: 'user',
     name: parseName('owner'),
     bindings: [bind('owner', '**')],
   });

@@ -61,8 +61,10 @@ export async function initialise(
   }
 }
 
+/** There is no default token and no default password (V24). */
 async function makeOwner(core: Core): Promise<string> {
-  const owner = core.identity.planOwner({
+  const owner = core.identity.planPrincipal({
+    kind: 'user',
     name: parseName('owner'),
     bindings: [{ role: parseName('owner'), paths: [parsePathPattern('**')] }],
   });

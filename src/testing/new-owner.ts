@@ -12,7 +12,8 @@ export function newOwner(
 ): { readonly request: AuditRequest; readonly owner: Principal } {
   const name = parseName(text);
   const bindings = [{ role: parseName('owner'), paths: [parsePathPattern('**')] }];
-  const { writes, expectations, detail } = core.identity.planOwner({ name, bindings });
+  const user = { kind: 'user', name, bindings } as const;
+  const { writes, expectations, detail } = core.identity.planPrincipal(user);
   const entry = {
     principal: gatewayPrincipal,
     action: 'principal.create',

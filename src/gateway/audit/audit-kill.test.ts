@@ -87,7 +87,8 @@ async function look(store: string, remembered: readonly string[]): Promise<Found
   const verifier = new AuditVerifier(verifierKey, [...remembered, note]);
   for (const entry of entries) verifier.add(entry);
   const verdict = verifier.finish().kind;
-  const rotations = barrier.keys.filter(({ use }) => use === 'root').length - 1;
+  // Each makes a root key and a journal key.
+  const rotations = (barrier.rewrapStatus().keyNumber - 1) / 2;
   audit.close();
   await physical.close();
   return {

@@ -92,20 +92,12 @@ export interface Tail {
   close(): void;
 }
 
-export interface Witness {
-  readonly node: string;
-  readonly size: number;
-  readonly verdict: WitnessVerdict;
-  readonly seenAtMs: number;
-}
-
 /** Entries read at once, and at most looked at for one page. */
 const readEntriesMax = 256;
 const scanEntriesMax = 20_000;
 /** A signed head may be this old, in time and in entries, where one need not be the newest. */
 const recentMs = 1000;
 const recentEntries = 1000;
-const witnessesMax = 100_000;
 
 export class Audit {
   readonly #options: AuditOptions;
@@ -115,7 +107,6 @@ export class Audit {
   #signed:
     | { readonly ledger: Ledger; size: number; epoch: number; note: string; atMs: number }
     | undefined;
-  readonly #witnesses = new Map<string, Witness>();
   readonly #waiting = new Set<() => void>();
   #rewrapping: Promise<void> | undefined;
 
@@ -142,11 +133,6 @@ export class Audit {
   /** @throws Fault `barrier.sealed` */
   get root(): Uint8Array {
     return this.#current().frontier.root();
-  }
-
-  /** What nodes remembered when they last said so. */
-  get witnesses(): readonly Witness[] {
-    return [...this.#witnesses.values()];
   }
 
   /**
@@ -237,12 +223,6 @@ export class Audit {
       size,
       epochEnds: ledger.epochEnds,
       rootAt: (at) => this.#prove(ledger, (read) => rootAt(at, read)),
-    });
-    this.#remember({
-      node: nodeName,
-      size: opened.checkpoint.size,
-      verdict,
-      seenAtMs: this.#options.clock.wallMs(),
     });
     if (verdict === 'rollback' || verdict === 'fork') {
       const detail = { theirs: String(opened.checkpoint.size), ours: String(size), verdict };
@@ -379,11 +359,6 @@ export class Audit {
     if (known) return;
     const entry = { ...ownEntry('audit.rollback-suspected', `nodes/${node}`), detail };
     await this.#writer.submit({ writes: [], expectations: [], entries: [entry] });
-  }
-
-  #remember(witness: Witness): void {
-    if (!this.#witnesses.has(witness.node) && this.#witnesses.size >= witnessesMax) return;
-    this.#witnesses.set(witness.node, witness);
   }
 
   #wake(): void {

@@ -6,7 +6,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
-import { codeOf, Fault, isFault } from '../../base/fault.ts';
+import { codeOf, Fault, isFault, repeatFault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import { gatewayPrincipal } from '../../model/principal.ts';
@@ -235,7 +235,7 @@ function recovery(failure: unknown): AuditEntry {
   };
 }
 
-/** The same fault anew for each who waits, so that each has a stack of its own. */
+/** For each who waits. */
 function again(error: unknown): unknown {
-  return isFault(error) ? new Fault(error.code, error.detail, { cause: error }) : error;
+  return isFault(error) ? repeatFault(error) : error;
 }

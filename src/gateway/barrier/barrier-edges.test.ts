@@ -5,7 +5,7 @@
  * Method: the real barrier over memory; rows are taken away and put back below it, commits made between
  * a step of rewrapping and its commit. Each attack has a control: the same course without it.
  */
-import { deepEqual, equal, notDeepEqual, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { joinPrefixed } from '../../base/bytes.ts';
 import { systemRandom } from '../../base/random.ts';
@@ -110,12 +110,12 @@ test('of two changes of one keyring the second is a conflict, and changes nothin
   const { physical, barrier } = await freshStore();
   const [first, second] = [barrier.rotateRootKey(), barrier.rotateRootKey()];
   await commit(barrier, [], first);
-  const { keys } = barrier;
   const before = await physical.list('', { limit: 99 });
   await rejects(commit(barrier, [put('group', 'a', 'x')], second), { code: 'request.conflict' });
-  deepEqual([barrier.keys, await physical.list('', { limit: 99 })], [keys, before]);
+  deepEqual(await physical.list('', { limit: 99 }), before);
+  equal(barrier.rewrapStatus().keyNumber, 3);
   await commit(barrier, [], barrier.rotateRootKey());
-  notDeepEqual(barrier.keys, keys, 'control');
+  equal(barrier.rewrapStatus().keyNumber, 5, 'control');
 });
 
 test('an installation is not made anew over the storage of one whose keyring was taken away', async () => {

@@ -39,7 +39,7 @@ import {
 } from '../seal/seal.ts';
 import { StateDigest } from './digest.ts';
 import { type Feed, Feeds } from './feed.ts';
-import { type KeyFacts, Keyring } from './keyring.ts';
+import { Keyring } from './keyring.ts';
 import { makeKeyringRow, openKeyringRow, parseKeyringRow } from './keyring-row.ts';
 import { type LoadProgress, loadStore } from './load.ts';
 import type { Maintenance, Rewrap } from './maintenance.ts';
@@ -50,7 +50,6 @@ import { RowIndex } from './row-index.ts';
 import { type BarrierBatch, isIndexed, keyringKey, type Prepared, Store } from './store.ts';
 
 export type { Feed } from './feed.ts';
-export type { KeyFacts } from './keyring.ts';
 export type { LoadProgress } from './load.ts';
 export type { Maintenance } from './maintenance.ts';
 export type {
@@ -156,11 +155,6 @@ export class Barrier {
       sharesGiven: this.#open ? 0 : progress.given,
       sharesNeeded: this.#open ? 0 : progress.needed,
     };
-  }
-
-  /** @throws Fault `barrier.sealed` */
-  get keys(): readonly KeyFacts[] {
-    return this.#store().keyring.keys;
   }
 
   /** The root key that new rows are under, and how many rows are not under it yet. */

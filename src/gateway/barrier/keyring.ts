@@ -17,11 +17,10 @@ import type { Random } from '../../base/random.ts';
 import { aeadKeyBytes, type AeadKey } from '../../crypto/aead.ts';
 import { deriveAeadKey } from '../../crypto/kdf.ts';
 
-export type KeyUse = 'root' | 'journal';
-export type KeyState = 'active' | 'deactivated' | 'destroyed';
+type KeyUse = 'root' | 'journal';
+type KeyState = 'active' | 'deactivated' | 'destroyed';
 
-/** What may be known of a key. */
-export interface KeyFacts {
+interface KeyEntry {
   /** 1, 2, 3, …; never used again. */
   readonly number: number;
   readonly use: KeyUse;
@@ -29,9 +28,6 @@ export interface KeyFacts {
   readonly createdAtMs: number;
   /** When it reached its state. */
   readonly changedAtMs: number;
-}
-
-interface KeyEntry extends KeyFacts {
   /** `undefined` once destroyed. */
   readonly key: KeyObject | undefined;
 }
@@ -70,16 +66,6 @@ export class Keyring {
     const nameKey = makeKey(random);
     const empty = new Keyring({ installation, digestKey, nameKey, entries: [] });
     return empty.rotate(nowMs, random);
-  }
-
-  get keys(): readonly KeyFacts[] {
-    return this.#entries.map(({ number, use, state, createdAtMs, changedAtMs }) => ({
-      number,
-      use,
-      state,
-      createdAtMs,
-      changedAtMs,
-    }));
   }
 
   /** The number of the key that new rows are sealed under. */

@@ -102,10 +102,6 @@ export class Store implements Disposable {
     return this.#trailer;
   }
 
-  rows(kind: RecordKind): number {
-    return this.#digest.rows(kind);
-  }
-
   /** Which of these are not so. */
   failing(expectations: readonly RecordExpectation[]): RecordExpectation[] {
     return expectations.filter(

@@ -184,14 +184,6 @@ export class Identity {
     };
   }
 
-  /** The first owner, at `init`. There is no default token and no default password (V24). */
-  planOwner(owner: {
-    readonly name: Name;
-    readonly bindings: readonly Binding[];
-  }): IdentityPlan & { readonly token: string } {
-    return this.planPrincipal({ kind: 'user', ...owner });
-  }
-
   /** The authority that signs for nodes and for the gateway's node port, at `init`. Wipe the write. */
   planAuthority(): IdentityPlan {
     const { views, clock, random, settings } = this.#options;
@@ -213,9 +205,5 @@ export class Identity {
   /** For the node port: what it presents certificates of. @throws Fault `barrier.sealed` */
   authorityForGateway(): ReturnType<AuthorityIndex['get']> {
     return this.#authority.get();
-  }
-
-  get principalCount(): number {
-    return this.#principals.size;
   }
 }

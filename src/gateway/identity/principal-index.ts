@@ -85,10 +85,6 @@ export class PrincipalIndex implements Projection {
   byId(id: string): IndexedPrincipal | undefined {
     return this.#byId.get(id);
   }
-
-  get size(): number {
-    return this.#byId.size;
-  }
 }
 
 export class CredentialIndex implements Projection {

@@ -20,7 +20,7 @@ import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { assert, defined } from '../../base/assert.ts';
-import { Fault, isFault } from '../../base/fault.ts';
+import { Fault, isFault, repeatFault } from '../../base/fault.ts';
 import type { FaultCode } from '../../base/fault-table.ts';
 import { publishFile } from '../../base/files.ts';
 import { assertBatch, isPhysicalKey, keyRange } from './key-range.ts';
@@ -151,7 +151,7 @@ export class SqlitePhysical implements Physical {
   async commit(batch: PhysicalBatch): Promise<CommitOutcome> {
     assertBatch(batch);
     const { database, statements } = this.#open();
-    if (this.#poison !== undefined) throw repeated(this.#poison);
+    if (this.#poison !== undefined) throw repeatFault(this.#poison);
     try {
       statements.begin.run();
       const outcome = apply(statements, batch);
@@ -220,7 +220,9 @@ export class SqlitePhysical implements Physical {
 
   #open(): Connection {
     if (this.#connection !== undefined) return this.#connection;
-    throw this.#poison === undefined ? new Error('the storage is closed') : repeated(this.#poison);
+    throw this.#poison === undefined
+      ? new Error('the storage is closed')
+      : repeatFault(this.#poison);
   }
 
   #reading<T>(read: (statements: Statements) => T): T {
@@ -398,11 +400,6 @@ function inPlaceOf<T>(path: string, act: () => T): T {
   } catch (error) {
     throw storageFault(error, path);
   }
-}
-
-/** The same fault anew, so that its stack is the caller's. */
-function repeated(fault: Fault): Fault {
-  return new Fault(fault.code, fault.detail, { cause: fault });
 }
 
 const speakForThemselves: ReadonlySet<FaultCode> = new Set([
