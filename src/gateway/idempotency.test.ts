@@ -17,7 +17,7 @@ import { ManualClock } from '../testing/manual-clock.ts';
 import { bind, FakeSystem, RequestRig, testSettings } from '../testing/request-rig.ts';
 import { KeyFilePlace } from '../testing/unsealed-barrier.ts';
 import { openCore } from './core.ts';
-import { MemoryPhysical } from './physical/memory.ts';
+import { MemoryPhysical } from '../testing/memory-physical.ts';
 
 const name = 'payments/db';
 const idempotencyKey = 'a-key';

@@ -7,7 +7,7 @@ import { silentLog } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import { Audit, type AuditEntry, type AuditRequest } from '../gateway/audit/audit.ts';
 import type { Barrier, Projection } from '../gateway/barrier/barrier.ts';
-import { MemoryPhysical } from '../gateway/physical/memory.ts';
+import { MemoryPhysical } from './memory-physical.ts';
 import type { Physical } from '../gateway/physical/physical.ts';
 import { anonymousFrom } from '../model/principal.ts';
 import { KeyFilePlace } from './unsealed-barrier.ts';

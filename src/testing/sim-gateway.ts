@@ -2,7 +2,7 @@
 import type { Log } from '../base/log.ts';
 import { openCore, type Core } from '../gateway/core.ts';
 import type { RequestHandler } from '../gateway/handle-request.ts';
-import { MemoryPhysical } from '../gateway/physical/memory.ts';
+import { MemoryPhysical } from './memory-physical.ts';
 import { Presence, Session } from '../gateway/stream/stream.ts';
 import type { Principal } from '../model/principal.ts';
 import type { Link } from '../wire/link.ts';

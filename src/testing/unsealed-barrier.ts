@@ -9,7 +9,7 @@ import { systemClock, type Clock } from '../base/clock.ts';
 import { silentLog, type Log } from '../base/log.ts';
 import { systemRandom, type Random } from '../base/random.ts';
 import { Barrier, type Projection } from '../gateway/barrier/barrier.ts';
-import { MemoryPhysical } from '../gateway/physical/memory.ts';
+import { MemoryPhysical } from './memory-physical.ts';
 import type { Physical } from '../gateway/physical/physical.ts';
 
 export interface BarrierSetting {

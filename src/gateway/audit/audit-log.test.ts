@@ -11,7 +11,7 @@ import { leafHashOf, verifyConsistency, verifyInclusion } from '../../crypto/mer
 import { parseVerifier } from '../../crypto/note.ts';
 import { AuditedStores, snapshotOf, testEntry, testRequest } from '../../testing/audited-store.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
-import { MemoryPhysical } from '../physical/memory.ts';
+import { MemoryPhysical } from '../../testing/memory-physical.ts';
 
 const stores = new AuditedStores();
 after(() => stores.closeAll());

@@ -22,7 +22,7 @@ import type { RecordKind } from '../barrier/barrier.ts';
 import { Envelope, readHeader } from '../barrier/envelope.ts';
 import type { Keyring } from '../barrier/keyring.ts';
 import { openKeyringRow, parseKeyringRow } from '../barrier/keyring-row.ts';
-import { MemoryPhysical } from '../physical/memory.ts';
+import { MemoryPhysical } from '../../testing/memory-physical.ts';
 import type { Row } from '../physical/physical.ts';
 import { createUnsealer } from '../seal/seal.ts';
 

@@ -19,7 +19,7 @@ import { type CommitPlan, FaultyPhysical } from '../../testing/faulty-physical.t
 import type { KeyFilePlace } from '../../testing/unsealed-barrier.ts';
 import { until } from '../../testing/until.ts';
 import type { Projection } from '../barrier/barrier.ts';
-import { MemoryPhysical } from '../physical/memory.ts';
+import { MemoryPhysical } from '../../testing/memory-physical.ts';
 import type { Physical } from '../physical/physical.ts';
 import type { AuditRequest } from './audit.ts';
 

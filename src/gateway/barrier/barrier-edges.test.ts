@@ -11,7 +11,7 @@ import { joinPrefixed } from '../../base/bytes.ts';
 import { systemRandom } from '../../base/random.ts';
 import { AeadKey, sealBytes } from '../../crypto/aead.ts';
 import { KeyFilePlace } from '../../testing/unsealed-barrier.ts';
-import { MemoryPhysical } from '../physical/memory.ts';
+import { MemoryPhysical } from '../../testing/memory-physical.ts';
 import { createSeal } from '../seal/seal.ts';
 import type { Barrier, RecordKind, RecordWrite } from './barrier.ts';
 import { Envelope } from './envelope.ts';

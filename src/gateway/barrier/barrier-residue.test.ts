@@ -9,7 +9,7 @@ import { type Random, systemRandom } from '../../base/random.ts';
 import { AeadKey, openBytes, sealBytes } from '../../crypto/aead.ts';
 import { BufferWatch } from '../../testing/buffer-watch.ts';
 import { KeyFilePlace } from '../../testing/unsealed-barrier.ts';
-import { MemoryPhysical } from '../physical/memory.ts';
+import { MemoryPhysical } from '../../testing/memory-physical.ts';
 import { Envelope, type Place } from './envelope.ts';
 import { Keyring } from './keyring.ts';
 

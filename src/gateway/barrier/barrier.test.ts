@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { isFault } from '../../base/fault.ts';
 import { systemRandom } from '../../base/random.ts';
 import { KeyFilePlace } from '../../testing/unsealed-barrier.ts';
-import { MemoryPhysical } from '../physical/memory.ts';
+import { MemoryPhysical } from '../../testing/memory-physical.ts';
 import type { Row } from '../physical/physical.ts';
 import type { Barrier, Projection, RecordKind, RecordWrite } from './barrier.ts';
 

@@ -12,9 +12,6 @@
  * Does not promise
  *   - Secrecy, integrity or freshness. Whoever controls the disk controls the bytes.
  */
-
-import { unreachable } from '../../base/assert.ts';
-import { MemoryPhysical } from './memory.ts';
 import { openSqlite, type SqliteOptions } from './sqlite.ts';
 
 export { removeStore, storeFiles } from './sqlite-file.ts';
@@ -113,10 +110,8 @@ export interface Physical {
   close(): Promise<void>;
 }
 
-/** Every kind of storage there is. */
-export type PhysicalOptions =
-  | ({ readonly kind: 'sqlite' } & SqliteOptions)
-  | { readonly kind: 'memory' };
+/** Every kind of storage there is. Tests have one more, in memory, under the same suite. */
+export type PhysicalOptions = { readonly kind: 'sqlite' } & SqliteOptions;
 
 /**
  * Opens the storage that the configuration names.
@@ -127,9 +122,5 @@ export async function openPhysical(options: PhysicalOptions): Promise<Physical> 
   switch (options.kind) {
     case 'sqlite':
       return openSqlite(options);
-    case 'memory':
-      return new MemoryPhysical();
-    default:
-      return unreachable(options);
   }
 }

@@ -6,10 +6,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FaultyPhysical } from '../../testing/faulty-physical.ts';
-import { MemoryPhysical } from './memory.ts';
-import type { Physical } from './physical.ts';
-import { type PhysicalSubject, physicalSuite } from './physical.suite.ts';
+import { FaultyPhysical } from './faulty-physical.ts';
+import { MemoryPhysical } from './memory-physical.ts';
+import type { Physical } from '../gateway/physical/physical.ts';
+import { type PhysicalSubject, physicalSuite } from '../gateway/physical/physical.suite.ts';
 
 function subjectOf(physical: Physical): PhysicalSubject {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-memory-'));

@@ -1,5 +1,5 @@
 /**
- * Physical storage in memory, for tests and trials: the whole contract but durability.
+ * Physical storage in memory, for tests: the whole contract but durability.
  *
  * Promises
  *   - What it hands out and what it was handed are copies: nobody changes a row but `commit`.
@@ -7,8 +7,8 @@
  *   - To survive the process. `backup` writes a list for people, not a store that can be opened.
  */
 import { writeFileSync } from 'node:fs';
-import { Fault } from '../../base/fault.ts';
-import { assertBatch, keyRange } from './key-range.ts';
+import { Fault } from '../base/fault.ts';
+import { assertBatch, keyRange } from '../gateway/physical/key-range.ts';
 import type {
   CommitOutcome,
   ListOptions,
@@ -17,7 +17,7 @@ import type {
   PhysicalKey,
   Row,
   ScanOptions,
-} from './physical.ts';
+} from '../gateway/physical/physical.ts';
 
 /** Rows in one page of a scan. */
 const scanRows = 1000;
