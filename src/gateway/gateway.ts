@@ -1,4 +1,4 @@
-/** The gateway: its rooms, its two ports, its start and its end. The only wiring. */
+/** The gateway: its two ports around its rooms (which `core.ts` wires), its start and its end. */
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';

@@ -85,9 +85,8 @@ async function weakeningsOf({
   core,
   certificate,
 }: SystemControlOptions): Promise<SystemStatus['weakenings']> {
-  const seal = await core.barrier.sealWeakenings();
   return [
-    ...seal.map(({ code }) => code),
+    ...(await core.barrier.sealWeakenings()),
     ...((await isInMemory(config)) ? (['storage-in-memory'] as const) : []),
     ...certificate.weakenings(),
     ...machineWeakenings(),

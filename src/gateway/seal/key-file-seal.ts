@@ -14,7 +14,7 @@ import { geteuid } from 'node:process';
 import { allocate, wipe } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
 import { createDurably } from '../../base/files.ts';
-import type { Seal, SealContext, SealWeakening, Unsealer } from './seal.ts';
+import type { Seal, SealContext, Unsealer } from './seal.ts';
 import { type SealRecord, unwrapRootKey, withWrappingKey, wrapRootKey } from './seal-record.ts';
 
 const header = Buffer.from('coffer-key-1\n', 'latin1');
@@ -55,16 +55,7 @@ export const keyFileSeal: Seal<KeyFileRequest> = {
     const dataDirectory = await stat(dirname(context.dataPath));
     if (keyDirectory.dev !== dataDirectory.dev) return [];
     const beside = keyDirectory.ino === dataDirectory.ino;
-    const weakening: SealWeakening = beside
-      ? {
-          code: 'key-file-beside-data',
-          text: 'The key file lies beside the database: whoever takes that directory has every secret. For development only.',
-        }
-      : {
-          code: 'key-file-same-device',
-          text: 'The key file is on the same file system as the database: whoever takes that disk has every secret.',
-        };
-    return [weakening];
+    return [beside ? 'key-file-beside-data' : 'key-file-same-device'];
   },
 };
 

@@ -41,11 +41,14 @@ export interface SealContext {
   readonly dataPath?: string;
 }
 
-/** Something that makes the protection weaker than it could be. Shown in `status` and the console. */
-export interface SealWeakening {
-  readonly code: 'key-file-beside-data' | 'key-file-same-device' | 'single-share';
-  readonly text: string;
-}
+/** Something that makes the protection weaker than it could be. Listed in `status`. */
+export type SealWeakening =
+  /** Whoever takes the directory of the database has every secret. */
+  | 'key-file-beside-data'
+  /** Whoever takes the disk has every secret. */
+  | 'key-file-same-device'
+  /** Whoever holds it can unseal unseen. */
+  | 'single-share';
 
 export interface CreatedSeal {
   readonly record: SealRecord;

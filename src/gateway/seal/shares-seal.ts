@@ -74,14 +74,7 @@ export const sharesSeal: Seal<SharesRequest> = {
   },
 
   async weakenings(_context, record) {
-    return numberParameter(record, 'threshold') === 1
-      ? [
-          {
-            code: 'single-share',
-            text: 'One share alone unseals: whoever holds it can do it unseen.',
-          },
-        ]
-      : [];
+    return numberParameter(record, 'threshold') === 1 ? ['single-share'] : [];
   },
 };
 
