@@ -45,9 +45,9 @@ export function createSystemControl(options: SystemControlOptions): SystemContro
       await barrier.seal();
     },
     status: () => statusOf(options),
-    rotateRootKey: () => barrier.rotateRootKey(),
+    rotateRootKey: () => barrier.rootKeys.rotate(),
     rewrapStatus() {
-      const { keyNumber, remaining } = barrier.rewrapStatus();
+      const { keyNumber, remaining } = barrier.rootKeys.status();
       return { keyId: String(keyNumber), remaining };
     },
     backup: () => backupOf(options),

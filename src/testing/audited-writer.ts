@@ -62,7 +62,7 @@ async function rotate(): Promise<never> {
   for (;;) {
     await audit.rewrap(signal);
     await systemClock.sleep(5);
-    const maintenance = barrier.rotateRootKey();
+    const maintenance = barrier.rootKeys.rotate();
     const entries = [testEntry('system.rotate-root-key')] as const;
     await audit.commit({ writes: [], expectations: [], entries, maintenance });
   }

@@ -88,7 +88,7 @@ async function look(store: string, remembered: readonly string[]): Promise<Found
   for (const entry of entries) verifier.add(entry);
   const verdict = verifier.finish().kind;
   // Each makes a root key and a journal key.
-  const rotations = (barrier.rewrapStatus().keyNumber - 1) / 2;
+  const rotations = (barrier.rootKeys.status().keyNumber - 1) / 2;
   audit.close();
   await physical.close();
   return {

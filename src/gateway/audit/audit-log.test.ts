@@ -126,7 +126,7 @@ test('a store that was put back is found by whoever remembers more (G5), and onl
     code: 'audit.rollback-suspected',
   });
   // Least of all what cannot be taken back: a root key, once it is destroyed, is gone on both branches.
-  const maintenance = back.barrier.rotateRootKey();
+  const maintenance = back.barrier.rootKeys.rotate();
   await rejects(back.audit.commit({ ...testRequest('system.rotate-root-key'), maintenance }), {
     code: 'audit.rollback-suspected',
   });

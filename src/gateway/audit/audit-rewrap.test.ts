@@ -32,7 +32,7 @@ after(() => stores.closeAll());
 const kinds: readonly RecordKind[] = ['secret', 'value', 'group', 'node'];
 
 async function rotate(gateway: AuditedStore): Promise<void> {
-  const maintenance = gateway.barrier.rotateRootKey();
+  const maintenance = gateway.barrier.rootKeys.rotate();
   await gateway.audit.commit({ ...testRequest('system.rotate-root-key'), maintenance });
 }
 
@@ -113,9 +113,9 @@ test('after a rotation and a rewrap the old root key opens nothing (G12), killed
       doomed.audit.close();
 
       const revived = await stores.start(place, inner);
-      if (revived.barrier.rewrapStatus().keyNumber === 1) await rotate(revived);
+      if (revived.barrier.rootKeys.status().keyNumber === 1) await rotate(revived);
       await revived.audit.rewrap(signal);
-      deepEqual(revived.barrier.rewrapStatus(), { keyNumber: 3, remaining: 0 });
+      deepEqual(revived.barrier.rootKeys.status(), { keyNumber: 3, remaining: 0 });
       const newRows = await inner.list('', { limit: 10_000 });
       const keyring = await stolenKeyring(place, newRows);
       deepEqual([keyring.derive(1, 'wrap'), keyring.deactivatedRoots], [undefined, []]);

@@ -284,7 +284,7 @@ export class Audit {
     const { barrier } = this.#options;
     for (;;) {
       signal.throwIfAborted();
-      const maintenance = await barrier.rewrapStep();
+      const maintenance = await barrier.rootKeys.rewrapStep();
       if (maintenance === undefined) return;
       const { action, detail } = maintenance;
       const entry = { ...ownEntry(action, 'system'), detail };

@@ -91,8 +91,8 @@ test('a step of rewrapping takes back nothing that was written since it was made
   for (const when of ['before it', 'with it', 'never'] as const) {
     const { physical, barrier } = await freshStore();
     await commit(barrier, [put('group', 'a', 'old'), put('value', 'v', 'old')]);
-    await commit(barrier, [], barrier.rotateRootKey());
-    const step = await barrier.rewrapStep();
+    await commit(barrier, [], barrier.rootKeys.rotate());
+    const step = await barrier.rootKeys.rewrapStep();
     ok(step && step.rewraps.length >= 2, 'control: there is something to rewrap');
     const news = [put('group', 'a', 'new'), put('value', 'v', 'new')];
     if (when === 'before it') await commit(barrier, news);
@@ -100,7 +100,7 @@ test('a step of rewrapping takes back nothing that was written since it was made
     const expected = when === 'never' ? 'old' : 'new';
     equal((await barrier.view('group').get('a'))?.bytes.toString(), expected, when);
     equal((await barrier.view('value').get('v'))?.bytes.toString(), expected, when);
-    equal(barrier.rewrapStatus().remaining, 0, when);
+    equal(barrier.rootKeys.status().remaining, 0, when);
     const keys = new Set((await physical.list('group/', { limit: 9 })).map(({ key }) => key));
     equal(keys.size, 1);
   }
@@ -108,14 +108,14 @@ test('a step of rewrapping takes back nothing that was written since it was made
 
 test('of two changes of one keyring the second is a conflict, and changes nothing', async () => {
   const { physical, barrier } = await freshStore();
-  const [first, second] = [barrier.rotateRootKey(), barrier.rotateRootKey()];
+  const [first, second] = [barrier.rootKeys.rotate(), barrier.rootKeys.rotate()];
   await commit(barrier, [], first);
   const before = await physical.list('', { limit: 99 });
   await rejects(commit(barrier, [put('group', 'a', 'x')], second), { code: 'request.conflict' });
   deepEqual(await physical.list('', { limit: 99 }), before);
-  equal(barrier.rewrapStatus().keyNumber, 3);
-  await commit(barrier, [], barrier.rotateRootKey());
-  equal(barrier.rewrapStatus().keyNumber, 5, 'control');
+  equal(barrier.rootKeys.status().keyNumber, 3);
+  await commit(barrier, [], barrier.rootKeys.rotate());
+  equal(barrier.rootKeys.status().keyNumber, 5, 'control');
 });
 
 test('an installation is not made anew over the storage of one whose keyring was taken away', async () => {

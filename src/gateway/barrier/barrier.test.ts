@@ -101,7 +101,7 @@ test('Barrier gives back what was committed, before and after sealing, to views 
   await rejects(secrets.get('a'), { code: 'barrier.sealed' });
   await rejects(secrets.list({ limit: 1 }), { code: 'barrier.sealed' });
   await rejects(commit(barrier), { code: 'barrier.sealed' });
-  throws(() => barrier.rotateRootKey(), { code: 'barrier.sealed' });
+  throws(() => barrier.rootKeys.rotate(), { code: 'barrier.sealed' });
   throws(() => secrets.nameId('x'), { code: 'barrier.sealed' });
   await barrier.unseal(none);
   await check();
@@ -352,7 +352,7 @@ test('no value, name or piece of one is found in storage in any usual coding (G3
       put('secret', `s${index}`, `${text} ${canary.toString('hex')}`),
     );
   }
-  const maintenance = barrier.rotateRootKey();
+  const maintenance = barrier.rootKeys.rotate();
   await barrier.commit({ writes: [], expectations: [], trailer: none, maintenance });
   const all = Buffer.concat(
     (await physical.rows()).map((row) => Buffer.concat([Buffer.from(row.key), row.bytes])),

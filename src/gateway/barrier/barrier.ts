@@ -31,7 +31,6 @@ import {
   rootKeyBytes,
   type SealContext,
   type SealKind,
-  type SealRecord,
   type SealRequest,
   type SealWeakening,
   sealWeakenings,
@@ -42,10 +41,10 @@ import { type Feed, Feeds } from './feed.ts';
 import { Keyring } from './keyring.ts';
 import { makeKeyringRow, openKeyringRow, parseKeyringRow } from './keyring-row.ts';
 import { type LoadProgress, loadStore } from './load.ts';
-import type { Maintenance, Rewrap } from './maintenance.ts';
+import type { Maintenance } from './maintenance.ts';
 import { type Flight, listRecords, type ReadContext, readRecord } from './reading.ts';
 import type { Projection, RecordExpectation, RecordKind, View } from './record.ts';
-import { RewrapWalk, rowsToRewrap } from './rewrap.ts';
+import { RootKeys, type SealedUnder } from './root-keys.ts';
 import { RowIndex } from './row-index.ts';
 import { type BarrierBatch, isIndexed, keyringKey, type Prepared, Store } from './store.ts';
 
@@ -85,16 +84,11 @@ export interface SealStatus {
   readonly sharesNeeded: number;
 }
 
-/** Under what the keyring is sealed. */
-interface SealedUnder {
-  readonly record: SealRecord;
-  readonly key: AeadKey;
-}
-
 /** What stops being true when the gateway is sealed. */
 interface Open {
   readonly store: Store;
   readonly seal: SealedUnder;
+  readonly rootKeys: RootKeys;
 }
 
 export class Barrier {
@@ -108,7 +102,6 @@ export class Barrier {
   #flight: Flight = { number: 0, landed: undefined };
   /** What a failed commit may have left in storage; `reopen` finds out. */
   #doubt: { readonly prepared: Prepared; readonly error: unknown } | undefined;
-  #walk: RewrapWalk | undefined;
 
   private constructor(options: BarrierOptions) {
     this.#options = options;
@@ -157,10 +150,9 @@ export class Barrier {
     };
   }
 
-  /** The root key that new rows are under, and how many rows are not under it yet. */
-  rewrapStatus(): { readonly keyNumber: number; readonly remaining: number } {
-    const store = this.#store();
-    return { keyNumber: store.keyring.active('root'), remaining: rowsToRewrap(store) };
+  /** @throws Fault `barrier.sealed` */
+  get rootKeys(): RootKeys {
+    return this.#opened().rootKeys;
   }
 
   /** @throws Fault `barrier.sealed` */
@@ -196,7 +188,7 @@ export class Barrier {
       if (outcome.kind !== 'committed') throw new Fault('barrier.initialised');
       store.apply(prepared);
       await this.#prepareUnsealer();
-      this.#enter({ store, seal });
+      this.#enter(store, seal);
       return { shares };
     } finally {
       this.#loading = false;
@@ -325,60 +317,9 @@ export class Barrier {
     return 'absent';
   }
 
-  /** A new active root key: in force once the maintenance is committed. @throws Fault `barrier.sealed` */
-  rotateRootKey(): Maintenance {
-    const { store, seal } = this.#opened();
-    const { clock, random } = this.#options;
-    const from = store.keyring;
-    const to = from.rotate(clock.wallMs(), random);
-    this.#walk = undefined;
-    const old = from.active('root');
-    const rows = rowsToRewrap(store) + store.index.rowsUnder(old);
-    const detail = { from: String(old), to: String(to.active('root')), rows: String(rows) };
-    const row = makeKeyringRow(to, { ...seal, random });
-    return { action: 'system.rotate-root-key', detail, rewraps: [], keyring: { from, to, row } };
-  }
-
-  /**
-   * The next step towards having everything under the active root key: some rows, then the end of the
-   * old keys; `undefined` when there is nothing left to do. Resumable at any time.
-   *
-   * @throws Fault `barrier.sealed`, `barrier.corrupt`
-   */
-  async rewrapStep(): Promise<Maintenance | undefined> {
-    const { store, seal } = this.#opened();
-    const { clock, random } = this.#options;
-    const old = store.keyring.deactivatedRoots;
-    if (old.length === 0) return undefined;
-    const keyNumber = String(store.keyring.active('root'));
-    if (rowsToRewrap(store) > 0) {
-      const rewraps = await this.#nextRewraps(store);
-      const detail = { key: keyNumber, rows: String(rewraps.length) };
-      return { action: 'system.rewrap', detail, rewraps };
-    }
-    const from = store.keyring;
-    const to = from.destroy(old, clock.wallMs());
-    const row = makeKeyringRow(to, { ...seal, random });
-    const detail = { key: keyNumber, destroyed: old.join(' ') };
-    return { action: 'system.destroy-root-key', detail, rewraps: [], keyring: { from, to, row } };
-  }
-
   /** Pushes what was overwritten out of the storage, as far as it can. */
   purge(): Promise<void> {
     return this.#options.physical.purge();
-  }
-
-  /** @throws Fault `barrier.corrupt` if a whole walk does not find the rows that there must be. */
-  async #nextRewraps(store: Store): Promise<readonly Rewrap[]> {
-    const { physical, clock } = this.#options;
-    for (const walk of [this.#walk, new RewrapWalk(physical, clock)]) {
-      const rewraps = (await walk?.step(store)) ?? [];
-      this.#walk = walk;
-      // Changed by commits meanwhile, they may all be done.
-      if (rewraps.length > 0 || rowsToRewrap(store) === 0) return rewraps;
-    }
-    this.#walk = undefined;
-    throw new Fault('barrier.corrupt', { kind: 'rewrap', id: 'missing' });
   }
 
   #readContext(): ReadContext {
@@ -433,7 +374,7 @@ export class Barrier {
     try {
       const keyring = openKeyringRow(row, key);
       const store = await loadStore(keyring, { ...this.#options, onProgress });
-      this.#enter({ store, seal: { record: row.record, key } });
+      this.#enter(store, { record: row.record, key });
     } catch (error) {
       for (const projection of projections) projection.reset();
       log.error('barrier.unseal-failed', errorFields(error));
@@ -447,8 +388,8 @@ export class Barrier {
     log.info('barrier.unsealed', { revision: this.revision, rows: this.#store().index.size, ms });
   }
 
-  #enter(open: Open): void {
-    this.#open = open;
+  #enter(store: Store, seal: SealedUnder): void {
+    this.#open = { store, seal, rootKeys: new RootKeys({ ...this.#options, store, seal }) };
     for (const projection of this.#options.projections) projection.loaded?.();
     this.#generation += 1;
     this.#feeds.lose();
@@ -458,7 +399,6 @@ export class Barrier {
     this.#open?.store[Symbol.dispose]();
     this.#open = undefined;
     this.#doubt = undefined;
-    this.#walk = undefined;
     for (const projection of this.#options.projections) projection.reset();
     this.#feeds.lose();
   }
