@@ -6,6 +6,8 @@
  * a step of rewrapping and its commit. Each attack has a control: the same course without it.
  */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import fsPromises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { after, test } from 'node:test';
 import { joinPrefixed } from '../../base/bytes.ts';
 import { systemRandom } from '../../base/random.ts';
@@ -13,7 +15,7 @@ import { AeadKey, sealBytes } from '../../crypto/aead.ts';
 import { KeyFilePlace } from '../../testing/unsealed-barrier.ts';
 import { MemoryPhysical } from '../../testing/memory-physical.ts';
 import { createSeal } from '../seal/seal.ts';
-import type { Barrier, RecordKind, RecordWrite } from './barrier.ts';
+import type { Barrier, Projection, RecordKind, RecordWrite } from './barrier.ts';
 import { Envelope } from './envelope.ts';
 import { Keyring } from './keyring.ts';
 import { makeKeyringRow, openKeyringRow, parseKeyringRow } from './keyring-row.ts';
@@ -199,4 +201,37 @@ test('an envelope that says more bytes than it has does not open', () => {
   for (const length of [29, 32, 2 ** 32 - 1]) {
     equal(envelope.open(place, rowSaying(length)), undefined);
   }
+});
+
+test('who unseals later than somebody else loads nothing anew under what is running', async (t) => {
+  const place = new KeyFilePlace();
+  t.after(() => place[Symbol.dispose]());
+  const physical = new MemoryPhysical();
+  await commit(await place.unsealed({ physical }), [put('group', 'a', 'x')]);
+  let loads = 0;
+  const groups: Projection = { kind: 'group', reset() {}, apply() {}, loaded: () => (loads += 1) };
+  const barrier = await place.opened({ physical, projections: [groups] });
+  // The first to ask is held up where it reads the key file.
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+  const { open } = fsPromises;
+  let asked = 0;
+  t.mock.method(fsPromises, 'open', async (...given: Parameters<typeof open>) => {
+    asked += 1;
+    if (asked === 1) await held;
+    return open(...given);
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  const late = barrier.unseal(none);
+  equal((await barrier.unseal(none)).sealed, false);
+  deepEqual([asked, loads, barrier.generation], [2, 1, 1]);
+  letGo();
+  equal((await late).sealed, false);
+  deepEqual([loads, barrier.generation], [1, 1]);
+  await barrier.seal();
+  await barrier.unseal(none);
+  deepEqual([loads, barrier.generation], [2, 2], 'control');
 });

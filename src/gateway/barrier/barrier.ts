@@ -213,6 +213,8 @@ export class Barrier {
     if (outcome.kind === 'waiting') return this.sealStatus;
     const key = AeadKey.fromBytes(outcome.rootKey);
     wipe(outcome.rootKey);
+    // While the material was tried, somebody else may have been quicker.
+    if (this.#open) return this.sealStatus;
     if (this.#loading) throw new Fault('seal.busy');
     this.#loading = true;
     try {
