@@ -1,6 +1,6 @@
 /**
- * Where principals come from. Built-in tokens are one provider; directories and OpenID Connect are
- * others of the same shape.
+ * Where principals come from: one question, asked of each provider in turn. This is the seam for directories
+ * and OpenID Connect; until there are such, the built-in tokens are the only provider.
  */
 import type { Clock } from '../../base/clock.ts';
 import type { Principal } from '../../model/principal.ts';
@@ -8,7 +8,6 @@ import type { CredentialIndex, PrincipalIndex } from './principal-index.ts';
 import { parseBearer, provesSecret } from './token.ts';
 
 export interface IdentityProvider {
-  readonly name: string;
   /**
    * Who the bearer is; `undefined` if it proves nobody. Unknown and known ids, wrong and expired
    * tokens take the same work.
@@ -16,7 +15,7 @@ export interface IdentityProvider {
   authenticate(bearer: string, source: string): Promise<Principal | undefined>;
 }
 
-export interface ProviderOptions {
+interface ProviderOptions {
   readonly principals: PrincipalIndex;
   readonly credentials: CredentialIndex;
   readonly clock: Clock;
@@ -28,9 +27,8 @@ export const identityProviders = [tokenProvider] as const;
 /** Stands in for what does not parse, so that it costs as much as what does. */
 const nobody = { publicId: '0'.repeat(32), secret: '0'.repeat(43) };
 
-export function tokenProvider(options: ProviderOptions): IdentityProvider {
+function tokenProvider(options: ProviderOptions): IdentityProvider {
   return {
-    name: 'token',
     async authenticate(bearer, source) {
       const { publicId, secret } = parseBearer(bearer) ?? nobody;
       const credential = options.credentials.get(publicId);
