@@ -42,6 +42,11 @@ export const limits = {
   streamFrameBytesMax: 2 * 1024 * 1024,
   /** Containers on one node; Kubernetes stops at 110 by default, dense Docker hosts at several hundred. */
   workloadsPerNodeMax: 4096,
+  /**
+   * Text that one node may have the gateway remember: 4,096 containers with 8 KiB of facts each. Two or three
+   * KiB are usual.
+   */
+  nodeMemoryCharsMax: 32 * 1024 * 1024,
   /** Lists: what a person reads at once, and what one answer may cost. */
   pageItemsDefault: 50,
   pageItemsMax: 500,

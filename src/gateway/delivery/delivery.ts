@@ -29,12 +29,7 @@ import type { SecretName } from '../../model/name.ts';
 import type { SecretValue } from '../../model/secret-value.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
-import {
-  type Entitlements,
-  type SelectableFacts,
-  selectableFacts,
-  type WantedSet,
-} from '../policy/policy.ts';
+import { type Entitlements, type SelectableFacts, selectableFacts } from '../policy/policy.ts';
 import type { SecretChanges, SecretsReader, SecretValues } from '../secrets/secrets.ts';
 import {
   assignEntries,
@@ -45,6 +40,7 @@ import {
 } from './delivery-entries.ts';
 import { type DueSet, difference, dueSet, nothingDue, type SharedDueSets } from './difference.ts';
 import { NodeBudgets } from './node-budgets.ts';
+import { charsOfHeld, NodeMemory } from './node-memory.ts';
 import { Recorder } from './recorder.ts';
 import { type Due, SetComposer } from './set-composer.ts';
 import { type HoldingStatus, SetState } from './set-state.ts';
@@ -97,6 +93,7 @@ export class Delivery {
   readonly #composer: SetComposer;
   readonly #recorder: Recorder;
   readonly #budgets: NodeBudgets;
+  readonly #memory = new NodeMemory();
   readonly #channels = new Map<string, NodeChannel>();
   /** By workload, then by directory. */
   readonly #sets = new Map<WorkloadId, Map<string, SetState>>();
@@ -133,11 +130,14 @@ export class Delivery {
     for (const workload of report.workloads) this.#admit(node, workload);
     // Of its own only: what it says of another node's workload changes nothing there.
     for (const id of this.#options.entitlements.workloadsOn(node)) {
-      for (const state of this.#sets.get(id)?.values() ?? []) state.reconnected(undefined);
+      for (const state of this.#sets.get(id)?.values() ?? []) {
+        this.#memory.around(node, state, () => state.reconnected(undefined));
+      }
     }
     for (const held of report.held) {
       const state = this.#stateFor(node, held.workloadId, held.target);
-      state?.reconnected(held);
+      if (!state || !this.#memory.hasRoom(node, charsOfHeld(held))) continue;
+      this.#memory.around(node, state, () => state.reconnected(held));
     }
     this.#queue.mark(this.#options.entitlements.workloadsOn(node), 'word');
   }
@@ -169,14 +169,16 @@ export class Delivery {
     // A receipt for a container that ended meanwhile is no claim on somebody else's.
     if (!workload && this.#options.entitlements.workload(receipt.workloadId as WorkloadId)) return;
     const entry = receiptEntry(node, workload, receipt);
-    const asked = workload && this.#sets.get(workload.id)?.get(receipt.target);
+    const known = workload && this.#sets.get(workload.id)?.get(receipt.target);
     // An answer comes once for each set that was sent: that is what bounds them.
-    if (asked?.isAnsweredBy(receipt)) this.#recorder.record(entry);
+    const isAnswer = known?.isAnsweredBy(receipt) === true;
+    if (isAnswer) this.#recorder.record(entry);
     else this.#budgets.record(node, entry);
     if (!workload) return;
     const state = this.#stateFor(node, receipt.workloadId, receipt.target);
-    if (!state) return;
-    const tookMs = state.received(receipt, this.#options.clock.wallMs());
+    if (!state || !(isAnswer || this.#memory.hasRoom(node, charsOfHeld(receipt)))) return;
+    const nowMs = this.#options.clock.wallMs();
+    const tookMs = this.#memory.around(node, state, () => state.received(receipt, nowMs));
     if (tookMs !== undefined) this.#options.acknowledged?.(receipt.outcome, tookMs / 1000);
     this.#again(workload.id, state);
   }
@@ -251,11 +253,14 @@ export class Delivery {
   #admit(node: string, workload: WorkloadFacts): void {
     try {
       const { entitlements } = this.#options;
-      const isNew = entitlements.workload(workload.id)?.node !== node;
-      if (isNew && entitlements.countOn(node) >= limits.workloadsPerNodeMax) {
+      const known = entitlements.workload(workload.id);
+      if (known?.node !== node && entitlements.countOn(node) >= limits.workloadsPerNodeMax) {
         throw new Fault('limit.exceeded', { workloads: limits.workloadsPerNodeMax });
       }
-      entitlements.setWorkload(selectableFacts({ ...workload, node }));
+      const facts = selectableFacts({ ...workload, node });
+      // Somebody else's is refused below, and takes no room.
+      if (known === undefined || known.node === node) this.#memory.admit(facts, known);
+      entitlements.setWorkload(facts);
       if (!this.#sets.has(workload.id)) this.#sets.set(workload.id, new Map());
     } catch (error) {
       if (!isFault(error)) throw error;
@@ -264,8 +269,12 @@ export class Delivery {
   }
 
   #remove(id: WorkloadId): void {
-    this.#options.entitlements.removeWorkload(id);
-    for (const state of this.#sets.get(id)?.values() ?? []) state.close();
+    const { entitlements } = this.#options;
+    const facts = entitlements.workload(id);
+    const states = this.#sets.get(id)?.values().toArray() ?? [];
+    if (facts) this.#memory.forget(facts, states);
+    for (const state of states) state.close();
+    entitlements.removeWorkload(id);
     this.#sets.delete(id);
     this.#queue.forget(id);
   }
@@ -359,19 +368,12 @@ export class Delivery {
    */
   #dueSets(id: WorkloadId, shared: SharedDueSets): readonly DueSet[] {
     const wanted = this.#options.entitlements.wantedFor(id);
-    const due = wanted.map((set) => this.#dueSet(set, shared));
+    const named = (name: SecretName) => this.#options.secrets.find(name)?.secret;
+    const due = wanted.map((set) => dueSet(set, named, shared));
     for (const target of this.#sets.get(id)?.keys() ?? []) {
       if (!wanted.some((set) => set.target === target)) due.push(nothingDue(target));
     }
     return due;
-  }
-
-  #dueSet(wanted: WantedSet, shared: SharedDueSets): DueSet {
-    const known = shared.get(wanted);
-    if (known) return known;
-    const made = dueSet(wanted, (name) => this.#options.secrets.find(name)?.secret);
-    shared.set(wanted, made);
-    return made;
   }
 
   async #deliver(due: readonly Due[]): Promise<void> {
@@ -467,6 +469,8 @@ export class Delivery {
     const channel = this.#channels.get(workload.node);
     if (!channel || this.#options.entitlements.workload(workload.id)?.node !== workload.node)
       return;
+    // What was sent just now may have filled it; whoever finds it full is called when there is room.
+    if (!channel.ready) return;
     const set = this.#composer.assigned(item, state.nextRevision(revision), opened);
     state.sending(set.setRevision, due, this.#options.clock.wallMs());
     channel.send(set);

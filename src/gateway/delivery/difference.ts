@@ -37,7 +37,10 @@ export type SharedDueSets = Map<WantedSet, DueSet>;
 export function dueSet(
   wanted: WantedSet,
   secretNamed: (name: SecretName) => Secret | undefined,
+  shared: SharedDueSets,
 ): DueSet {
+  const known = shared.get(wanted);
+  if (known) return known;
   const files = wanted.files.flatMap((file): DueFile[] => {
     const secret = secretNamed(file.secret);
     const version = secret && deliverableVersion(secret);
@@ -45,7 +48,9 @@ export function dueSet(
     return [{ name: file.file, secretId: secret.id, version, wanted: file }];
   });
   const terms = files.length === 0 ? '' : termsOf(wanted, files);
-  return { target: wanted.target, files, terms, wanted };
+  const due = { target: wanted.target, files, terms, wanted };
+  shared.set(wanted, due);
+  return due;
 }
 
 /** Where nothing is wanted any more. */

@@ -10,6 +10,7 @@ import {
 import type { SecretId } from '../../model/id.ts';
 import type { SelectableFacts } from '../policy/policy.ts';
 import { type DueSet, sameFiles } from './difference.ts';
+import { charsOfHeld } from './node-memory.ts';
 
 /** One file that is in place or should be. */
 export interface HoldingStatus {
@@ -41,6 +42,8 @@ export class SetState {
   readonly #key: SetKey;
   #held: HeldSet | undefined;
   #sent: Sent | undefined;
+  /** The files of a set that was acknowledged as it was sent. */
+  #shared: readonly HeldFile[] | undefined;
   #fault = '';
   /** Tries in a row that came to nothing. */
   #failures = 0;
@@ -57,6 +60,11 @@ export class SetState {
 
   get held(): HeldSet | undefined {
     return this.#held;
+  }
+
+  /** How much is remembered of what is held; what is held as it was sent is shared, and costs nothing. */
+  get heldChars(): number {
+    return this.#held?.files === this.#shared ? 0 : charsOfHeld(this.#held);
   }
 
   /** Whether any version of this secret is in place. */
@@ -150,6 +158,7 @@ export class SetState {
     const sent = this.#sent;
     const asSent = sent !== undefined && sent.terms === terms && sameFiles(sent.files, files);
     const said = asSent ? sent : { files, terms };
+    this.#shared = asSent ? sent.files : undefined;
     return { ...this.#key, setRevision, files: said.files, terms: said.terms };
   }
 
