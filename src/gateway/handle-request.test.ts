@@ -216,9 +216,47 @@ test('system operations: sealing comes after its entry, unsealing works while se
   equal(sealed.output.sealed, true);
   const unseal = (text: string) =>
     rig.ask(nobody, 'system.unseal', {}, { value: SecretValue.copy(Buffer.from(text)) });
-  equal((await unseal('wrong')).output.sealed, true);
+  equal((await unseal('sesame')).output.sealed, true);
   equal((await unseal('open sesame')).output.sealed, false);
-  equal(rig.audit.kept.at(-1)?.action, 'system.unseal');
+  const entry = rig.audit.kept.at(-1);
+  equal(entry?.action, 'system.unseal');
+  deepEqual(entry?.detail, {}, 'control: nobody failed');
   const { output } = await rig.ask(owner, 'system.rotate-root-key', {});
   deepEqual(output, { keyId: '2', remaining: 7 });
+});
+
+test('who tried to unseal in vain is in the log of the gateway, and on the audit log afterwards', async () => {
+  const rig = new RequestRig();
+  const owner = await rig.owner();
+  await rig.ask(owner, 'system.seal', {});
+  const unseal = (text: string, source: string) =>
+    rig.ask(
+      anonymousFrom(source),
+      'system.unseal',
+      {},
+      {
+        value: SecretValue.copy(Buffer.from(text)),
+      },
+    );
+  for (let count = 0; count < 40; count += 1) {
+    await rejects(unseal(`guess ${count}`, `10.0.0.${count % 20}`), {
+      code: 'seal.wrong-material',
+    });
+  }
+  equal(rig.logLines.filter((line) => line.includes('unseal.failed')).length, 40);
+  equal(rig.logLines.join('').includes('guess'), false);
+  // Strangers who fill what is listed of strangers.
+  await unseal('open sesame', '10.1.1.1');
+  const entry = rig.audit.kept.at(-1);
+  equal(entry?.action, 'system.unseal');
+  equal(entry?.principal.source, '10.1.1.1');
+  equal(entry?.detail['failed'], '40');
+  equal(entry?.detail['from']?.split(' ').length, 16, 'as many sources as are of use');
+  for (let count = 0; count < 40; count += 1) {
+    await rejects(rig.ask(anonymousFrom('flood'), 'secret.list', {}), { code: 'auth.required' });
+  }
+  await rig.ask(owner, 'system.seal', {});
+  await unseal('open sesame', '10.1.1.2');
+  equal(rig.audit.kept.at(-1)?.principal.source, '10.1.1.2', 'no flood keeps it off the log');
+  deepEqual(rig.audit.kept.at(-1)?.detail, {}, 'each is told once');
 });

@@ -24,6 +24,7 @@ import type { Operation } from '../protocol/operation.ts';
 import { operationNamed, type OperationName } from '../protocol/operations.ts';
 import type { Handle, OperationReply, OperationRequest } from '../protocol/request.ts';
 import { AnonymousLog } from './anonymous-log.ts';
+import { type UnsealAttempt, UnsealLog } from './unseal-log.ts';
 import type { Audit, AuditEntry } from './audit/audit.ts';
 import type { View } from './barrier/barrier.ts';
 import { credentialOperations, type Handlers, type Plan } from './handlers/handlers.ts';
@@ -80,12 +81,14 @@ export class RequestHandler {
   readonly #idempotency: Idempotency;
   readonly #buckets: TokenBuckets;
   readonly anonymousLog: AnonymousLog;
+  readonly #unsealLog: UnsealLog;
 
   constructor(options: HandleRequestOptions) {
     this.#options = options;
     this.#idempotency = new Idempotency(options.idempotency, options.clock);
     this.#buckets = new TokenBuckets(options.clock, options.rate ?? defaultRate);
     this.anonymousLog = new AnonymousLog(options);
+    this.#unsealLog = new UnsealLog(options.log);
   }
 
   /** To be fed by the barrier. */
@@ -254,6 +257,7 @@ export class RequestHandler {
     const { audit, log } = this.#options;
     const { operation, request } = run;
     const name = request.operation;
+    if (name === 'system.unseal') return await this.#recordUnsealing(run, entry);
     if (request.principal.kind === 'anonymous' && operation.effect === 'read') {
       await this.#noteAnonymous(run, 'ok');
       return 0;
@@ -269,6 +273,25 @@ export class RequestHandler {
       const isAllowed = unrecordedReads.has(name) && cannotRecord.has(codeOf(error));
       if (!isAllowed) throw error;
       log.warn('audit.read-unrecorded', { operation: name, ...errorFields(error) });
+      return 0;
+    }
+  }
+
+  /** Not counted with what strangers do: they could keep it off the log. */
+  async #recordUnsealing(run: Run, entry: AuditEntry): Promise<number> {
+    const { audit, log } = this.#options;
+    if (audit.state === 'sealed') {
+      this.#unsealLog.given(attemptOf(run));
+      return 0;
+    }
+    const detail = this.#unsealLog.takeDetail();
+    try {
+      const entries = [{ ...entry, detail }] as const;
+      return (await audit.commit({ writes: [], expectations: [], entries })).revision;
+    } catch (error) {
+      if (run.request.principal.kind !== 'anonymous') throw error;
+      // It is open by now, recorded or not, and whoever opened it must be able to mend the disk.
+      log.error('audit.unsealing-unrecorded', { ...detail, ...errorFields(error) });
       return 0;
     }
   }
@@ -323,6 +346,7 @@ export class RequestHandler {
       : new Fault('gateway.bug', { requestId }, { cause: error });
     if (fault !== error)
       log.error('request.crashed', { operation, requestId, ...errorFields(error) });
+    if (operation === 'system.unseal') this.#unsealLog.failed(attemptOf(run), fault.code);
     if (run.isRecorded || audit.state === 'sealed') return fault;
     const isNobody = principal.kind === 'anonymous' || fault.code === 'rate.exceeded';
     if (isNobody) {
@@ -355,6 +379,10 @@ export class RequestHandler {
 function entryOf(run: Run, outcome: string, detail: AuditEntry['detail'] = {}): AuditEntry {
   const { principal, operation: action, requestId } = run.request;
   return { principal, action, resource: run.resource, outcome, rule: run.rule, requestId, detail };
+}
+
+function attemptOf({ request }: Run): UnsealAttempt {
+  return { source: request.principal.source, requestId: request.requestId };
 }
 
 /** What the operation as such does not take, whatever its input says. @throws Fault `request.invalid` */

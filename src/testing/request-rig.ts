@@ -3,6 +3,7 @@
  * request handler, with principals of each role.
  */
 import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import { type Name, parseName, parsePathPattern } from '../model/name.ts';
@@ -168,7 +169,7 @@ export class RequestRig {
   }
 }
 
-/** A gateway whose seal opens with `open sesame`. */
+/** A gateway whose seal opens with `open sesame`, knows a guess, and takes anything else for a share. */
 export class FakeSystem implements SystemControl {
   readonly #audit: MemoryAudit;
 
@@ -182,7 +183,9 @@ export class FakeSystem implements SystemControl {
   }
 
   async unseal(material: SecretValue): Promise<void> {
-    if (material.use((bytes) => bytes.toString() === 'open sesame')) this.#audit.state = 'ready';
+    const text = material.use((bytes) => bytes.toString());
+    if (text === 'open sesame') this.#audit.state = 'ready';
+    if (text.startsWith('guess')) throw new Fault('seal.wrong-material');
   }
 
   async seal(): Promise<void> {
