@@ -17,7 +17,7 @@ import { isSayable } from '../protocol/stream-workload.ts';
 import type { Attestor } from './attest/attest.ts';
 import type { Holdings } from './holdings.ts';
 import type { RememberedState } from './remembered.ts';
-import type { Runtime, RuntimeContainer, RuntimeEvent } from './runtime/runtime.ts';
+import type { Runtime, RuntimeContainer } from './runtime/runtime.ts';
 
 export interface ContainersOptions {
   readonly clock: Clock;
@@ -57,25 +57,14 @@ export class Containers {
         first = undefined;
         continue;
       }
-      const happened = this.#happened(event).catch((error: unknown) =>
+      const happening =
+        event.kind === 'started' ? this.#started(event.container) : this.#stopped(event.id);
+      const happened = happening.catch((error: unknown) =>
         this.#options.log.error('workload.failed', errorFields(error)),
       );
       first?.push(happened);
     }
     synced();
-  }
-
-  #happened(event: Exclude<RuntimeEvent, { kind: 'synced' }>): Promise<void> {
-    switch (event.kind) {
-      case 'started':
-        return this.#started(event.container);
-      case 'stopped':
-        return this.#stopped(event.id);
-      case 'paused':
-      case 'resumed':
-        // A paused container keeps its mounts, and takes updates: nothing of it has to run for that.
-        return Promise.resolve();
-    }
   }
 
   async #started(container: RuntimeContainer): Promise<void> {

@@ -14,8 +14,6 @@ runtimeSuite('fake', async () => {
     start: async (name) => runtime.start({ name }).id,
     stop: async (id) => runtime.stop(id),
     restart: (id) => runtime.restart(id),
-    pause: async (id) => runtime.pause(id),
-    resume: async (id) => runtime.resume(id),
     async [Symbol.asyncDispose]() {},
   };
 });

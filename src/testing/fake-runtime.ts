@@ -5,17 +5,12 @@
 import { createHash } from 'node:crypto';
 import { Changes } from '../enforcer/runtime/changes.ts';
 import { differences, type Known } from '../enforcer/runtime/known.ts';
-import type {
-  Runtime,
-  RuntimeContainer,
-  RuntimeEvent,
-  RuntimeHealth,
-} from '../enforcer/runtime/runtime.ts';
+import type { Runtime, RuntimeContainer, RuntimeEvent } from '../enforcer/runtime/runtime.ts';
 import { type Attestor, proofs, workloadIdOf } from '../enforcer/attest/attest.ts';
 import { Fault } from '../base/fault.ts';
 import type { RuntimeKind, WorkloadFacts } from '../model/workload.ts';
 
-export type FakeContainer = Partial<Omit<RuntimeContainer, 'pid' | 'paused' | 'startedAtMs'>> & {
+export type FakeContainer = Partial<Omit<RuntimeContainer, 'pid' | 'startedAtMs'>> & {
   readonly name: string;
 };
 
@@ -47,7 +42,6 @@ export class FakeRuntime implements Runtime {
       pid: this.#lastPid,
       // Rises with every start and is the same in every run.
       startedAtMs: this.#lastPid * 1_000,
-      paused: false,
     };
     this.#set(id, container);
     return container;
@@ -61,14 +55,6 @@ export class FakeRuntime implements Runtime {
     this.start(this.#running(id));
   }
 
-  pause(id: string): void {
-    this.#set(id, { ...this.#running(id), paused: true });
-  }
-
-  resume(id: string): void {
-    this.#set(id, { ...this.#running(id), paused: false });
-  }
-
   /** While true, `inspect` throws and no change is told; afterwards the differences are. */
   setUnreachable(unreachable: boolean): void {
     this.#unreachable = unreachable;
@@ -79,11 +65,6 @@ export class FakeRuntime implements Runtime {
   async inspect(id: string): Promise<RuntimeContainer | undefined> {
     if (this.#unreachable) throw new Fault('runtime.unreachable');
     return this.#containers.get(id);
-  }
-
-  health(): RuntimeHealth {
-    if (this.#unreachable) return { state: 'down', code: 'runtime.unreachable' };
-    return this.#changes === undefined ? { state: 'connecting' } : { state: 'up', version: 'fake' };
   }
 
   async *watch(signal: AbortSignal): AsyncIterable<RuntimeEvent> {

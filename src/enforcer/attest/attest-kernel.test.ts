@@ -21,7 +21,6 @@ const container: RuntimeContainer = {
   image: { reference: 'app', id: `sha256:${'a'.repeat(64)}`, digests: [] },
   labels: {},
   user: '',
-  paused: false,
   privileged: false,
   hostPid: false,
   readOnlyRoot: false,

@@ -10,9 +10,9 @@
 import type { Clock } from '../../base/clock.ts';
 import { Fault, isFault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
-import { UnixHttp, type UnixHttpReply, type UnixHttpRequest } from '../../wire/unix-http.ts';
+import { UnixHttp, type UnixHttpReply } from '../../wire/unix-http.ts';
 import { containerOf, parseJson, record, text, texts } from './docker-record.ts';
-import type { ExecOutcome, RuntimeContainer } from './runtime.ts';
+import type { RuntimeContainer } from './runtime.ts';
 
 /** Docker 20.10 and Podman 4. Older ones lack nothing we use, but nobody tests them. */
 const apiVersionMin = '1.41';
@@ -54,7 +54,7 @@ export class DockerClient {
    * @throws Fault `runtime.unreachable`, `runtime.unsupported`
    */
   async connect(signal?: AbortSignal): Promise<EngineVersion> {
-    const reply = await this.#send({ method: 'GET', path: '/version', ...withSignal(signal) });
+    const reply = await this.#get('/version', signal);
     const version = record(parseJson(reply.body), 'version');
     const api = text(version, 'ApiVersion');
     const oldest = typeof version['MinAPIVersion'] === 'string' ? version['MinAPIVersion'] : '1.0';
@@ -75,7 +75,7 @@ export class DockerClient {
 
   /** Ids of the containers that run (or are paused). */
   async listRunning(signal?: AbortSignal): Promise<readonly string[]> {
-    const reply = await this.#call('GET', '/containers/json', signal);
+    const reply = await this.#get(`${this.#base}/containers/json`, signal);
     const list = parseJson(reply.body);
     if (!Array.isArray(list)) throw new Fault('runtime.invalid', { field: 'containers' });
     if (list.length > limits.containersMax) {
@@ -87,7 +87,7 @@ export class DockerClient {
   /** The container, or undefined if there is none of that id or it does not run. */
   async inspect(id: string, signal?: AbortSignal): Promise<RuntimeContainer | undefined> {
     try {
-      const reply = await this.#call('GET', `/containers/${segment(id)}/json`, signal);
+      const reply = await this.#get(`${this.#base}/containers/${segment(id)}/json`, signal);
       return await containerOf(parseJson(reply.body), (image) => this.#digestsOf(image, signal));
     } catch (error) {
       if (isUnknown(error)) return undefined;
@@ -129,41 +129,12 @@ export class DockerClient {
     this.#images.clear();
   }
 
-  async exec(id: string, argv: readonly string[], signal: AbortSignal): Promise<ExecOutcome> {
-    const created = await this.#call('POST', `/containers/${segment(id)}/exec`, signal, {
-      Cmd: argv,
-      AttachStdout: true,
-      AttachStderr: true,
-    });
-    const exec = segment(text(record(parseJson(created.body), 'exec'), 'Id'));
-    const started = await this.#guard(() =>
-      this.#http.open({
-        ...jsonBody({ Detach: false, Tty: false }),
-        method: 'POST',
-        path: `${this.#base}/exec/${exec}/start`,
-        signal,
-      }),
-    );
-    // The answer ends when the command does. What it prints may hold anything: read and dropped.
-    await this.#guard(async () => {
-      for await (const _chunk of started) continue;
-    });
-    const ended = await this.#call('GET', `/exec/${exec}/json`, signal);
-    const exitCode = record(parseJson(ended.body), 'exec')['ExitCode'];
-    return { exitCode: typeof exitCode === 'number' ? exitCode : -1 };
-  }
-
-  /** @param graceSeconds - Between the stop signal and the kill; below the time an answer may take. */
-  async restart(id: string, graceSeconds: number): Promise<void> {
-    await this.#call('POST', `/containers/${segment(id)}/restart?t=${graceSeconds}`);
-  }
-
   async #digestsOf(imageId: string, signal?: AbortSignal): Promise<readonly string[]> {
     const known = this.#images.get(imageId);
     if (known !== undefined) return known;
     let digests: readonly string[];
     try {
-      const reply = await this.#call('GET', `/images/${segment(imageId)}/json`, signal);
+      const reply = await this.#get(`${this.#base}/images/${segment(imageId)}/json`, signal);
       digests = texts(record(parseJson(reply.body), 'image'), 'RepoDigests');
     } catch (error) {
       // The image may be deleted under a running container; then it has no digests to rest on.
@@ -175,24 +146,11 @@ export class DockerClient {
     return digests;
   }
 
-  #call(
-    method: UnixHttpRequest['method'],
-    path: string,
-    signal?: AbortSignal,
-    body?: unknown,
-  ): Promise<UnixHttpReply> {
-    return this.#send({
-      method,
-      path: this.#base + path,
-      ...withSignal(signal),
-      ...(body === undefined ? {} : jsonBody(body)),
-    });
-  }
-
-  async #send(message: UnixHttpRequest): Promise<UnixHttpReply> {
-    const reply = await this.#guard(() => this.#http.send(message));
+  async #get(path: string, signal?: AbortSignal): Promise<UnixHttpReply> {
+    const request = { method: 'GET', path, ...(signal ? { signal } : {}) } as const;
+    const reply = await this.#guard(() => this.#http.send(request));
     if (reply.status >= 200 && reply.status < 300) return reply;
-    throw new Fault('runtime.refused', { status: reply.status, call: message.path.slice(0, 80) });
+    throw new Fault('runtime.refused', { status: reply.status, call: path.slice(0, 80) });
   }
 
   async #guard<Result>(act: () => Promise<Result>): Promise<Result> {
@@ -238,15 +196,4 @@ function isOlder(left: string, right: string): boolean {
   const [leftMajor = 0, leftMinor = 0] = left.split('.').map(Number);
   const [rightMajor = 0, rightMinor = 0] = right.split('.').map(Number);
   return leftMajor !== rightMajor ? leftMajor < rightMajor : leftMinor < rightMinor;
-}
-
-function jsonBody(body: unknown): Pick<UnixHttpRequest, 'body' | 'headers'> {
-  return {
-    body: Buffer.from(JSON.stringify(body)),
-    headers: { 'content-type': 'application/json' },
-  };
-}
-
-function withSignal(signal: AbortSignal | undefined): { signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
 }

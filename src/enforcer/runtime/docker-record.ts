@@ -107,7 +107,6 @@ export async function containerOf(
     labels,
     startedAtMs: timeOf(text(state, 'StartedAt')),
     user: typeof config['User'] === 'string' ? config['User'] : '',
-    paused: flag(state, 'Paused'),
     readOnlyRoot: flag(host, 'ReadonlyRootfs'),
     privileged: flag(host, 'Privileged') || mayAdminister(host),
     hostPid: host['PidMode'] === 'host',

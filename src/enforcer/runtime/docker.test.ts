@@ -11,13 +11,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
-import { silentLog } from '../../base/log.ts';
+import { createLog, silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
 import { type ContainerOptions, TestContainer } from '../../testing/container.ts';
 import { acquireEngine, startPrivateEngine, type TestEngine } from '../../testing/engine.ts';
 import { distrolessRecipe, provideImage } from '../../testing/images.ts';
 import { pullImage } from '../../testing/registry.ts';
-import { until } from '../../testing/until.ts';
 import { DockerClient } from './docker-client.ts';
 import { createRuntime, type Runtime, type RuntimeContext } from './runtime.ts';
 import { runtimeSuite, Told } from './runtime.suite.ts';
@@ -49,8 +48,6 @@ runtimeSuite(
       },
       stop: async (id) => containers.get(id)?.stop(),
       restart: async (id) => containers.get(id)?.restart(),
-      pause: async (id) => containers.get(id)?.pause(),
-      resume: async (id) => containers.get(id)?.unpause(),
       async [Symbol.asyncDispose]() {
         await Promise.all([...containers.values()].map((container) => container.remove()));
       },
@@ -82,10 +79,7 @@ describe('docker runtime', { skip: reason ?? false }, () => {
     deepEqual(found.image.digests, []);
     equal(found.user, '1000:1000');
     equal(found.labels['tier'], 'backend');
-    deepEqual(
-      [found.readOnlyRoot, found.privileged, found.hostPid, found.paused],
-      [true, false, false, false],
-    );
+    deepEqual([found.readOnlyRoot, found.privileged, found.hostPid], [true, false, false]);
     deepEqual(found.kubernetes, {
       namespace: 'payments',
       pod: 'api-0',
@@ -126,22 +120,23 @@ describe('docker runtime', { skip: reason ?? false }, () => {
     await told.until((so) => so.kinds(short.id).at(-1) !== 'started');
   });
 
-  test('exec gives the exit code', async () => {
+  test('a container that is paused runs: it is listed, and nothing is told', async () => {
     await using container = await run();
     const runtime = runtimeOn(engine!);
-    const signal = new AbortController().signal;
-    const outcome = await runtime.exec!(container.id, ['sh', '-c', 'echo much; exit 7'], signal);
-    deepEqual(outcome, { exitCode: 7 });
-  });
-
-  test('restart keeps the id and changes the process', async () => {
-    await using container = await run({
-      command: ['sh', '-c', 'trap exit TERM; sleep 1000 & wait'],
-    });
-    const before = await container.pid();
-    await runtimeOn(engine!).restart!(container.id);
-    const after = await container.pid();
-    ok(after > 0 && after !== before);
+    await using told = new Told(runtime);
+    await told.synced();
+    await container.pause();
+    ok(await runtime.inspect(container.id));
+    {
+      await using other = new Told(runtimeOn(engine!));
+      await other.synced();
+      deepEqual(other.kinds(container.id), ['started']);
+    }
+    await container.unpause();
+    // Control: what happens afterwards is told.
+    await container.stop();
+    await told.until((so) => so.kinds(container.id).includes('stopped'));
+    deepEqual(told.kinds(container.id), ['started', 'stopped']);
   });
 });
 
@@ -217,12 +212,12 @@ describe('docker client and engines that are not what they should be', () => {
   });
 
   test('watch waits for an engine that is not there, and ends when told to', async () => {
-    const runtime = runtimeOn({ socketPath: '/nonexistent/docker.sock' });
-    const told = new Told(runtime);
-    await until('it is down', () => runtime.health().state === 'down');
-    deepEqual(runtime.health(), { state: 'down', code: 'runtime.unreachable' });
+    const logged = Promise.withResolvers<string>();
+    const log = createLog({ clock: systemClock, level: 'warn', write: logged.resolve });
+    const socketPath = '/nonexistent/docker.sock';
+    const told = new Told(createRuntime({ kind: 'docker', socketPath }, { ...context, log }));
+    match(await logged.promise, /"runtime\.down".*"runtime\.unreachable"/);
     await told[Symbol.asyncDispose]();
     deepEqual(told.events, []);
-    equal(runtime.health().state, 'stopped');
   });
 });

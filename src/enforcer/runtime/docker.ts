@@ -18,14 +18,7 @@ import { errorFields } from '../../base/log.ts';
 import { Changes } from './changes.ts';
 import { DockerClient } from './docker-client.ts';
 import { differences, type Known, type Look } from './known.ts';
-import type {
-  ExecOutcome,
-  Runtime,
-  RuntimeContainer,
-  RuntimeContext,
-  RuntimeEvent,
-  RuntimeHealth,
-} from './runtime.ts';
+import type { Runtime, RuntimeContainer, RuntimeContext, RuntimeEvent } from './runtime.ts';
 
 /** How often the list is compared with what is known, though no event came. */
 const resyncMs = 60_000;
@@ -33,17 +26,9 @@ const resyncMs = 60_000;
 const looksAtOnce = 8;
 const retryMsMin = 100;
 const retryMsMax = 5_000;
-const restartGraceSeconds = 5;
 
 /** Filtered here and not by the engine, since Podman has names of its own (`died`). */
-const tellingActions: ReadonlySet<string> = new Set([
-  'start',
-  'restart',
-  'die',
-  'died',
-  'pause',
-  'unpause',
-]);
+const tellingActions: ReadonlySet<string> = new Set(['start', 'restart', 'die', 'died']);
 
 export interface DockerRuntimeOptions extends RuntimeContext {
   readonly socketPath: string;
@@ -56,7 +41,8 @@ export class DockerRuntime implements Runtime {
   readonly #client: DockerClient;
   /** What the last look at could not read. */
   readonly #unread = new Set<string>();
-  #health: RuntimeHealth = { state: 'connecting' };
+  /** That it does not answer is logged once, not with each try. */
+  #isDown = false;
 
   constructor(options: DockerRuntimeOptions) {
     this.#options = options;
@@ -64,20 +50,8 @@ export class DockerRuntime implements Runtime {
     this.#client = new DockerClient(options);
   }
 
-  health(): RuntimeHealth {
-    return this.#health;
-  }
-
   inspect(id: string): Promise<RuntimeContainer | undefined> {
     return this.#client.inspect(id);
-  }
-
-  exec(id: string, argv: readonly string[], signal: AbortSignal): Promise<ExecOutcome> {
-    return this.#client.exec(id, argv, signal);
-  }
-
-  restart(id: string): Promise<void> {
-    return this.#client.restart(id, restartGraceSeconds);
   }
 
   async *watch(signal: AbortSignal): AsyncIterable<RuntimeEvent> {
@@ -89,15 +63,14 @@ export class DockerRuntime implements Runtime {
       } catch (error) {
         if (signal.aborted) break;
         if (!(error instanceof Fault)) throw error;
-        if (this.#health.state !== 'down') {
+        if (!this.#isDown) {
           this.#options.log.warn('runtime.down', { kind: this.kind, ...errorFields(error) });
         }
-        this.#health = { state: 'down', code: error.code };
+        this.#isDown = true;
         progress.failures += 1;
       }
       await this.#pause(progress.failures, signal);
     }
-    this.#health = { state: 'stopped' };
   }
 
   /** One connection to the engine: from the list to the end of its event stream. */
@@ -130,7 +103,7 @@ export class DockerRuntime implements Runtime {
         }
         if (!ids.includes(listed)) continue;
         progress.failures = 0;
-        this.#health = { state: 'up', version: engine.engine };
+        this.#isDown = false;
         this.#options.log.info('runtime.up', { kind: this.kind, version: engine.engine });
         if (!progress.synced) yield { kind: 'synced' };
         progress.synced = true;

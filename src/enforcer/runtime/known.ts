@@ -4,7 +4,7 @@
 import type { RuntimeContainer, RuntimeEvent } from './runtime.ts';
 
 /** By container id. */
-export type Known = Map<string, Pick<RuntimeContainer, 'pid' | 'startedAtMs' | 'paused'>>;
+export type Known = Map<string, Pick<RuntimeContainer, 'pid' | 'startedAtMs'>>;
 
 /** What there was to see under an id: a running container, or none. */
 export interface Look {
@@ -23,15 +23,12 @@ export function differences(known: Known, { id, container }: Look): readonly Run
   if (container === undefined) {
     return known.delete(id) ? [{ kind: 'stopped', id }] : [];
   }
-  const { pid, startedAtMs, paused } = container;
-  known.set(id, { pid, startedAtMs, paused });
+  const { pid, startedAtMs } = container;
+  known.set(id, { pid, startedAtMs });
   if (before === undefined) return [{ kind: 'started', container }];
-  if (before.pid !== pid || before.startedAtMs !== startedAtMs) {
-    return [
-      { kind: 'stopped', id },
-      { kind: 'started', container },
-    ];
-  }
-  if (before.paused !== paused) return [{ kind: paused ? 'paused' : 'resumed', id }];
-  return [];
+  if (before.pid === pid && before.startedAtMs === startedAtMs) return [];
+  return [
+    { kind: 'stopped', id },
+    { kind: 'started', container },
+  ];
 }

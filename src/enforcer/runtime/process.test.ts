@@ -62,15 +62,13 @@ runtimeSuite(
         await end(id);
         return start(id);
       },
-      pause: async () => undefined,
-      resume: async () => undefined,
       async [Symbol.asyncDispose]() {
         for (const id of launched.keys()) await end(id);
         place[Symbol.dispose]();
       },
     };
   },
-  { skip, skips: { pause: 'a plain process has no pause that its runtime knows of' } },
+  { skip },
 );
 
 describe('launchNamespaced', skip === undefined ? {} : { skip }, () => {

@@ -11,13 +11,7 @@ import { HeldProcess } from '../../linux/process.ts';
 import { Changes } from './changes.ts';
 import { differences, type Known } from './known.ts';
 import { listRegistrations, openRegistrations, readRegistration } from './registration.ts';
-import type {
-  Runtime,
-  RuntimeContainer,
-  RuntimeContext,
-  RuntimeEvent,
-  RuntimeHealth,
-} from './runtime.ts';
+import type { Runtime, RuntimeContainer, RuntimeContext, RuntimeEvent } from './runtime.ts';
 
 /** Between two looks at all of them: /proc tells nobody that a process ended, one has to look. */
 const lookMs = 1_000;
@@ -30,14 +24,9 @@ export class ProcessRuntime implements Runtime {
   readonly kind = 'process';
   readonly #options: ProcessRuntimeOptions;
   readonly #unreadable = new Set<string>();
-  #health: RuntimeHealth = { state: 'connecting' };
 
   constructor(options: ProcessRuntimeOptions) {
     this.#options = options;
-  }
-
-  health(): RuntimeHealth {
-    return this.#health;
   }
 
   async inspect(id: string): Promise<RuntimeContainer | undefined> {
@@ -53,7 +42,6 @@ export class ProcessRuntime implements Runtime {
       labels: registration.labels,
       startedAtMs: registration.startedAtMs,
       user: '',
-      paused: false,
       readOnlyRoot: false,
       privileged: false,
       hostPid: false,
@@ -77,7 +65,6 @@ export class ProcessRuntime implements Runtime {
           const look = await this.#look(id);
           if (look !== 'unreadable') yield* differences(known, look);
         }
-        this.#health = { state: 'up', version: '1' };
         if (!synced) yield { kind: 'synced' };
         synced = true;
         if (!signal.aborted) await changes.take(1, { clock, quietMs: lookMs });
@@ -85,7 +72,6 @@ export class ProcessRuntime implements Runtime {
     } finally {
       signal.removeEventListener('abort', onAbort);
       watcher.close();
-      this.#health = { state: 'stopped' };
     }
   }
 

@@ -13,6 +13,7 @@
  *     `stopped` followed by a `started`; so the mounts of the old process are never taken for those
  *     of the new one.
  *   - A container that stops is reported even if the engine lost the event (a list every minute).
+ *   - One that is paused runs: it keeps its mounts and takes updates, so nothing is told of it.
  * Does not promise
  *   - That each short life is seen: a container that ended before it could be inspected is left out.
  *   - Order between different containers.
@@ -36,7 +37,6 @@ export interface RuntimeContainer {
   readonly startedAtMs: number;
   /** As configured, e.g. `1000:1000`, `app` or empty. The kernel's word is in the attested facts. */
   readonly user: string;
-  readonly paused: boolean;
   readonly readOnlyRoot: boolean;
   readonly privileged: boolean;
   readonly hostPid: boolean;
@@ -47,17 +47,7 @@ export interface RuntimeContainer {
 export type RuntimeEvent =
   | { readonly kind: 'started'; readonly container: RuntimeContainer }
   | { readonly kind: 'synced' }
-  | { readonly kind: 'stopped' | 'paused' | 'resumed'; readonly id: string };
-
-export type RuntimeHealth =
-  | { readonly state: 'connecting' | 'stopped' }
-  | { readonly state: 'up'; readonly version: string }
-  /** `code` of the fault that the last attempt ended with. */
-  | { readonly state: 'down'; readonly code: string };
-
-export interface ExecOutcome {
-  readonly exitCode: number;
-}
+  | { readonly kind: 'stopped'; readonly id: string };
 
 export interface Runtime {
   readonly kind: RuntimeKind;
@@ -69,14 +59,6 @@ export interface Runtime {
    * @throws Fault `runtime.unreachable` if the engine does not answer.
    */
   inspect(id: string): Promise<RuntimeContainer | undefined>;
-  health(): RuntimeHealth;
-  /**
-   * Runs a command inside, waiting for its end; its output is discarded. For `onChange: exec`.
-   * Absent where the runtime cannot.
-   */
-  exec?(id: string, argv: readonly string[], signal: AbortSignal): Promise<ExecOutcome>;
-  /** Restarts the container in place. For `onChange: restart-process`. Absent where the runtime cannot. */
-  restart?(id: string): Promise<void>;
 }
 
 /** What every runtime is made with. */
