@@ -214,6 +214,12 @@ export const faults = {
     retry: 'after-change',
     hint: 'Mounting into containers needs root. Run it as root, or as the systemd unit in deploy/.',
   },
+  'enforcer.run-unsafe': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    hint: 'The run directory must be a directory of this user with mode 0700, on a tmpfs. --run chooses another.',
+  },
   'enforcer.state-unsafe': {
     status: 503,
     exit: 7,

@@ -3,17 +3,18 @@
  * Method: locks of this process and of others that are killed. Control: without the lock file of the one
  * that lives, as if each had its own, both get in.
  */
-import { rejects, throws } from 'node:assert/strict';
+import { equal, rejects, throws } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../base/clock.ts';
+import type { Fault } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
-import { lockDirectories } from './directory-lock.ts';
+import { lockDirectories, openRunDirectory } from './directory-lock.ts';
 import { runEnforcer } from './enforcer.ts';
 
 const taken = { code: 'enforcer.already-running' };
@@ -21,7 +22,9 @@ const taken = { code: 'enforcer.already-running' };
 function setUp(t: TestContext): { readonly state: string; readonly run: string } {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-lock-'));
   t.after(() => rmSync(directory, { recursive: true }));
-  return { state: join(directory, 'state'), run: join(directory, 'run') };
+  const [state, run] = [join(directory, 'state'), join(directory, 'run')];
+  for (const path of [state, run, `${state}-other`, `${run}-other`]) mkdirSync(path, 0o700);
+  return { state, run };
 }
 
 /** Another process that has the locks until it is killed. */
@@ -68,11 +71,22 @@ test('runEnforcer takes the locks before anything else', async (t) => {
   await rejects(runEnforcer(config, context), { code: 'enforcer.not-joined' }, 'control');
 });
 
-test('a run directory that cannot be made is a fault that names it', (t) => {
-  const { state } = setUp(t);
+test('a run directory that cannot be made, or that others may enter, is a fault that names it', (t) => {
+  const { state, run } = setUp(t);
   lockDirectories([state])[Symbol.dispose]();
+  // In /proc nothing can be made, and it says so with the code for what is missing.
   const below = join(state, 'enforcer.lock', 'below');
-  throws(() => lockDirectories([state, below]), { code: 'enforcer.state-unsafe' });
+  for (const directory of [below, '/proc/coffer/run', '/proc/version']) {
+    const names = ({ code, detail }: Fault): boolean =>
+      code === 'enforcer.run-unsafe' && detail['directory'] === directory;
+    throws(() => openRunDirectory(directory), names);
+  }
+  openRunDirectory(join(run, 'made', 'below'));
+  equal(statSync(join(run, 'made', 'below')).mode & 0o777, 0o700);
+  symlinkSync(run, join(state, 'link'));
+  openRunDirectory(join(state, 'link'));
+  chmodSync(run, 0o750);
+  throws(() => openRunDirectory(run), { code: 'enforcer.run-unsafe' });
 });
 
 test('one directory may serve both purposes', (t) => {

@@ -17,7 +17,7 @@ import type { Link } from '../wire/link.ts';
 import { createAttestor } from './attest/attest.ts';
 import type { EnforcerConfig } from './config.ts';
 import { Containers } from './containers.ts';
-import { lockDirectories } from './directory-lock.ts';
+import { lockDirectories, openRunDirectory } from './directory-lock.ts';
 import { Holdings } from './holdings.ts';
 import { openMounts } from './mount/mount.ts';
 import { type RememberedState, withoutWorkload } from './remembered.ts';
@@ -52,6 +52,7 @@ const untoldMax = 4096;
 export async function runEnforcer(config: EnforcerConfig, context: EnforcerContext): Promise<void> {
   makeUndumpable();
   openStateDirectory(config.stateDirectory);
+  openRunDirectory(config.runDirectory);
   using _locks = lockDirectories([config.stateDirectory, config.runDirectory]);
   let credentials = loadCredentials(config.stateDirectory);
   if (!credentials || config.joinToken !== undefined) credentials = await join(config, context);

@@ -5,7 +5,6 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
-import { makeDirectory } from '../base/files.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import { type RememberedState, stateFromText, stateToText } from './remembered.ts';
 
@@ -21,7 +20,6 @@ export class RememberedFile {
   #timer: Timer | undefined;
 
   constructor(options: { readonly directory: string; readonly clock: Clock; readonly log: Log }) {
-    makeDirectory(options.directory, 0o700);
     this.#path = join(options.directory, name);
     this.#clock = options.clock;
     this.#log = options.log;
