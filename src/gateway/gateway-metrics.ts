@@ -6,6 +6,8 @@ import type { Metrics } from '../base/metrics.ts';
 import { version } from '../base/version.ts';
 import type { ReceiptOutcome } from '../model/assignment.ts';
 import type { AuditState } from './audit/audit.ts';
+import type { Core } from './core.ts';
+import type { NodePort } from './node-port.ts';
 
 const outcomes = ['placed', 'gone', 'failed', 'stale', 'wiped'] as const satisfies ReceiptOutcome[];
 const states = [
@@ -15,19 +17,16 @@ const states = [
   'rollback-suspected',
 ] as const satisfies AuditState[];
 
-/** What is looked at when somebody scrapes. */
-export interface GatewayFacts {
-  readonly state: AuditState;
-  readonly auditEntries: number;
-  readonly nodesConnected: number;
-  readonly secrets: number;
-  readonly nodeCertificateEndsAtMs: number;
+/** Where gauges are read. */
+export interface GatewayGauges {
+  readonly core: Pick<Core, 'audit' | 'secrets'>;
+  readonly nodePort: Pick<NodePort, 'connected' | 'certificateEndsAtMs'>;
 }
 
 export interface GatewayMetrics {
   /** A node acknowledged a set; `seconds` since it was sent. */
   acknowledged(outcome: ReceiptOutcome, seconds: number): void;
-  update(facts: GatewayFacts): void;
+  update(from: GatewayGauges): void;
 }
 
 export function declareGatewayMetrics(metrics: Metrics): GatewayMetrics {
@@ -58,12 +57,12 @@ export function declareGatewayMetrics(metrics: Metrics): GatewayMetrics {
   build.set({ version }, 1);
   return {
     acknowledged: (result, seconds) => delivery.observe({ result }, seconds),
-    update(facts) {
-      for (const name of states) state.set({ state: name }, name === facts.state ? 1 : 0);
-      entries.set({}, facts.auditEntries);
-      connected.set({}, facts.nodesConnected);
-      secrets.set({}, facts.secrets);
-      certificate.set({ kind: 'node-port' }, facts.nodeCertificateEndsAtMs / 1000);
+    update({ core, nodePort }) {
+      for (const name of states) state.set({ state: name }, name === core.audit.state ? 1 : 0);
+      entries.set({}, core.audit.size);
+      connected.set({}, nodePort.connected);
+      secrets.set({}, core.secrets.reader.size);
+      certificate.set({ kind: 'node-port' }, nodePort.certificateEndsAtMs / 1000);
     },
   };
 }

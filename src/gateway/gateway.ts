@@ -13,7 +13,8 @@ import { declareGatewayMetrics } from './gateway-metrics.ts';
 import { type HttpServer, startHttp } from './http/http.ts';
 import { NodePort } from './node-port.ts';
 import { openPhysical, type Physical } from './physical/physical.ts';
-import { createSystemControl } from './system-control.ts';
+import { createSystemControl, type SystemControlOptions } from './system-control.ts';
+import { Unsealed } from './unsealed.ts';
 
 export interface GatewayContext {
   readonly clock: Clock;
@@ -54,7 +55,6 @@ async function startOver(
   context: GatewayContext,
   physical: Physical,
 ): Promise<Gateway> {
-  const { random, log } = context;
   const certificate = new ApiCertificateKeeper(config, context);
   let apiPort = config.listen.port;
   const registry = new Metrics();
@@ -80,11 +80,16 @@ async function startOver(
     const renewed = certificate.renew(() => core.identity.authorityForGateway());
     if (!renewed) return;
     http.renewCertificate(renewed.certificate, renewed.key);
-    log.info('gateway.api-certificate-renewed');
+    context.log.info('gateway.api-certificate-renewed');
   };
-  const nodePort = new NodePort({ config, core, metrics, keepApiCertificate, ...context });
-  const system = createSystemControl({ config, core, nodePort, physical, random, certificate });
-  const requests = core.connect({ system, presence: nodePort });
+  const nodePort = new NodePort({ config, core, ...context });
+  const chores = {
+    'api-certificate': keepApiCertificate,
+    metrics: () => metrics.update({ core, nodePort }),
+  };
+  const unsealed = new Unsealed({ core, nodePort, chores, ...context });
+  const parts = { config, core, nodePort, unsealed, physical, certificate, ...context };
+  const requests = core.connect({ system: createSystemControl(parts), presence: nodePort });
   const http = await startHttp({
     ...config.listen,
     certificate: certificate.current.certificate,
@@ -101,33 +106,30 @@ async function startOver(
   });
   apiPort = http.port;
   try {
-    await openUp(core, nodePort);
+    if (core.barrier.sealStatus.asks === 'nothing') await core.barrier.unseal(Buffer.alloc(0));
+    if (!isSealed()) await unsealed.open();
     keepApiCertificate();
   } catch (error) {
     await http.close();
-    await nodePort.close();
+    await unsealed.close();
     throw error;
   }
   // Whoever unseals compares it: there is no other way to know this gateway.
-  const { pin } = certificate.current;
-  if (certificate.isTemporary) log.warn('gateway.certificate-temporary', { pin });
+  const { log } = context;
+  if (certificate.isTemporary)
+    log.warn('gateway.certificate-temporary', { pin: certificate.current.pin });
   log.info('gateway.started', { api: http.port, nodes: nodePort.port, state: core.barrier.state });
-  return running({ core, http, nodePort, physical, certificate });
+  return running({ ...parts, http });
 }
 
-async function openUp(core: Core, nodePort: NodePort): Promise<void> {
-  if (core.barrier.sealStatus.asks === 'nothing') await core.barrier.unseal(Buffer.alloc(0));
-  if (core.barrier.state === 'ready') await nodePort.open();
-}
-
-function running(parts: {
-  readonly core: Core;
+interface Parts extends SystemControlOptions {
   readonly http: HttpServer;
   readonly nodePort: NodePort;
-  readonly physical: Physical;
   readonly certificate: ApiCertificateKeeper;
-}): Gateway {
-  const { core, http, nodePort, physical, certificate } = parts;
+}
+
+function running(parts: Parts): Gateway {
+  const { core, http, nodePort, unsealed, physical, certificate } = parts;
   return {
     core,
     apiPort: http.port,
@@ -140,7 +142,7 @@ function running(parts: {
     async [Symbol.asyncDispose]() {
       await http.close();
       core.delivery.close();
-      await nodePort.close();
+      await unsealed.close();
       core.audit.close();
       await physical.close();
     },

@@ -1,6 +1,7 @@
 /**
  * Goal: what is committed reaches the nodes and the disk: a node that is revoked loses its stream at once,
- * and a value that is destroyed leaves the storage, also where a step fails once; it opens once.
+ * and a value that is destroyed leaves the storage, also where a step fails once. The port opens once, and
+ * closes when the gateway seals itself; the housekeeping needs no port.
  * Method: a whole gateway on loopback; a node that joined by its own hand; the files of the store.
  * Controls: the other node's stream stays; before, the value's row is there.
  */
@@ -16,7 +17,6 @@ import { WebSocket } from 'ws';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
-import { Metrics } from '../base/metrics.ts';
 import { systemRandom } from '../base/random.ts';
 import { Client } from '../client/client.ts';
 import { SecretValue } from '../model/secret-value.ts';
@@ -25,10 +25,10 @@ import { makeRequestPem, newKey } from '../testing/operation-examples.ts';
 import { until } from '../testing/until.ts';
 import { gatewayConfig } from './config.ts';
 import { startGateway } from './gateway.ts';
-import { declareGatewayMetrics } from './gateway-metrics.ts';
 import { initialise } from './init.ts';
 import { NodePort } from './node-port.ts';
 import { StreamServer } from './stream/stream.ts';
+import { Unsealed } from './unsealed.ts';
 
 async function setUp(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-node-port-'));
@@ -163,30 +163,58 @@ test('opened by several at once it opens once, and after a failure it can be ope
   await once(squatter, 'listening');
   const { port } = squatter.address() as AddressInfo;
   const taken = { ...config, nodeListen: { host: '127.0.0.1', port } };
-  const metrics = declareGatewayMetrics(new Metrics());
   const { core } = gateway;
-  const nodePort = new NodePort({
-    ...{ config: taken, core, metrics, ...context },
-    keepApiCertificate: () => {},
-  });
-  t.after(() => nodePort.close());
-  const tries = await Promise.allSettled([nodePort.open(), nodePort.open()]);
+  const nodePort = new NodePort({ config: taken, core, ...context });
+  const done = { well: 0, bad: 0 };
+  const chores = {
+    bad: () => {
+      done.bad += 1;
+      throw new Error('a chore that fails');
+    },
+    well: () => (done.well += 1),
+  };
+  const unsealed = new Unsealed({ core, nodePort, chores, ...context });
+  t.after(() => unsealed.close());
+  const tries = await Promise.allSettled([unsealed.open(), unsealed.open()]);
   deepEqual(
     tries.map((one) => (one.status === 'rejected' ? (one.reason as Fault).code : 'open')),
     ['gateway.address-in-use', 'gateway.address-in-use'],
   );
   equal(nodePort.isOpen, false);
+  while (done.well < 2) await systemClock.sleep(20);
+  ok(done.bad >= 2, 'what fails comes again, and keeps nothing else from being done');
   squatter.close();
   await once(squatter, 'close');
   const listens = t.mock.method(StreamServer, 'listen').mock;
-  await Promise.all([nodePort.open(), nodePort.open(), nodePort.open()]);
-  await nodePort.open();
+  await Promise.all([unsealed.open(), unsealed.open(), unsealed.open()]);
+  await unsealed.open();
   equal(listens.callCount(), 1);
   equal(nodePort.port, port);
   // Closed while it is being opened again, it is closed.
-  await nodePort.close();
-  const opening = nodePort.open();
-  await nodePort.close();
+  await unsealed.close();
+  const opening = unsealed.open();
+  await unsealed.close();
   await opening;
   equal(nodePort.isOpen, false);
+});
+
+test('a gateway that seals itself closes the node port, refuses nobody, and can be unsealed', {
+  timeout: 30_000,
+}, async (t) => {
+  const here = await setUp(t);
+  const node = await connect(here, 'node-1');
+  const { nodePort } = here.gateway;
+  const closed = once(node.socket, 'close');
+  // As a commit does that finds another gateway's, or a record that does not fit what is known.
+  await here.gateway.core.barrier.seal();
+  await closed;
+  deepEqual(node.heard, []);
+  const url = `wss://127.0.0.1:${nodePort}/v1/stream`;
+  const refused = new WebSocket(url, node.tls as object);
+  const [error] = await once(refused, 'error');
+  equal((error as NodeJS.ErrnoException).code, 'ECONNREFUSED');
+  using nothing = SecretValue.copy(Buffer.alloc(0));
+  await here.client.call('system.unseal', {}, { value: nothing });
+  const again = await connect(here, 'node-2');
+  again.socket.terminate();
 });

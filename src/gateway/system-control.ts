@@ -13,18 +13,20 @@ import { isInMemory } from './data-directory.ts';
 import type { SystemControl, SystemStatus } from './handlers/handlers.ts';
 import type { NodePort } from './node-port.ts';
 import type { Physical } from './physical/physical.ts';
+import type { Unsealed } from './unsealed.ts';
 
 export interface SystemControlOptions {
   readonly config: GatewayConfig;
   readonly core: Core;
-  readonly nodePort: NodePort;
+  readonly nodePort: Pick<NodePort, 'presence'>;
+  readonly unsealed: Unsealed;
   readonly physical: Physical;
   readonly random: Random;
-  readonly certificate: ApiCertificateKeeper;
+  readonly certificate: Pick<ApiCertificateKeeper, 'weakenings'>;
 }
 
 export function createSystemControl(options: SystemControlOptions): SystemControl {
-  const { core, nodePort } = options;
+  const { core, unsealed } = options;
   const { barrier } = core;
   return {
     sealStatus() {
@@ -38,10 +40,10 @@ export function createSystemControl(options: SystemControlOptions): SystemContro
       } finally {
         bytes.fill(0);
       }
-      if (barrier.state === 'ready') await nodePort.open();
+      if (barrier.state === 'ready') await unsealed.open();
     },
     async seal() {
-      await nodePort.close();
+      await unsealed.close();
       await barrier.seal();
     },
     status: () => statusOf(options),

@@ -21,7 +21,7 @@ import {
   makeAuthority,
 } from '../../crypto/x509.ts';
 import { until } from '../../testing/until.ts';
-import { StreamServer } from './stream.ts';
+import { NodeStreams, StreamServer } from './stream.ts';
 
 const about = {
   trustDomain: 'test',
@@ -48,17 +48,10 @@ async function start(t: TestContext, isLive: () => boolean) {
     ipAddresses: ['127.0.0.1'],
   });
   const nothing = (): void => {};
-  const server = await StreamServer.listen({
-    host: '127.0.0.1',
-    port: 0,
+  const streams = new NodeStreams({
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
-    tls: {
-      certificate: certificate.toString(),
-      privateKey: pem(gatewayKey),
-      authority: ours.certificate.toString(),
-    },
     delivery: {
       admits: () => true,
       noted: nothing,
@@ -78,13 +71,24 @@ async function start(t: TestContext, isLive: () => boolean) {
     leaseMs: 1000,
     leaseEveryMs: 1000,
     checkpointEveryMs: 1000,
+  });
+  const server = await StreamServer.listen({
+    host: '127.0.0.1',
+    port: 0,
+    log: silentLog,
+    tls: {
+      certificate: certificate.toString(),
+      privateKey: pem(gatewayKey),
+      authority: ours.certificate.toString(),
+    },
+    streams,
     liveNode: () => {
       if (!isLive()) throw new Fault('node.refused', { reason: 'revoked' });
       return { node: 'node-1', isLive, renew: async () => '', witnessKey: '' };
     },
   });
   t.after(() => server.close());
-  return { server, ours };
+  return { server, streams, ours };
 }
 
 function credentials(by: Authority): ConnectionOptions {
@@ -124,10 +128,10 @@ test('live nodes are let in, revoked ones and other authorities are not', {
   timeout: 5000,
 }, async (t) => {
   let live = true;
-  const { server, ours } = await start(t, () => live);
+  const { server, streams, ours } = await start(t, () => live);
   const [answer, socket] = await ask(server.port, credentials(ours));
   ok(answer.startsWith('HTTP/1.1 101'));
-  equal(server.connected, 1);
+  equal(streams.connected, 1);
   socket.destroy();
   const [stranger] = await ask(server.port, credentials(authority()));
   equal(stranger, '');
@@ -156,7 +160,7 @@ test('no session is resumed, whatever the peer keeps (G21)', async (t) => {
 
 test('it closes at once, whoever holds a line open', { timeout: 5000 }, async (t) => {
   let live = true;
-  const { server, ours } = await start(t, () => live);
+  const { server, streams, ours } = await start(t, () => live);
   const mute = connectPlain({ port: server.port, host: '127.0.0.1' });
   mute.on('error', () => {});
   await once(mute, 'connect');
@@ -171,7 +175,7 @@ test('it closes at once, whoever holds a line open', { timeout: 5000 }, async (t
   idle.on('error', () => {});
   await once(idle, 'secureConnect');
   await server.close();
-  equal(server.connected, 0);
+  equal(streams.connected, 0);
   for (const socket of [mute, held, refused, idle]) socket.destroy();
   await rejects(
     once(connectPlain({ port: server.port, host: '127.0.0.1' }), 'connect') as Promise<unknown>,
@@ -199,7 +203,7 @@ test('nothing but the stream is served, over nothing older than TLS 1.3, and unc
 test('a node has one stream: a newer one ends the older, and only that', {
   timeout: 5000,
 }, async (t) => {
-  const { server, ours } = await start(t, () => true);
+  const { server, streams, ours } = await start(t, () => true);
   const mine = credentials(ours);
   const [, older] = await ask(server.port, mine);
   const ended = once(older, 'end');
@@ -208,7 +212,7 @@ test('a node has one stream: a newer one ends the older, and only that', {
   await ended;
   older.destroy();
   await until('the older is closed', () => server.connections === 1);
-  equal(server.connected, 1);
+  equal(streams.connected, 1);
   equal(newer.destroyed, false);
   newer.destroy();
 });

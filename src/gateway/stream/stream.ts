@@ -4,7 +4,7 @@
  * Promises
  *   - A connection without a certificate of our own authority for a live node carries no byte of ours.
  *   - There is no TLS resumption: every connection proves itself anew (THREAT-MODEL, V17).
- *   - `close(node)` ends a node's stream at once; a node has one stream, and a newer one wins.
+ *   - A node has one stream, and a newer one wins; `NodeStreams.closeNode` ends it at once.
  *   - No network input ends the process.
  */
 import { constants, X509Certificate } from 'node:crypto';
@@ -15,14 +15,14 @@ import type { Duplex } from 'node:stream';
 import { type SecureContextOptions, TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { Fault } from '../../base/fault.ts';
-import { errorFields } from '../../base/log.ts';
+import { errorFields, type Log } from '../../base/log.ts';
 import { limits } from '../../base/limits.ts';
 import { webSocketLink } from '../../wire/web-socket-link.ts';
-import { Session, type SessionOptions } from './session.ts';
+import type { LivePeer, NodeStreams } from './node-streams.ts';
 
-export { type NodePresence, Presence } from './presence.ts';
 export { witnessKeyOf } from './cosignature.ts';
-export { Session, type SessionNodes, type SessionOptions } from './session.ts';
+export { type LivePeer, NodeStreams } from './node-streams.ts';
+export { type NodePresence, Presence } from './presence.ts';
 
 export interface StreamCertificate {
   /** PEM. */
@@ -32,35 +32,34 @@ export interface StreamCertificate {
   readonly authority: string;
 }
 
-/** Who is at the other end. The certificate itself is not kept: of five thousand that is 20 MB. */
-export interface LivePeer {
-  readonly node: string;
-  /** Whether what it proved itself with is still good. */
-  readonly isLive: () => boolean;
-  /** Its key as a witness, as `witnessKeyOf` writes it. */
-  readonly witnessKey: string;
-  /** A new certificate for the key of that one. @throws Fault `certificate.refused` */
-  readonly renew: (certificateRequest: string) => Promise<string>;
-}
-
-export interface StreamServerOptions
-  extends Omit<SessionOptions, 'link' | 'node' | 'ended' | 'renew' | 'isLive' | 'witnessKey'> {
+export interface StreamServerOptions {
+  readonly log: Log;
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
   readonly tls: StreamCertificate;
   /** The live node that this certificate is for. @throws Fault `node.refused` */
   readonly liveNode: (certificate: X509Certificate) => LivePeer;
+  /** Takes over whoever was let in. Its streams end with the port. */
+  readonly streams: Pick<NodeStreams, 'accept' | 'close'>;
+}
+
+/** The port, once it is open. */
+export interface StreamListener {
+  readonly port: number;
+  /** Shows another certificate to connections from now on. */
+  renewCertificate(tls: StreamCertificate): void;
+  /** Also ends what is connected. */
+  close(): Promise<void>;
 }
 
 export const streamPath = '/v1/stream';
 const upgradeWithinMs = 10_000;
 
-export class StreamServer {
+export class StreamServer implements StreamListener {
   readonly #options: StreamServerOptions;
   readonly #server: Server;
   readonly #webSockets: WebSocketServer;
-  readonly #sessions = new Map<string, Session>();
   readonly #sockets = new Set<Socket>();
   #closed = false;
 
@@ -110,11 +109,6 @@ export class StreamServer {
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
-  get connected(): number {
-    return this.#sessions.size;
-  }
-
-  /** Shows another certificate to connections from now on. */
   renewCertificate(tls: StreamCertificate): void {
     this.#server.setSecureContext(secureContext(tls));
   }
@@ -124,19 +118,9 @@ export class StreamServer {
     return this.#sockets.size;
   }
 
-  /** Nodes with a stream, whether they have said hello or not. */
-  get nodes(): readonly string[] {
-    return [...this.#sessions.keys()];
-  }
-
-  /** Ends a node's stream; its next connection is refused if it was revoked. */
-  closeNode(node: string, reason: string): void {
-    this.#sessions.get(node)?.refuse(reason);
-  }
-
   async close(): Promise<void> {
     this.#closed = true;
-    for (const session of [...this.#sessions.values()]) session.end('going-away');
+    this.#options.streams.close();
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
@@ -159,23 +143,8 @@ export class StreamServer {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
-    const { node } = peer;
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#sessions.get(node)?.end('replaced');
-      const session: Session = new Session({
-        ...this.#options,
-        link: webSocketLink(webSocket, { writes: socket }),
-        node,
-        renew: peer.renew,
-        isLive: peer.isLive,
-        witnessKey: peer.witnessKey,
-        ended: (reason) => {
-          this.#options.log.info('node.disconnected', { node, reason });
-          if (this.#sessions.get(node) === session) this.#sessions.delete(node);
-        },
-      });
-      this.#sessions.set(node, session);
-      this.#options.log.info('node.connected', { node });
+      this.#options.streams.accept(peer, webSocketLink(webSocket, { writes: socket }));
     });
   }
 }
