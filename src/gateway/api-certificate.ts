@@ -20,6 +20,7 @@ export class ApiCertificateKeeper {
   readonly #config: GatewayConfig;
   readonly #source: CertificateSource;
   #current: ApiCertificate;
+  #leaf: X509Certificate;
   #isTemporary: boolean;
 
   /** @throws Fault `gateway.certificate-unreadable` */
@@ -30,6 +31,7 @@ export class ApiCertificateKeeper {
     this.#current = this.#isTemporary
       ? temporaryApiCertificate(config, source)
       : loadApiCertificate(config);
+    this.#leaf = new X509Certificate(this.#current.certificate);
   }
 
   get current(): ApiCertificate {
@@ -44,18 +46,18 @@ export class ApiCertificateKeeper {
   /** Makes the next one if it is time. @returns it, to be shown from now on; undefined if it is not time */
   renew(authority: () => Authority): ApiCertificate | undefined {
     if (this.#config.tls) return undefined;
-    const { certificate } = this.#current;
-    if (!this.#isTemporary && !renewalIsDue(certificate, this.#source.clock.wallMs())) {
+    if (!this.#isTemporary && !renewalIsDue(this.#leaf, this.#source.clock.wallMs())) {
       return undefined;
     }
     this.#current = makeApiCertificate(authority(), this.#config, this.#source);
+    this.#leaf = new X509Certificate(this.#current.certificate);
     this.#isTemporary = false;
     return this.#current;
   }
 
   /** As codes, for `status`. */
   weakenings(): readonly GatewayWeakening[] {
-    const leaf = new X509Certificate(this.#current.certificate);
+    const leaf = this.#leaf;
     const found: GatewayWeakening[] = [];
     if (this.#isTemporary) found.push('api-certificate-temporary');
     // Of our own authority it is not: that is pinned. One of one's own that nobody vouches for cannot be

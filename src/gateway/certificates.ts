@@ -151,16 +151,14 @@ export function loadApiCertificate(
   }
 }
 
-/** Milliseconds since the epoch. */
-export function endOf(certificatePem: string): number {
-  return new X509Certificate(certificatePem).validToDate.getTime();
-}
-
-/** Whether less than a third of its life is left. */
-export function renewalIsDue(certificatePem: string, nowMs: number): boolean {
-  const { validFromDate, validToDate } = new X509Certificate(certificatePem);
+/**
+ * Whether less than a third of its life is left; or it has not begun, because the clock was ahead when it
+ * was made and has been set right since: until then nobody would trust it.
+ */
+export function renewalIsDue(certificate: X509Certificate, nowMs: number): boolean {
+  const { validFromDate, validToDate } = certificate;
   const [from, to] = [validFromDate.getTime(), validToDate.getTime()];
-  return nowMs > to - (to - from) / 3;
+  return nowMs < from || nowMs > to - (to - from) / 3;
 }
 
 function namesFor(

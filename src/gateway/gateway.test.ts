@@ -84,6 +84,26 @@ test('the API’s certificate is renewed while it runs; key and pin stay', async
   equal(new X509Certificate(stored).serialNumber, after.leaf.serialNumber);
 });
 
+test('a certificate that was made while the clock was ahead is made anew once it is right', async (t) => {
+  const { config, clock, context, events } = await setUp(t);
+  const hourMs = 3_600_000;
+  clock.byMs = 61 * 24 * hourMs;
+  await using gateway = await startGateway(config, context);
+  while (!events.some((line) => line.includes('gateway.api-certificate-renewed'))) {
+    await systemClock.sleep(50);
+  }
+  const ahead = await shownAt(gateway.apiPort);
+  ok(ahead.leaf.validFromDate.getTime() > systemClock.wallMs() + 60 * 24 * hourMs);
+  equal(events.filter((line) => line.includes('"gateway.certificate-renewed"')).length, 0);
+  clock.byMs = 0;
+  while (!events.some((line) => line.includes('"gateway.certificate-renewed"'))) {
+    await systemClock.sleep(50);
+  }
+  while ((await shownAt(gateway.apiPort)).leaf.validFromDate.getTime() > systemClock.wallMs()) {
+    await systemClock.sleep(50);
+  }
+});
+
 test('a store that was restored without its certificate makes one under the same pin', async (t) => {
   const { config, context, made } = await setUp(t);
   for (const name of ['api.crt', 'api.key', 'ca.crt']) rmSync(join(config.dataDirectory, name));

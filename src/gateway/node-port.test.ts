@@ -20,7 +20,12 @@ import { silentLog } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import { Client } from '../client/client.ts';
 import { SecretValue } from '../model/secret-value.ts';
-import { decodeFromGateway } from '../protocol/stream-messages.ts';
+import {
+  decodeFromGateway,
+  encodeFromEnforcer,
+  streamProtocol,
+} from '../protocol/stream-messages.ts';
+import { workload } from '../testing/delivery-rig.ts';
 import { makeRequestPem, newKey } from '../testing/operation-examples.ts';
 import { until } from '../testing/until.ts';
 import { gatewayConfig } from './config.ts';
@@ -94,6 +99,44 @@ test('a node that is revoked loses its stream at once, though it has not said he
   equal((response as { readonly statusCode: number }).statusCode, 403);
   equal(other.socket.readyState, WebSocket.OPEN, 'control');
   other.socket.terminate();
+});
+
+test('what runs on a node that is revoked while it is away is its no more: the machine may join again', {
+  timeout: 20_000,
+}, async (t) => {
+  const here = await setUp(t);
+  const facts = workload(1, '');
+  const { delivery } = here.gateway.core;
+  const hello = (): Buffer =>
+    Buffer.from(
+      encodeFromEnforcer({
+        kind: 'hello',
+        protocol: streamProtocol,
+        version: 'test',
+        bootId: 'boot',
+        workloads: [facts],
+        held: [],
+        checkpoint: '',
+        weakenings: [],
+      }),
+    );
+  const owner = (): string | undefined => here.gateway.core.policy.workload(facts.id)?.node;
+  const first = await connect(here, 'node-1');
+  first.socket.send(hello());
+  while (owner() !== 'node-1') await systemClock.sleep(5);
+  first.socket.terminate();
+  while (delivery.connectedNodes().size > 0) await systemClock.sleep(5);
+  const second = await connect(here, 'node-2');
+  second.socket.send(hello());
+  while (!second.heard.includes('welcome')) await systemClock.sleep(5);
+  equal(owner(), 'node-1', 'control: another node gets it by no word of its own');
+  second.socket.terminate();
+  await here.client.call('node.revoke', { name: 'node-1' as never });
+  while (owner() !== undefined) await systemClock.sleep(5);
+  const third = await connect(here, 'node-3');
+  third.socket.send(hello());
+  while (owner() !== 'node-3') await systemClock.sleep(5);
+  third.socket.terminate();
 });
 
 test('a value that is destroyed leaves the files of the store', { timeout: 30_000 }, async (t) => {

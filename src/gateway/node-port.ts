@@ -2,12 +2,13 @@
  * The node port: who is connected, over which certificate, and who is let in. Open while the gateway is
  * unsealed (`unsealed.ts`).
  */
+import { X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
 import { parseName } from '../model/name.ts';
 import type { Audit } from './audit/audit.ts';
-import { endOf, nodePortCertificate, renewalIsDue } from './certificates.ts';
+import { nodePortCertificate, renewalIsDue } from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 import type { Delivery } from './delivery/delivery.ts';
 import type { PresenceReader, SeenNode } from './handlers/handlers.ts';
@@ -48,7 +49,7 @@ export class NodePort implements PresenceReader {
   readonly #admission: NodeAdmission;
   readonly #streams: NodeStreams;
   #listener: StreamListener | undefined;
-  #tls: StreamCertificate | undefined;
+  #certificate: X509Certificate | undefined;
 
   constructor(options: NodePortOptions) {
     const { config, core, clock } = options;
@@ -85,7 +86,7 @@ export class NodePort implements PresenceReader {
 
   /** Milliseconds since the epoch; 0 while there is none. */
   get certificateEndsAtMs(): number {
-    return this.#tls ? endOf(this.#tls.certificate) : 0;
+    return this.#certificate?.validToDate.getTime() ?? 0;
   }
 
   /** What a node's stream shows, or last showed. */
@@ -111,7 +112,7 @@ export class NodePort implements PresenceReader {
       liveNode: (certificate) => this.#admission.peerOf(certificate),
       streams: this.#streams,
     });
-    this.#tls = tls;
+    this.#certificate = new X509Certificate(tls.certificate);
   }
 
   /** Ends every stream. */
@@ -124,18 +125,19 @@ export class NodePort implements PresenceReader {
   /** To be asked now and then: connections from then on are shown the new one. */
   keepCertificate(): void {
     const { clock, log } = this.#options;
-    if (!this.#listener || !this.#tls) return;
-    if (!renewalIsDue(this.#tls.certificate, clock.wallMs())) return;
-    this.#tls = this.#makeCertificate();
-    this.#listener.renewCertificate(this.#tls);
+    if (!this.#listener || !this.#certificate) return;
+    if (!renewalIsDue(this.#certificate, clock.wallMs())) return;
+    const tls = this.#makeCertificate();
+    this.#listener.renewCertificate(tls);
+    this.#certificate = new X509Certificate(tls.certificate);
     log.info('gateway.certificate-renewed');
   }
 
   /** Nodes that are not live, or not any more, lose their streams and what is known of them. */
   endRevoked(): void {
     const { core } = this.#options;
-    // Streams, not what delivery knows: a node that has not said hello yet is one of them.
-    for (const name of this.#streams.nodes) {
+    // One may not have said hello yet; of one that is away, delivery knows still what runs there.
+    for (const name of new Set([...this.#streams.nodes, ...this.presence.names])) {
       if (core.identity.nodes.find(parseName(name))?.node.state === 'live') continue;
       this.#streams.closeNode(name, 'node.refused');
       core.delivery.forgetNode(name);

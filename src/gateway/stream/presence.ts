@@ -20,6 +20,11 @@ export class Presence implements SessionNodes {
     this.#clock = clock;
   }
 
+  /** Every node that was here since the gateway started, and may come back. */
+  get names(): Iterable<string> {
+    return this.#nodes.keys();
+  }
+
   of(node: string): NodePresence | undefined {
     return this.#nodes.get(node);
   }
