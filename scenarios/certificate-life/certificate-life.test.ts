@@ -102,8 +102,7 @@ async function setUp(t: TestContext, stack: AsyncDisposableStack) {
 
 /** Dials the gateway with these, as the enforcer does, and hangs up. */
 async function dial(credentials: Credentials): Promise<void> {
-  const options = { clock, random, log: silentLog, credentials: () => credentials };
-  const link = await connect(options, AbortSignal.timeout(withinMs));
+  const link = await connect({ clock, credentials }, AbortSignal.timeout(withinMs));
   link.close('test');
 }
 

@@ -6,7 +6,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock as clock } from '../../src/base/clock.ts';
-import { createLog } from '../../src/base/log.ts';
 import { systemRandom as random } from '../../src/base/random.ts';
 import { connect } from '../../src/enforcer/uplink/uplink.ts';
 import {
@@ -27,8 +26,6 @@ import {
 import { type Story } from '../../src/testing/story.ts';
 import { until } from '../../src/testing/until.ts';
 import type { Link } from '../../src/wire/link.ts';
-
-const silentLog = createLog({ clock, level: 'error', write: () => {} });
 
 export class FakeEnforcer implements Disposable {
   readonly credentials: Credentials;
@@ -64,10 +61,10 @@ export class FakeEnforcer implements Disposable {
 
   /** @throws Fault as an enforcer sees it. */
   async connect(): Promise<void> {
-    const options = { clock, random, log: silentLog, credentials: () => this.credentials };
     this.#ended = undefined;
     this.#isWelcome = false;
-    this.#link = await connect(options, new AbortController().signal);
+    const { credentials } = this;
+    this.#link = await connect({ clock, credentials }, new AbortController().signal);
     this.#link.open({
       message: (bytes) => this.#message(decodeFromGateway(bytes)),
       closed: (reason) => (this.#ended = reason),

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import type { TlsOptions } from 'node:tls';
 import { systemClock as clock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/fault.ts';
-import { createLog } from '../../src/base/log.ts';
 import { systemRandom as random } from '../../src/base/random.ts';
 import {
   type Authority,
@@ -26,7 +25,6 @@ import { Impostor } from './impostor.ts';
 
 const trustDomain = 'cofferdam';
 const dayMs = 24 * 3_600_000;
-const log = createLog({ clock, level: 'error', write: () => {} });
 
 /** Every certificate that is not the gateway's, against the part of the enforcer that dials. */
 export async function badCertificates(): Promise<void> {
@@ -130,9 +128,9 @@ export async function metOnTheWay(story: Story, path: NetworkPath): Promise<void
 async function dial(credentials: Credentials, port: number, withinMs = 10_000): Promise<string> {
   const signal = AbortSignal.timeout(withinMs);
   const streamAddress = `127.0.0.1:${port}`;
-  const own = { ...credentials, streamAddress };
   try {
-    const link = await connect({ clock, random, log, credentials: () => own }, signal);
+    const own = { ...credentials, streamAddress };
+    const link = await connect({ clock, credentials: own }, signal);
     link.close('done');
     return 'connected';
   } catch (error) {

@@ -91,7 +91,7 @@ async function watchdog(argv: readonly string[], io: ProgramIo): Promise<number>
   if (!runDirectory)
     throw new Fault('request.invalid', { what: '--run-directory', problem: 'is needed' });
   const log = logTo(io, levelOf(flags['log-level'])).with({ program: 'watchdog' });
-  const { runWatchdog } = await import('./watchdog.ts');
+  const { runWatchdog } = await import('./run-watchdog.ts');
   const { clock, signal } = io;
   await runWatchdog({
     clock,

@@ -1,5 +1,5 @@
 /**
- * Where the remembered state lies: one small file on a tmpfs, replaced by rename. Written soon after
+ * The remembered state, written down: one small file on a tmpfs, replaced by rename. Written soon after
  * each change, and at once where the watchdog's knowledge must not lag.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -12,15 +12,46 @@ const name = 'holdings.json';
 /** One write for a burst of changes; far below any lease. */
 const soonMs = 50;
 
+/** Where it lies. */
+export interface RememberedPlace {
+  /** @returns undefined where there is nothing. */
+  read(): string | undefined;
+  /** The whole, or nothing of it. */
+  write(text: string): void;
+}
+
+/** In a directory that is there. */
+export function placeIn(directory: string): RememberedPlace {
+  const path = join(directory, name);
+  return {
+    read() {
+      try {
+        return readFileSync(path, 'utf8');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
+      }
+    },
+    write(text) {
+      writeFileSync(`${path}.new`, text, { mode: 0o600 });
+      renameSync(`${path}.new`, path);
+    },
+  };
+}
+
 export class RememberedFile {
-  readonly #path: string;
+  readonly #place: RememberedPlace;
   readonly #clock: Clock;
   readonly #log: Log;
   #pending: (() => RememberedState) | undefined;
   #timer: Timer | undefined;
 
-  constructor(options: { readonly directory: string; readonly clock: Clock; readonly log: Log }) {
-    this.#path = join(options.directory, name);
+  constructor(options: {
+    readonly place: RememberedPlace;
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
+    this.#place = options.place;
     this.#clock = options.clock;
     this.#log = options.log;
   }
@@ -28,11 +59,10 @@ export class RememberedFile {
   /** @returns undefined where there is none, or none that can be read. */
   load(): RememberedState | undefined {
     try {
-      return stateFromText(readFileSync(this.#path, 'utf8'));
+      const text = this.#place.read();
+      return text === undefined ? undefined : stateFromText(text);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        this.#log.warn('remembered.unreadable', errorFields(error));
-      }
+      this.#log.warn('remembered.unreadable', errorFields(error));
       return undefined;
     }
   }
@@ -49,8 +79,7 @@ export class RememberedFile {
     this.#pending = undefined;
     if (!pending) return;
     try {
-      writeFileSync(`${this.#path}.new`, stateToText(pending()), { mode: 0o600 });
-      renameSync(`${this.#path}.new`, this.#path);
+      this.#place.write(stateToText(pending()));
     } catch (error) {
       this.#log.error('remembered.not-written', errorFields(error));
     }

@@ -10,7 +10,7 @@ const againAfterMs = 1000;
 
 /**
  * The watchdog stays when the enforcer ends, in whatever way: that is its purpose. A newer one takes the
- * older one's place (`watchdog.ts`). One that is killed is started again.
+ * older one's place (`run-watchdog.ts`). One that is killed is started again.
  */
 export class WatchdogProcess implements Disposable {
   readonly #config: Pick<EnforcerConfig, 'runDirectory' | 'logLevel'>;

@@ -1,7 +1,7 @@
 /**
  * Goal: the watchdog looks where a lease is over, and nowhere else (G27).
- * Method: `dueNow` over remembered states, and the loop over mounts of which some fail; what it does to real
- * ones is in scenarios/enforcer-life.
+ * Method: remembered states and mounts in memory, of which some fail; what it does to real ones is in
+ * scenarios/enforcer-life.
  */
 import { deepEqual } from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -15,9 +15,10 @@ import { SimTime } from '../testing/sim-clock.ts';
 import { SeededRandom } from '../testing/sim-random.ts';
 import type { Mounts } from './mount/mount.ts';
 import type { Holding } from './reconcile.ts';
-import { mountIdOf, type RememberedState, stateFromText, stateToText } from './remembered.ts';
-import { RememberedFile } from './remembered-file.ts';
-import { dueNow, runWatchdog } from './watchdog.ts';
+import { mountIdOf, stateFromText, stateToText } from './remembered.ts';
+import { placeIn, RememberedFile } from './remembered-file.ts';
+import { runWatchdog } from './run-watchdog.ts';
+import { Watchdog } from './watchdog.ts';
 
 const graceMs = 4000;
 const heardAtBootMs = 1_000_000;
@@ -37,32 +38,51 @@ function holding(workloadId: string, leaseMs: number, keepOnLeaseLoss = false): 
   return { workloadId, target, setRevision: 1, files: [], terms: '', leaseMs, keepOnLeaseLoss };
 }
 
-function due(state: RememberedState, silentMs: number): string[] {
-  const read = stateFromText(stateToText(state));
-  return dueNow(read, heardAtBootMs + silentMs).map(({ workloadId }) => workloadId);
-}
-
-test('dueNow names containers whose lease is over by the time that a living enforcer may take', () => {
-  const state: RememberedState = {
-    heardAtBootMs,
-    processes: ['short', 'long', 'both', 'kept', 'unknown'].map((workloadId) => ({
-      workloadId,
-      process: where,
-    })),
-    holdings: [
-      holding('short', 5000),
-      holding('long', 300_000),
-      holding('both', 5000),
-      holding('both', 300_000),
-      holding('kept', 5000, true),
-    ],
+test('Watchdog.look wipes the sets whose lease is over by the time that a living enforcer may take', async () => {
+  const time = new SimTime(new SeededRandom(1));
+  const kernel = new FakeKernel();
+  const names = ['short', 'long', 'both', 'kept', 'unknown'];
+  const holdings = [
+    holding('short', 5000),
+    holding('long', 300_000),
+    holding('both', 5000),
+    holding('both', 300_000),
+    holding('both', 7000, true),
+    holding('kept', 5000, true),
+  ];
+  const processes = names.map((workloadId, pid) => ({ workloadId, process: { ...where, pid } }));
+  for (const set of [...holdings, holding('unknown', 0)]) {
+    const { target } = set;
+    const process = processes.find(({ workloadId }) => workloadId === set.workloadId)!.process;
+    const [id, files] = [mountIdOf(set), new Map([['db', { content: 'x', mode: 0o400 }]])];
+    kernel.mounts.set(id, { id, target, process, revision: 1, files });
+  }
+  const state = stateFromText(stateToText({ heardAtBootMs, processes, holdings }));
+  const watchdog = new Watchdog({
+    clock: time.clock(),
+    log: silentLog,
+    load: () => state,
+    enforcerLives: () => true,
+    isInCharge: () => true,
+    openMounts: async () => new FakeMounts(kernel),
+    signal: new AbortController().signal,
+  });
+  const leftAfter = async (silentMs: number): Promise<readonly string[]> => {
+    time.jump(heardAtBootMs + silentMs - time.nowMs);
+    await watchdog.look(state);
+    return [...kernel.mounts.values()].map(
+      ({ process: { pid }, target }) => `${names[pid]} ${target.split('/').at(-1)}`,
+    );
   };
-  deepEqual(due(state, 5000 + graceMs - 1), []);
-  deepEqual(due(state, 5000 + graceMs), ['short', 'both']);
-  deepEqual(due(state, 300_000 + graceMs), ['short', 'long', 'both']);
+  const keep = ['both 7000', 'kept 5000'];
+  const all = ['short 5000', 'long 300000', 'both 5000', 'both 300000', ...keep, 'unknown 0'];
+  deepEqual(await leftAfter(5000 + graceMs - 1), all);
+  const long = ['long 300000', 'both 300000', ...keep, 'unknown 0'];
+  deepEqual(await leftAfter(5000 + graceMs), long);
+  deepEqual(await leftAfter(300_000 + graceMs), [...keep, 'unknown 0']);
   // Of a container in which nothing is remembered, something may have been placed in the last moment.
-  deepEqual(due(state, 600_000 + graceMs - 1), ['short', 'long', 'both']);
-  deepEqual(due(state, 600_000 + graceMs), ['short', 'long', 'both', 'unknown']);
+  deepEqual(await leftAfter(600_000 + graceMs - 1), [...keep, 'unknown 0']);
+  deepEqual(await leftAfter(600_000 + graceMs), keep);
 });
 
 test('a container in which the wipe never ends, or ends its thread, keeps it from no other one', async (t) => {
@@ -71,7 +91,7 @@ test('a container in which the wipe never ends, or ends its thread, keeps it fro
   const time = new SimTime(new SeededRandom(1));
   const clock = time.clock();
   const names = ['stuck', 'deadly', 'forged', 'good'];
-  const file = new RememberedFile({ directory, clock, log: silentLog });
+  const file = new RememberedFile({ place: placeIn(directory), clock, log: silentLog });
   file.soon(() => ({
     heardAtBootMs: 0,
     processes: names.map((workloadId, pid) => ({ workloadId, process: { ...where, pid } })),
@@ -135,7 +155,7 @@ test('each set is wiped when its own lease is over, and then there is nothing to
     const id = mountIdOf({ workloadId, target });
     kernel.mounts.set(id, { id, target, process: where, revision: 1, files });
   }
-  const file = new RememberedFile({ directory, clock, log: silentLog });
+  const file = new RememberedFile({ place: placeIn(directory), clock, log: silentLog });
   file.soon(() => ({
     heardAtBootMs: 0,
     processes: [{ workloadId: 'app', process: where }],

@@ -10,21 +10,21 @@
  * Does not promise
  *   - Anything when both are dead. Run the enforcer under a supervisor that restarts it.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { isFault } from '../base/fault.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import type { Mounts } from './mount/mount.ts';
 import { expired, type Holding } from './reconcile.ts';
 import { mountIdOf, type RememberedState } from './remembered.ts';
-import { RememberedFile } from './remembered-file.ts';
 
 export interface WatchdogOptions {
   readonly clock: Clock;
   readonly log: Log;
-  readonly runDirectory: string;
+  /** What the enforcer remembers. */
+  readonly load: () => RememberedState | undefined;
   readonly enforcerLives: () => boolean;
+  /** Two would do no harm, but one is enough: the newest stays. */
+  readonly isInCharge: () => boolean;
   /** Opened only when there is something to wipe: it costs a thread. */
   readonly openMounts: () => Promise<Mounts>;
   readonly signal: AbortSignal;
@@ -38,75 +38,120 @@ const leaseMsUnknown = 10 * 60_000;
 /** A container takes milliseconds. One that takes longer holds up its thread: the others get a new one. */
 const stuckAfterMs = 2000;
 
-export async function runWatchdog(options: WatchdogOptions): Promise<void> {
-  const { clock, log, runDirectory, signal } = options;
-  // Gone with its installation while we were starting: nothing was left behind.
-  if (!existsSync(runDirectory)) return;
-  const pidFile = join(runDirectory, 'watchdog.pid');
-  // Started too late to be of use: another one watches what our enforcer left.
-  if (!options.enforcerLives() && isWatchdog(watchdogIn(pidFile))) return;
-  const file = new RememberedFile({ directory: runDirectory, clock, log });
-  writeFileSync(pidFile, String(process.pid), { mode: 0o600 });
+type Found = RememberedState['processes'][number];
+
+/** Of a workload in which no set is remembered, but may have been placed in the last moment. */
+const unknown = 'unknown';
+
+export class Watchdog {
+  readonly #options: WatchdogOptions;
   /** Per workload: what has been wiped there, and in which silence. */
-  const done = new Map<string, string>();
-  const wiping: Wiping = { done, stuck: new Set() };
-  while (!signal.aborted) {
-    await clock.sleep(lookEveryMs, signal).catch(() => {});
-    // Two would do no harm, but one is enough: the newest stays.
-    if (watchdogIn(pidFile) !== process.pid) return;
-    const state = file.load();
-    if (state) await wipeDue(options, state, wiping);
-    if (!options.enforcerLives() && !(state && mayFallDue(state, done))) {
-      log.info('watchdog.done');
-      return;
-    }
-  }
-}
-
-interface Wiping {
-  readonly done: Map<string, string>;
+  readonly #done = new Map<string, string>();
   /** Workloads whose wipe has begun and does not end. */
-  readonly stuck: Set<string>;
-}
+  readonly #stuck = new Set<string>();
 
-async function wipeDue(
-  options: WatchdogOptions,
-  state: RememberedState,
-  { done, stuck }: Wiping,
-): Promise<void> {
-  const due = dueTargets(state, options.clock.bootMs());
-  const containers = state.processes.filter(({ workloadId }) => {
-    const what = due.get(workloadId);
-    if (stuck.has(workloadId)) return false;
-    return what !== undefined && done.get(workloadId) !== `${state.heardAtBootMs} ${what}`;
-  });
-  if (containers.length === 0) return;
-  options.log.warn('watchdog.wipes', { containers: containers.length });
-  let mounts = await options.openMounts();
-  for (const container of containers) {
-    const { workloadId } = container;
-    const note = (isWiped: boolean): void => {
-      if (isWiped) done.set(workloadId, `${state.heardAtBootMs} ${due.get(workloadId)}`);
-    };
-    const used = mounts;
-    const ended = wipe(options, { state, container, mounts });
-    if (await isWithin(options.clock, stuckAfterMs, ended)) {
-      note(await ended);
-      if (await ended) continue;
-      // It may have ended its thread.
-      await used.close();
-    } else {
-      options.log.error('watchdog.stuck', { workload: workloadId });
-      stuck.add(workloadId);
-      void ended.then(async (isWiped) => {
-        note(isWiped);
-        stuck.delete(workloadId);
-        await used.close();
-      });
-    }
-    mounts = await options.openMounts();
+  constructor(options: WatchdogOptions) {
+    this.#options = options;
   }
-  await mounts.close();
+
+  /** Until there is nothing to watch, another one is in charge, or the signal aborts. */
+  async run(): Promise<void> {
+    const { clock, log, load, enforcerLives, isInCharge, signal } = this.#options;
+    while (!signal.aborted) {
+      await clock.sleep(lookEveryMs, signal).catch(() => {});
+      if (signal.aborted || !isInCharge()) return;
+      const state = load();
+      if (state) await this.look(state);
+      if (!enforcerLives() && !(state && this.#mayFallDue(state))) {
+        log.info('watchdog.done');
+        return;
+      }
+    }
+  }
+
+  /** What `run` does each time: wipes what is due. */
+  async look(state: RememberedState): Promise<void> {
+    const { clock, log, openMounts } = this.#options;
+    const due = dueTargets(state, clock.bootMs());
+    const containers = state.processes.filter(({ workloadId }) => {
+      const targets = due.get(workloadId);
+      return (
+        targets !== undefined &&
+        !this.#stuck.has(workloadId) &&
+        this.#done.get(workloadId) !== wiped(state, targets)
+      );
+    });
+    if (containers.length === 0) return;
+    log.warn('watchdog.wipes', { containers: containers.length });
+    let mounts = await openMounts();
+    for (const container of containers) {
+      const { workloadId } = container;
+      const note = (isWiped: boolean): void => {
+        if (isWiped) this.#done.set(workloadId, wiped(state, due.get(workloadId) ?? ''));
+      };
+      const used = mounts;
+      const ended = this.#wipe(state, container, mounts);
+      if (await isWithin(clock, stuckAfterMs, ended)) {
+        note(await ended);
+        if (await ended) continue;
+        // It may have ended its thread.
+        await used.close();
+      } else {
+        log.error('watchdog.stuck', { workload: workloadId });
+        this.#stuck.add(workloadId);
+        void ended.then(async (isWiped) => {
+          note(isWiped);
+          this.#stuck.delete(workloadId);
+          await used.close();
+        });
+      }
+      mounts = await openMounts();
+    }
+    await mounts.close();
+  }
+
+  /** Whether anything is left to wipe later, if nobody hears the gateway again. */
+  #mayFallDue(state: RememberedState): boolean {
+    const known = new Set(state.holdings.map(({ workloadId }) => workloadId));
+    const leased = targetsByWorkload(state.holdings.filter((holding) => !holding.keepOnLeaseLoss));
+    return state.processes.some(({ workloadId }) => {
+      const owed = known.has(workloadId) ? leased.get(workloadId) : unknown;
+      return owed !== undefined && this.#done.get(workloadId) !== wiped(state, owed);
+    });
+  }
+
+  /** @returns whether nothing is left to do here; else it is tried again. */
+  async #wipe(state: RememberedState, container: Found, mounts: Mounts): Promise<boolean> {
+    const { clock, log } = this.#options;
+    const { workloadId, process: where } = container;
+    const kept = new Set(
+      state.holdings
+        .filter(
+          ({ keepOnLeaseLoss, leaseMs }) =>
+            keepOnLeaseLoss || clock.bootMs() - graceMs < state.heardAtBootMs + leaseMs,
+        )
+        .map(mountIdOf),
+    );
+    let isWiped = true;
+    const failed = (error: unknown): void => {
+      log.error('watchdog.failed', { workload: workloadId, ...errorFields(error) });
+      isWiped &&= isFault(error, 'mount.foreign') || isFault(error, 'mount.process-gone');
+    };
+    for (const found of (await mounts.find(where).catch(failed)) ?? []) {
+      // What bears another name is not what we made here.
+      if (found.id !== mountIdOf({ workloadId, target: found.target })) continue;
+      if (kept.has(found.id)) continue;
+      try {
+        await mounts.adopt(found.id, { process: where, target: found.target });
+        const { outcome } = await mounts.withdraw(found.id);
+        log.warn('watchdog.wiped', { workload: workloadId, target: found.target, outcome });
+      } catch (error) {
+        // Something inside may pretend to be ours: that must not save the others.
+        failed(error);
+      }
+    }
+    return isWiped;
+  }
 }
 
 async function isWithin(clock: Clock, ms: number, ended: Promise<unknown>): Promise<boolean> {
@@ -120,33 +165,9 @@ async function isWithin(clock: Clock, ms: number, ended: Promise<unknown>): Prom
   return isIn;
 }
 
-/** Of the watchdog in charge; 0 where there is none. */
-function watchdogIn(pidFile: string): number {
-  try {
-    return Number(readFileSync(pidFile, 'utf8'));
-  } catch {
-    return 0;
-  }
-}
-
-/** Numbers are used again, so its arguments are looked at too. */
-function isWatchdog(pid: number): boolean {
-  try {
-    return pid > 1 && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('\0watchdog\0');
-  } catch {
-    return false;
-  }
-}
-
-type Found = RememberedState['processes'][number];
-
-/** Of a workload in which no set is remembered, but may have been placed in the last moment. */
-const unknown = 'unknown';
-
-/** Containers in which something may have outlived its lease. */
-export function dueNow(state: RememberedState, nowMs: number): readonly Found[] {
-  const due = dueTargets(state, nowMs);
-  return state.processes.filter(({ workloadId }) => due.has(workloadId));
+/** What has been wiped in a workload, and in which silence: in the next one it is wiped again. */
+function wiped({ heardAtBootMs }: RememberedState, targets: string): string {
+  return `${heardAtBootMs} ${targets}`;
 }
 
 /** Per workload: the directories whose lease is over, as one text. */
@@ -159,59 +180,10 @@ function dueTargets(state: RememberedState, nowMs: number): ReadonlyMap<string, 
   return new Map([...due, ...others.map(({ workloadId }) => [workloadId, unknown] as const)]);
 }
 
-/** Whether anything is left to wipe later, if nobody hears the gateway again. */
-function mayFallDue(state: RememberedState, done: ReadonlyMap<string, string>): boolean {
-  const known = new Set(state.holdings.map(({ workloadId }) => workloadId));
-  const leased = targetsByWorkload(state.holdings.filter((holding) => !holding.keepOnLeaseLoss));
-  return state.processes.some(({ workloadId }) => {
-    const owed = known.has(workloadId) ? leased.get(workloadId) : unknown;
-    return owed !== undefined && done.get(workloadId) !== `${state.heardAtBootMs} ${owed}`;
-  });
-}
-
 function targetsByWorkload(holdings: readonly Holding[]): Map<string, string> {
   const targets = new Map<string, string>();
   for (const { workloadId, target } of holdings) {
     targets.set(workloadId, `${targets.get(workloadId) ?? ''} ${target}`);
   }
   return targets;
-}
-
-/** @returns whether nothing is left to do here; else it is tried again. */
-async function wipe(
-  { log, clock }: WatchdogOptions,
-  {
-    state,
-    container,
-    mounts,
-  }: { readonly state: RememberedState; readonly container: Found; readonly mounts: Mounts },
-): Promise<boolean> {
-  const { workloadId, process: where } = container;
-  const kept = new Set(
-    state.holdings
-      .filter(
-        ({ keepOnLeaseLoss, leaseMs }) =>
-          keepOnLeaseLoss || clock.bootMs() - graceMs < state.heardAtBootMs + leaseMs,
-      )
-      .map(mountIdOf),
-  );
-  let isWiped = true;
-  const failed = (error: unknown): void => {
-    log.error('watchdog.failed', { workload: workloadId, ...errorFields(error) });
-    isWiped &&= isFault(error, 'mount.foreign') || isFault(error, 'mount.process-gone');
-  };
-  for (const found of (await mounts.find(where).catch(failed)) ?? []) {
-    // What bears another name is not what we made here.
-    if (found.id !== mountIdOf({ workloadId, target: found.target })) continue;
-    if (kept.has(found.id)) continue;
-    try {
-      await mounts.adopt(found.id, { process: where, target: found.target });
-      const { outcome } = await mounts.withdraw(found.id);
-      log.warn('watchdog.wiped', { workload: workloadId, target: found.target, outcome });
-    } catch (error) {
-      // Something inside may pretend to be ours: that must not save the others.
-      failed(error);
-    }
-  }
-  return isWiped;
 }

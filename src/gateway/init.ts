@@ -61,8 +61,8 @@ export async function initialise(
   }
 }
 
-/** There is no default token and no default password (V24). */
-async function makeOwner(core: Core): Promise<string> {
+/** There is no default token and no default password (V24). @returns the owner's token */
+export async function makeOwner(core: Core): Promise<string> {
   const owner = core.identity.planPrincipal({
     kind: 'user',
     name: parseName('owner'),

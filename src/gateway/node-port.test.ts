@@ -120,7 +120,8 @@ test('what runs on a node that is revoked while it is away is its no more: the m
         weakenings: [],
       }),
     );
-  const owner = (): string | undefined => here.gateway.core.policy.workload(facts.id)?.node;
+  const owner = (): string | undefined =>
+    here.gateway.core.policy.entitlements.workload(facts.id)?.node;
   const first = await connect(here, 'node-1');
   first.socket.send(hello());
   while (owner() !== 'node-1') await systemClock.sleep(5);

@@ -47,6 +47,13 @@ export class FakeKernel {
     return new Map([...(mount?.files ?? [])].map(([name, file]) => [name, file.content]));
   }
 
+  /** Called when the node, and nobody else, has taken a mount away. */
+  withdrew: (mount: FakeMount) => void = () => {};
+
+  hasEnded(process: MountProcess): boolean {
+    return this.ended.has(keyOf(process));
+  }
+
   end(process: MountProcess): void {
     this.ended.add(keyOf(process));
     for (const [id, mount] of this.mounts) if (same(mount.process, process)) this.mounts.delete(id);
@@ -92,7 +99,7 @@ export class FakeMounts implements Mounts {
     set: { readonly revision: number; readonly given: readonly GivenFile[] },
   ): PlaceResult {
     this.#kernel.before('place', id);
-    if (this.#kernel.ended.has(keyOf(place.process))) throw new Fault('mount.process-gone');
+    if (this.#kernel.hasEnded(place.process)) throw new Fault('mount.process-gone');
     const there = this.#kernel.mounts.get(id);
     if (there && there.revision > set.revision) throw new Fault('mount.stale');
     const files = new Map<string, FakeFile>();
@@ -110,9 +117,14 @@ export class FakeMounts implements Mounts {
 
   withdraw(id: string): Promise<WithdrawResult> {
     return this.#inTurn(() => {
-      this.#kernel.before('withdraw', id);
+      const kernel = this.#kernel;
+      kernel.before('withdraw', id);
       this.#held.delete(id);
-      return { outcome: this.#kernel.mounts.delete(id) ? 'withdrawn' : 'absent' };
+      const there = kernel.mounts.get(id);
+      if (!there) return { outcome: 'absent' };
+      kernel.mounts.delete(id);
+      kernel.withdrew(there);
+      return { outcome: 'withdrawn' };
     });
   }
 
@@ -144,7 +156,7 @@ export class FakeMounts implements Mounts {
   inspect(id: string): Promise<MountState> {
     return this.#inTurn(() => {
       const process = this.#held.get(id);
-      if (process === undefined || this.#kernel.ended.has(keyOf(process))) return 'gone';
+      if (process === undefined || this.#kernel.hasEnded(process)) return 'gone';
       // Somebody else took it away.
       return this.#kernel.mounts.has(id) ? this.#kernel.shown(id) : 'unmounted';
     });

@@ -5,7 +5,8 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { runtimeSuite, Told } from '../enforcer/runtime/runtime.suite.ts';
-import { FakeRuntime, fakeAttestor } from './fake-runtime.ts';
+import { createAttestor } from '../enforcer/attest/attest.ts';
+import { FakeRuntime, fakeFacts, fakeProcesses } from './fake-runtime.ts';
 
 runtimeSuite('fake', async () => {
   const runtime = new FakeRuntime();
@@ -13,7 +14,7 @@ runtimeSuite('fake', async () => {
     runtime,
     start: async (name) => runtime.start({ name }).id,
     stop: async (id) => runtime.stop(id),
-    restart: (id) => runtime.restart(id),
+    restart: async (id) => runtime.restart(id),
     async [Symbol.asyncDispose]() {},
   };
 });
@@ -31,13 +32,15 @@ test('FakeRuntime tells nothing while unreachable, and the differences afterward
   await told.until((so) => so.kinds(id).includes('stopped'));
 });
 
-test('fakeAttestor gives a restarted container a new id, and refuses the old one', async () => {
+test('a fake container is attested as what fakeFacts says; restarted it is another', async () => {
   const runtime = new FakeRuntime();
-  const attestor = fakeAttestor(runtime, 'node-1');
+  const kernel = fakeProcesses(runtime, 'node-1');
+  const attestor = createAttestor({ runtime, node: 'node-1', kernel });
   const first = runtime.start({ name: 'one', user: '1000:1000' });
   const facts = await attestor.attest(first);
   equal(facts.process.uid, 1000);
-  await runtime.restart(first.id);
+  deepEqual(facts, fakeFacts(first, { kind: 'docker', node: 'node-1' }));
+  runtime.restart(first.id);
   await rejects(attestor.attest(first), { code: 'attest.gone' });
   const again = await runtime.inspect(first.id);
   equal((await attestor.attest(again!)).containerId, facts.containerId);

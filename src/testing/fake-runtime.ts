@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import { Changes } from '../enforcer/runtime/changes.ts';
 import { differences, type Known } from '../enforcer/runtime/known.ts';
 import type { Runtime, RuntimeContainer, RuntimeEvent } from '../enforcer/runtime/runtime.ts';
-import { type Attestor, proofs, workloadIdOf } from '../enforcer/attest/attest.ts';
+import { type AttestorOptions, proofs, workloadIdOf } from '../enforcer/attest/attest.ts';
+import type { ProcessFacts } from '../enforcer/attest/process-facts.ts';
 import { Fault } from '../base/fault.ts';
 import type { RuntimeKind, WorkloadFacts } from '../model/workload.ts';
 
@@ -23,6 +24,10 @@ export class FakeRuntime implements Runtime {
 
   constructor(kind: RuntimeKind = 'docker') {
     this.kind = kind;
+  }
+
+  get containers(): readonly RuntimeContainer[] {
+    return [...this.#containers.values()];
   }
 
   /** Starts a container; its id follows from its name unless given. */
@@ -51,8 +56,8 @@ export class FakeRuntime implements Runtime {
     this.#set(id, undefined);
   }
 
-  async restart(id: string): Promise<void> {
-    this.start(this.#running(id));
+  restart(id: string): RuntimeContainer {
+    return this.start(this.#running(id));
   }
 
   /** While true, `inspect` throws and no change is told; afterwards the differences are. */
@@ -102,26 +107,35 @@ export class FakeRuntime implements Runtime {
 
 const nothing = '(look)';
 
-/** Attests fake containers with made-up kernel facts that follow from the container. */
-export function fakeAttestor(runtime: FakeRuntime, node: string): Attestor {
+const hostUserNamespace = 4_026_531_837;
+
+/** What a kernel shows of a runtime's containers, for the attestor. */
+export function fakeProcesses(
+  runtime: FakeRuntime,
+  machine: string,
+): NonNullable<AttestorOptions['kernel']> {
   return {
-    async attest(container) {
-      const again = await runtime.inspect(container.id);
-      if (again?.pid !== container.pid) {
-        throw new Fault('attest.gone', { container: container.id });
-      }
-      return fakeFacts(again, { kind: runtime.kind, node });
+    readProcess: (pid) => {
+      const container = runtime.containers.find((one) => one.pid === pid);
+      return container && processOf(container);
     },
+    readHost: () => ({
+      bootId: bootIdOf(machine),
+      mountNamespaces: new Set([4_026_531_841]),
+      pidNamespaces: new Set([4_026_531_836]),
+      userNamespaces: new Set([hostUserNamespace]),
+    }),
   };
 }
 
+/** What the attestor makes of it. */
 export function fakeFacts(
   container: RuntimeContainer,
   { kind, node }: { readonly kind: RuntimeKind; readonly node: string },
 ): WorkloadFacts {
-  const { pid } = container;
-  const [uid = 0, gid = uid] = container.user.split(':').map((part) => Number(part) || 0);
-  const of = { containerId: container.id, bootId: `boot of ${node}`, pid, startTicks: pid };
+  const { pidNamespace: _, mayAdminister: _not, cgroups, ...process } = processOf(container);
+  const { pid, startTicks } = process;
+  const of = { containerId: container.id, bootId: bootIdOf(node), pid, startTicks };
   return {
     id: workloadIdOf(kind, of),
     runtime: kind,
@@ -132,22 +146,32 @@ export function fakeFacts(
     labels: container.labels,
     ...(container.kubernetes === undefined ? {} : { kubernetes: container.kubernetes }),
     startedAtMs: container.startedAtMs,
-    process: {
-      pid,
-      startTicks: pid,
-      mountNamespace: 4_026_540_000 + pid,
-      userNamespace: 4_026_531_837,
-      cgroup: `/docker/${container.id}`,
-      uid,
-      gid,
-      userNamespaced: false,
-    },
+    process: { ...process, cgroup: cgroups[0] ?? '', userNamespaced: false },
     isolation: {
       privileged: container.privileged,
       hostPid: container.hostPid,
       readOnlyRoot: container.readOnlyRoot,
     },
     proof: proofs[kind],
+  };
+}
+
+function bootIdOf(machine: string): string {
+  return `boot of ${machine}`;
+}
+
+function processOf({ id, pid, user }: RuntimeContainer): ProcessFacts {
+  const [uid = 0, gid = uid] = user.split(':').map((part) => Number(part) || 0);
+  return {
+    pid,
+    startTicks: pid,
+    mountNamespace: 4_026_540_000 + pid,
+    userNamespace: hostUserNamespace,
+    pidNamespace: 4_026_550_000 + pid,
+    uid,
+    gid,
+    cgroups: [`/docker/${id}`],
+    mayAdminister: false,
   };
 }
 

@@ -1,39 +1,36 @@
 /**
- * The line of a set with both ends real: policy, secrets, delivery and sessions here, holdings and sessions
- * there. Storage and log are in memory, time is virtual, and a test decides what the network and the
- * kernel do.
+ * The line of a set with both ends real: policy, secrets, delivery and node port here, whole enforcers there.
+ * Storage and log are in memory, time is virtual, and a test decides what the network and the kernel do.
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { createLog } from '../base/log.ts';
 import { signCheckpoint } from '../crypto/checkpoint.ts';
 import { emptyRoot } from '../crypto/merkle.ts';
 import { formatVerifier, noteSigner } from '../crypto/note.ts';
+import { redeemToken } from '../enforcer/uplink/join.ts';
+import { gatewayConfig } from '../gateway/config.ts';
 import { Delivery, type HoldingsAsked, type HoldingStatus } from '../gateway/delivery/delivery.ts';
-import { Session } from '../gateway/stream/session.ts';
-import { Presence } from '../gateway/stream/stream.ts';
-import { gatewayPrincipal, type Principal } from '../model/principal.ts';
+import { NodePort } from '../gateway/node-port.ts';
+import { anonymousFrom, gatewayPrincipal, type Principal } from '../model/principal.ts';
 import type { SecretId } from '../model/id.ts';
 import type { SecretValue } from '../model/secret-value.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
-import { fakeFacts, FakeRuntime } from './fake-runtime.ts';
-import { RequestRig } from './request-rig.ts';
+import type { OperationInput } from '../protocol/operations.ts';
+import { RequestRig, testSettings } from './request-rig.ts';
 import { SimTime } from './sim-clock.ts';
-import { SimConnection } from './sim-network.ts';
+import { SimNetwork } from './sim-network.ts';
 import { SimNode } from './sim-node.ts';
 import { SeededRandom } from './sim-random.ts';
 
-const leaseEveryMs = 2000;
-export const checkpointEveryMs = 5000;
+/** Of the node port: renewed every two seconds. Grants have their own. */
+const leaseMs = 40_000;
 
 export class LineRig {
   readonly random = new SeededRandom(1);
   readonly time = new SimTime(this.random);
   readonly clock = this.time.clock();
-  readonly runtime = new FakeRuntime();
+  readonly network = new SimNetwork(this.time, this.random);
   readonly lines: string[] = [];
-  readonly nodes = new Map<string, SimNode>();
-  readonly connections = new Map<string, SimConnection>();
-  readonly sessions = new Map<string, Session>();
   /** Files sent with their value, and files that the node was told to keep. */
   readonly counts = { sent: 0, kept: 0 };
   /** Values opened for sending: to look at what became of them. */
@@ -59,6 +56,8 @@ export class LineRig {
   static async make(): Promise<LineRig> {
     const rig = new LineRig();
     rig.owner = await rig.requests.owner();
+    await rig.requests.withAuthority();
+    await rig.#openNodePort();
     await rig.put('shop/db', 'one');
     await rig.group('api', 'api*');
     await rig.grant('api', [{ secret: 'shop/db' }]);
@@ -68,9 +67,10 @@ export class LineRig {
   /** The gateway is started anew over the same records; its nodes come back. */
   restartGateway(): void {
     this.delivery.close();
-    for (const connection of this.connections.values()) connection.cut('killed');
+    this.network.gatewayDied();
     this.requests = new RequestRig({ clock: this.clock, records: this.requests.records });
     this.delivery = this.#makeDelivery();
+    void this.#openNodePort();
   }
 
   async put(name: string, text: string): Promise<void> {
@@ -100,17 +100,22 @@ export class LineRig {
   }
 
   async node(name: string): Promise<SimNode> {
-    const { time, random } = this;
-    const node = new SimNode({ name, time, random, log: this.#log, dial: () => this.#dial(name) });
-    this.nodes.set(name, node);
+    const { time, random, network, clock, requests } = this;
+    const failed = (error: unknown): never => {
+      throw new Error('an enforcer ended', { cause: error });
+    };
+    const node = new SimNode({ machine: name, time, random, log: this.#log, network, failed });
+    const { output } = await requests.ask(this.owner, 'node.token', { name });
+    const join = async (request: OperationInput<'node.join'>) =>
+      (await requests.ask(anonymousFrom(name), 'node.join', request)).output;
+    node.joined(await redeemToken({ clock, token: output.token, join }));
     node.startEnforcer();
     await time.pass(3000);
     return node;
   }
 
   async container(node: SimNode, name = 'api'): Promise<WorkloadFacts> {
-    const facts = fakeFacts(this.runtime.start({ name }), { kind: 'docker', node: node.name });
-    node.startContainer(facts);
+    const facts = node.startContainer({ name });
     await this.time.pass(500);
     return facts;
   }
@@ -164,33 +169,26 @@ export class LineRig {
     });
   }
 
-  #dial(node: string) {
-    const connection = new SimConnection(this.time, this.random);
-    this.connections.get(node)?.cut('replaced');
-    this.connections.set(node, connection);
+  #openNodePort(): Promise<void> {
+    const { clock, random, network, requests } = this;
     const { note, verifierKey } = this.#checkpoint();
-    const session = new Session({
-      clock: this.clock,
-      random: this.random,
+    const port = new NodePort({
+      clock,
+      random,
       log: this.#log,
-      link: connection.gatewayEnd,
-      node,
-      witnessKey: this.nodes.get(node)?.witnessKey ?? '',
-      delivery: this.#counting(),
-      audit: {
-        observe: async () => 'consistent',
-        checkpoint: async () => ({ note, verifierKey, size: 0, consistency: [] }),
+      config: { ...gatewayConfig({}), trustDomain: testSettings.trustDomain, leaseMs },
+      listen: (options) => network.listen(options),
+      core: {
+        identity: requests.identity,
+        delivery: this.#counting(),
+        audit: {
+          commit: (request) => requests.audit.commit(request),
+          observe: async () => 'consistent',
+          checkpoint: async () => ({ note, verifierKey, size: 0, consistency: [] }),
+        },
       },
-      nodes: new Presence(this.clock),
-      renew: () => Promise.reject(new Error('not here')),
-      isLive: () => true,
-      leaseMs: 600_000,
-      leaseEveryMs,
-      checkpointEveryMs,
-      ended: () => {},
     });
-    this.sessions.set(node, session);
-    return connection.enforcerEnd;
+    return port.open();
   }
 
   /** Delivery, with what it sends counted. */

@@ -22,8 +22,9 @@ export class SimTime {
   readonly #random: SeededRandom;
   #nowMs = 0;
   #queue: Due[] = [];
-  /** Set by whoever steps the wall clock; nothing but display may notice. */
-  wallOffsetMs = 0;
+  #wallOffsetMs = 0;
+  /** The latest time that people ever thought it was, as an offset. */
+  wallOffsetMsMax = 0;
   /** How many things have happened: part of the trace. */
   happened = 0;
 
@@ -33,6 +34,16 @@ export class SimTime {
 
   get nowMs(): number {
     return this.#nowMs;
+  }
+
+  get wallOffsetMs(): number {
+    return this.#wallOffsetMs;
+  }
+
+  /** Set by whoever steps the wall clock; nothing but display and certificates may notice. */
+  set wallOffsetMs(offsetMs: number) {
+    this.#wallOffsetMs = offsetMs;
+    this.wallOffsetMsMax = Math.max(this.wallOffsetMsMax, offsetMs);
   }
 
   get wallMs(): number {
@@ -197,8 +208,15 @@ export class SimClock implements Clock {
         reject(signal.reason as Error);
         return;
       }
-      signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-      this.setTimer(delayMs, resolve);
+      const onAbort = (): void => {
+        timer.cancel();
+        reject(signal?.reason as Error);
+      };
+      const timer = this.setTimer(delayMs, () => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      });
+      signal?.addEventListener('abort', onAbort, { once: true });
     });
   }
 

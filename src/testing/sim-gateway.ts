@@ -1,29 +1,38 @@
-/** A simulated gateway process: the real core and the real stream sessions over a storage that crashes. */
+/** A simulated gateway: the real one, but for HTTP, over a storage that crashes and a network in memory. */
 import type { Log } from '../base/log.ts';
+import { gatewayConfig } from '../gateway/config.ts';
 import { openCore, type Core } from '../gateway/core.ts';
 import type { RequestHandler } from '../gateway/handle-request.ts';
+import { makeOwner } from '../gateway/init.ts';
+import { NodePort } from '../gateway/node-port.ts';
 import { MemoryPhysical } from './memory-physical.ts';
-import { Session } from '../gateway/stream/session.ts';
-import { Presence } from '../gateway/stream/stream.ts';
-import type { Principal } from '../model/principal.ts';
-import type { Link } from '../wire/link.ts';
+import { createSystemControl } from '../gateway/system-control.ts';
+import { Unsealed } from '../gateway/unsealed.ts';
+import { anonymousFrom, type Principal } from '../model/principal.ts';
+import { SecretValue } from '../model/secret-value.ts';
 import { type CommitPlan, FaultyPhysical } from './faulty-physical.ts';
-import { newOwner } from './new-owner.ts';
 import type { SimClock, SimTime } from './sim-clock.ts';
-import type { SimNode } from './sim-node.ts';
+import type { SimNetwork } from './sim-network.ts';
 import type { SeededRandom } from './sim-random.ts';
 
 export interface SimGatewayOptions {
   readonly time: SimTime;
   readonly random: SeededRandom;
   readonly log: Log;
+  readonly network: SimNetwork;
   readonly leaseMs: number;
+  readonly nodeCertificateMs: number;
   /** Asked before each commit; a crash kills the process. */
   readonly mishaps: CommitPlan;
 }
 
-const leaseEveryMs = 1000;
-const checkpointEveryMs = 12_000;
+interface Process {
+  readonly core: Core;
+  readonly requests: RequestHandler;
+  readonly nodePort: NodePort;
+  readonly unsealed: Unsealed;
+  readonly clock: SimClock;
+}
 
 /** What outlives the process: its disk, its seal's share, and who the owner is. */
 export class SimGateway {
@@ -31,26 +40,26 @@ export class SimGateway {
   readonly #options: SimGatewayOptions;
   #share: Buffer | undefined;
   #owner: Principal | undefined;
-  #running:
-    | {
-        readonly core: Core;
-        readonly requests: RequestHandler;
-        readonly clock: SimClock;
-        readonly presence: Presence;
-      }
-    | undefined;
-  readonly #sessions = new Map<string, Session>();
+  #process: Process | undefined;
 
   constructor(options: SimGatewayOptions) {
     this.#options = options;
   }
 
   get core(): Core | undefined {
-    return this.#running?.core;
+    return this.#process?.core;
   }
 
   get requests(): RequestHandler | undefined {
-    return this.#running?.requests;
+    return this.#process?.requests;
+  }
+
+  /** Unsealed, and open to nodes. */
+  get isServing(): boolean {
+    const process = this.#process;
+    return (
+      process !== undefined && process.core.barrier.state === 'ready' && process.nodePort.isOpen
+    );
   }
 
   get owner(): Principal {
@@ -58,105 +67,62 @@ export class SimGateway {
     return this.#owner;
   }
 
-  /** Forgets its keys, and ends its streams. The process goes on, and answers that it is sealed. */
-  async seal(): Promise<void> {
-    for (const session of this.#sessions.values()) session.end('sealed');
-    this.#sessions.clear();
-    await this.core?.barrier.seal();
-  }
-
+  /** Starts the process if there is none, and unseals it; the first time it makes the installation. */
   async start(): Promise<void> {
-    if (this.core?.barrier.state === 'sealed') {
-      await this.core.barrier.unseal(Buffer.from(this.#share ?? ''));
-      return;
-    }
-    const { time, random, log, leaseMs, mishaps } = this.#options;
-    const clock = time.clock();
-    const physical = new FaultyPhysical(this.disk, (batch) => mishaps(batch));
-    const core = await openCore({
-      clock,
-      random,
-      log,
-      physical,
-      seal: {},
-      settings: () => ({ address: 'sim:1', pin: '', streamAddress: 'sim:2', trustDomain: 'sim' }),
-      leaseMs,
-    });
-    const presence = new Presence(clock);
-    const requests = core.connect({
-      presence: { of: () => undefined, connected: 0 },
-      system: new Proxy({} as never, { get: () => () => undefined }),
-    });
+    const { core, requests, unsealed } = (this.#process ??= await this.#open());
     if (core.barrier.state === 'empty') {
       const { shares } = await core.barrier.initialise({ kind: 'shares', count: 1, threshold: 1 });
       this.#share = Buffer.from(shares[0] ?? '');
-      this.#owner = await makeOwner(core, time);
-    } else {
-      await core.barrier.unseal(Buffer.from(this.#share ?? ''));
+      this.#owner = await core.identity.authenticate(await makeOwner(core), 'sim');
+      await unsealed.open();
+      return;
     }
-    this.#running = { core, requests, clock, presence };
-    void this.#follow(core);
+    await requests.handle({
+      operation: 'system.unseal',
+      principal: anonymousFrom('sim'),
+      input: {},
+      requestId: 'sim',
+      value: SecretValue.copy(this.#share ?? Buffer.alloc(0)),
+    });
   }
 
   /** Kill -9: nothing of it happens any more, and its connections break. */
   kill(): void {
-    this.#running?.clock.stop();
-    const sessions = [...this.#sessions.values()];
-    this.#sessions.clear();
-    this.#running = undefined;
-    for (const session of sessions) session.end('killed');
+    this.#process?.clock.stop();
+    this.#process = undefined;
+    this.#options.network.gatewayDied();
   }
 
-  /** A node has connected and proved who it is. */
-  accept({ name: node, witnessKey }: Pick<SimNode, 'name' | 'witnessKey'>, link: Link): void {
-    const running = this.#running;
-    if (!running) {
-      link.close('refused');
-      return;
-    }
-    const { core, clock, presence } = running;
-    this.#sessions.get(node)?.end('replaced');
-    const session: Session = new Session({
-      clock,
-      random: this.#options.random,
-      log: this.#options.log,
-      link,
-      node,
-      witnessKey,
-      delivery: core.delivery,
-      audit: core.audit,
-      nodes: presence,
-      renew: () => Promise.reject(new Error('not simulated')),
-      leaseMs: this.#options.leaseMs,
-      isLive: () => true,
-      leaseEveryMs,
-      checkpointEveryMs,
-      ended: () => {
-        if (this.#sessions.get(node) === session) this.#sessions.delete(node);
-      },
+  async #open(): Promise<Process> {
+    const { time, random, log, leaseMs, network, mishaps, nodeCertificateMs } = this.#options;
+    const clock = time.clock();
+    const context = { clock, random, log };
+    const config = {
+      ...gatewayConfig({ data: '/nowhere', 'lease-seconds': String(leaseMs / 1000) }),
+      nodeCertificateMs,
+    };
+    // A dead process writes no more.
+    const plan: CommitPlan = (batch) => (clock.isAlive ? mishaps(batch) : 'crash-before');
+    const physical = new FaultyPhysical(this.disk, plan);
+    const core = await openCore({
+      ...context,
+      physical,
+      seal: {},
+      settings: () => ({
+        address: config.advertise,
+        pin: `sha256:${'0'.repeat(64)}`,
+        streamAddress: config.nodeAdvertise,
+        trustDomain: config.trustDomain,
+        nodeCertificateMs,
+      }),
+      leaseMs,
     });
-    this.#sessions.set(node, session);
+    const listen: typeof network.listen = (options) => network.listen(options);
+    const nodePort = new NodePort({ config, core, listen, ...context });
+    const unsealed = new Unsealed({ core, nodePort, chores: {}, ...context });
+    const certificate = { weakenings: () => [] };
+    const parts = { config, core, nodePort, unsealed, physical, random, certificate };
+    const requests = core.connect({ system: createSystemControl(parts), presence: nodePort });
+    return { core, requests, nodePort, unsealed, clock };
   }
-
-  async #follow(core: Core): Promise<void> {
-    const feed = core.barrier.feed();
-    const never = new AbortController();
-    try {
-      for (;;) {
-        await feed.next(never.signal);
-        if (this.#running?.core !== core) return;
-        core.delivery.changed();
-      }
-    } catch {
-      // The barrier was sealed by a crash.
-    } finally {
-      feed.close();
-    }
-  }
-}
-
-async function makeOwner(core: Core, time: SimTime): Promise<Principal> {
-  const { request, owner } = newOwner(core);
-  await time.until(core.audit.commit(request), 1000);
-  return owner;
 }

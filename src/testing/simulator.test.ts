@@ -1,18 +1,26 @@
 /**
- * Goal: whatever fails, in whatever order: no container keeps what policy denies past its lease, nothing
- * goes backwards, nothing is held that was not recorded first, the log verifies, no value is readable
- * anywhere else, nobody reads what was never granted to it, sealed means sealed, and once the faults stop
- * everything is where it should be and stays there (G26–G30, G35, G8).
- * Method: real gateway and enforcer code over virtual time; one seed is one run. Controls: bugs planted on
- * purpose, each of which the auditor must find.
+ * Goal: whatever fails, in whatever order: no container keeps what policy denies past its lease, or loses
+ * what is to be kept; nothing goes backwards, nothing is held that was not recorded first, the log verifies,
+ * no value is readable anywhere else, nobody reads what was never granted to it, who is revoked is cut off,
+ * sealed means sealed, and once the faults stop everything is where it should be and stays there, longer than
+ * any certificate lives (G26–G30, G35, G8).
+ * Method: real gateway, enforcer and watchdog code over virtual time; one seed is one run. Controls: bugs
+ * planted on purpose, each of which the auditor must find.
  *
- * 100,000 seeds, an hour and a quarter on a core of its own:
+ * 100,000 seeds, two hours and a quarter on a core of its own:
  *   npm run verify -- --long --only src/testing/simulator.test.ts
  */
-import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
+import assert, { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
+import type { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { Holdings } from '../enforcer/holdings.ts';
 import { Session as EnforcerSession } from '../enforcer/session.ts';
+import { NodeCertificate } from '../enforcer/uplink/node-certificate.ts';
+import { Watchdog } from '../enforcer/watchdog.ts';
+import { Delivery } from '../gateway/delivery/delivery.ts';
+import { NodeAdmission } from '../gateway/node-admission.ts';
+import { NodePort } from '../gateway/node-port.ts';
+import { NodeStreams } from '../gateway/stream/node-streams.ts';
 import { FakeMounts } from './fake-mounts.ts';
 import { SimClock } from './sim-clock.ts';
 import { runSeed } from './simulator.ts';
@@ -134,12 +142,95 @@ const planted: readonly { readonly bug: string; readonly plant: (world: World) =
   {
     bug: 'a watchdog that takes nothing away',
     plant() {
-      const sound = FakeMounts.prototype.withdraw;
-      // Only an enforcer holds what it withdraws.
-      FakeMounts.prototype.withdraw = async function withdraw(id) {
-        return (await this.inspect(id)) === 'gone' ? { outcome: 'absent' } : sound.call(this, id);
+      const sound = Watchdog.prototype.look;
+      Watchdog.prototype.look = () => Promise.resolve();
+      return () => (Watchdog.prototype.look = sound);
+    },
+  },
+  {
+    bug: 'a watchdog that wipes what is to be kept',
+    plant() {
+      const sound = Watchdog.prototype.look;
+      Watchdog.prototype.look = function look(state) {
+        const holdings = state.holdings.map((set) => ({ ...set, keepOnLeaseLoss: false }));
+        return sound.call(this, { ...state, holdings });
       };
-      return () => (FakeMounts.prototype.withdraw = sound);
+      return () => (Watchdog.prototype.look = sound);
+    },
+  },
+  {
+    bug: 'an enforcer that does not know what is to be kept',
+    plant() {
+      const sound = Holdings.prototype.assign;
+      Holdings.prototype.assign = function assign(set) {
+        return sound.call(this, { ...set, keepOnLeaseLoss: false });
+      };
+      return () => (Holdings.prototype.assign = sound);
+    },
+  },
+  {
+    bug: 'a revoked node that keeps its stream',
+    plant() {
+      const sound = NodeStreams.prototype.closeNode;
+      NodeStreams.prototype.closeNode = () => {};
+      return () => (NodeStreams.prototype.closeNode = sound);
+    },
+  },
+  {
+    bug: 'a revoked node that is let in',
+    plant() {
+      const sound = NodeAdmission.prototype.peerOf;
+      const peers = new Map<X509Certificate, ReturnType<typeof sound>>();
+      NodeAdmission.prototype.peerOf = function peerOf(certificate) {
+        try {
+          const peer = { ...sound.call(this, certificate), isLive: () => true };
+          peers.set(certificate, peer);
+          return peer;
+        } catch (error) {
+          return peers.get(certificate) ?? assert.fail(String(error));
+        }
+      };
+      return () => (NodeAdmission.prototype.peerOf = sound);
+    },
+  },
+  {
+    bug: 'containers of a revoked node that are nobody’s for ever',
+    plant() {
+      const sound = Delivery.prototype.forgetNode;
+      Delivery.prototype.forgetNode = () => {};
+      return () => (Delivery.prototype.forgetNode = sound);
+    },
+  },
+  {
+    bug: 'a gateway that does not renew its certificate',
+    plant() {
+      const sound = NodePort.prototype.keepCertificate;
+      NodePort.prototype.keepCertificate = () => {};
+      return () => (NodePort.prototype.keepCertificate = sound);
+    },
+  },
+  {
+    bug: 'an enforcer that does not ask for its next certificate',
+    plant() {
+      const sound = NodeCertificate.prototype.look;
+      NodeCertificate.prototype.look = () => {};
+      return () => (NodeCertificate.prototype.look = sound);
+    },
+  },
+  {
+    bug: 'an enforcer that keeps to its old certificate',
+    plant() {
+      const sound = NodeCertificate.prototype.renewed;
+      NodeCertificate.prototype.renewed = () => {};
+      return () => (NodeCertificate.prototype.renewed = sound);
+    },
+  },
+  {
+    bug: 'an enforcer that says nothing of what starts after it',
+    plant() {
+      const sound = EnforcerSession.prototype.workloadStarted;
+      EnforcerSession.prototype.workloadStarted = () => {};
+      return () => (EnforcerSession.prototype.workloadStarted = sound);
     },
   },
   {

@@ -56,14 +56,16 @@ export function loadCredentials(directory: string): Credentials | undefined {
   const authorityPem = read('authority.crt');
   const membership = read('node.json');
   if (!privateKeyPem || !certificatePem || !authorityPem || !membership) return undefined;
+  const parsed = schema.parse(membershipSchema, JSON.parse(membership) as unknown, 'node.json');
+  return readCredentials({ ...parsed, privateKeyPem, certificatePem, authorityPem });
+}
+
+export function readCredentials(parts: NewCredentials): Credentials {
   return {
-    ...schema.parse(membershipSchema, JSON.parse(membership) as unknown, 'node.json'),
-    privateKey: createPrivateKey(privateKeyPem),
-    privateKeyPem,
-    certificatePem,
-    certificate: new X509Certificate(certificatePem),
-    authorityPem,
-    authority: new X509Certificate(authorityPem),
+    ...parts,
+    privateKey: createPrivateKey(parts.privateKeyPem),
+    certificate: new X509Certificate(parts.certificatePem),
+    authority: new X509Certificate(parts.authorityPem),
   };
 }
 

@@ -10,7 +10,6 @@ import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { createServer } from 'node:tls';
 import { systemClock } from '../../base/clock.ts';
-import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
 import {
   type Authority,
@@ -76,13 +75,8 @@ async function serve(t: TestContext, { by = authority, ids, answer = '' }: Shown
 
 async function codeOf(port: number): Promise<string> {
   const credentials = nodeCredentials(authority, about, `127.0.0.1:${port}`);
-  const options = {
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-    credentials: () => credentials,
-  };
-  return connect(options, new AbortController().signal).then(
+  const { signal } = new AbortController();
+  return connect({ clock: systemClock, credentials }, signal).then(
     () => 'connected',
     (error: { readonly code: string }) => error.code,
   );

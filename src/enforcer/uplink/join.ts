@@ -10,7 +10,13 @@ import { Client } from '../../client/client.ts';
 import { readNodeIdentity } from '../../crypto/certificate-identity.ts';
 import { makeCsr } from '../../crypto/csr.ts';
 import { parseJoinToken } from '../../protocol/join-token.ts';
-import { type Credentials, loadCredentials, saveCredentials } from './credentials.ts';
+import type { OperationInput, OperationOutput } from '../../protocol/operations.ts';
+import {
+  type Credentials,
+  loadCredentials,
+  type NewCredentials,
+  saveCredentials,
+} from './credentials.ts';
 
 export interface JoinOptions {
   readonly clock: Clock;
@@ -34,35 +40,53 @@ export async function joinGateway(options: JoinOptions): Promise<Credentials> {
     clock,
     random,
   });
-  // Ed25519: it signs the TLS handshake and, as a witness, checkpoints (C2SP cosignatures demand it).
-  const { privateKey } = generateKeyPairSync('ed25519');
   try {
-    const { output } = await client.call('node.join', {
-      token: options.token,
-      certificateRequest: pem('CERTIFICATE REQUEST', makeCsr(privateKey)),
+    const redeemed = await redeemToken({
+      ...options,
+      join: async (request) => (await client.call('node.join', request)).output,
     });
-    const certificate = new X509Certificate(output.certificate);
-    const authority = new X509Certificate(output.authority);
-    const context = { authority, trustDomain: output.trustDomain, nowMs: clock.wallMs() };
-    const identity = readNodeIdentity(certificate, context);
-    const ours = identity.kind === 'node' && identity.name === token.node;
-    if (!ours || !certificate.checkPrivateKey(privateKey)) {
-      throw new Fault('gateway.impostor', { reason: 'certificate' });
-    }
-    saveCredentials(stateDirectory, {
-      node: token.node,
-      streamAddress: output.streamAddress,
-      trustDomain: output.trustDomain,
-      privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
-      certificatePem: output.certificate,
-      authorityPem: output.authority,
-    });
+    saveCredentials(stateDirectory, redeemed);
   } finally {
     await client.close();
   }
   const joined = loadCredentials(stateDirectory);
   if (!joined) throw new Fault('enforcer.not-joined');
   return joined;
+}
+
+/**
+ * A new key, and what the gateway certifies it as.
+ *
+ * @param options.join - Asks the gateway that the token names.
+ * @throws Fault `node.token-malformed`; `gateway.impostor` if the certificate is not for this node and key
+ */
+export async function redeemToken(options: {
+  readonly clock: Clock;
+  readonly token: string;
+  readonly join: (request: OperationInput<'node.join'>) => Promise<OperationOutput<'node.join'>>;
+}): Promise<NewCredentials> {
+  const { clock, token, join } = options;
+  const { node } = parseJoinToken(token);
+  // Ed25519: it signs the TLS handshake and, as a witness, checkpoints (C2SP cosignatures demand it).
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const certificateRequest = pem('CERTIFICATE REQUEST', makeCsr(privateKey));
+  const answer = await join({ token, certificateRequest });
+  const certificate = new X509Certificate(answer.certificate);
+  const authority = new X509Certificate(answer.authority);
+  const context = { authority, trustDomain: answer.trustDomain, nowMs: clock.wallMs() };
+  const identity = readNodeIdentity(certificate, context);
+  const ours = identity.kind === 'node' && identity.name === node;
+  if (!ours || !certificate.checkPrivateKey(privateKey)) {
+    throw new Fault('gateway.impostor', { reason: 'certificate' });
+  }
+  return {
+    node,
+    streamAddress: answer.streamAddress,
+    trustDomain: answer.trustDomain,
+    privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    certificatePem: answer.certificate,
+    authorityPem: answer.authority,
+  };
 }
 
 export function pem(label: string, bytes: Uint8Array): string {

@@ -14,7 +14,7 @@ import { systemRandom } from '../../base/random.ts';
 import { makeAuthority } from '../../crypto/x509.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { newNodeKey, nodeCertificate, nodeCredentials } from '../../testing/node-credentials.ts';
-import { loadCredentials, saveCredentials } from './credentials.ts';
+import { loadCredentials, saveCertificate, saveCredentials } from './credentials.ts';
 import { NodeCertificate } from './node-certificate.ts';
 
 const lifeMs = limits.nodeCertificateMs;
@@ -43,7 +43,12 @@ function setUp(t: TestContext) {
   });
   const asked: number[] = [];
   const open = (stateDirectory = directory): NodeCertificate =>
-    new NodeCertificate({ clock, log, stateDirectory, credentials });
+    new NodeCertificate({
+      clock,
+      log,
+      credentials,
+      save: (pem) => saveCertificate(stateDirectory, pem),
+    });
   const ask = (): boolean => asked.push(clock.wallMs() - nowMs) > 0;
   return { directory, clock, issue, said, asked, open, ask };
 }

@@ -13,14 +13,15 @@ import { codeOf } from '../../base/fault.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import { makeCsr } from '../../crypto/csr.ts';
 import { clockSkewMs } from '../../crypto/x509.ts';
-import { type Credentials, saveCertificate } from './credentials.ts';
+import type { Credentials } from './credentials.ts';
 import { pem } from './join.ts';
 
 export interface NodeCertificateOptions {
   readonly clock: Clock;
   readonly log: Log;
-  readonly stateDirectory: string;
   readonly credentials: Credentials;
+  /** Durable when it returns. */
+  readonly save: (certificatePem: string) => void;
 }
 
 /** The wall clock may be set, and the machine may sleep: what is due is looked up this often. */
@@ -103,7 +104,7 @@ export class NodeCertificate {
 
   #store(): void {
     try {
-      saveCertificate(this.#options.stateDirectory, this.#credentials.certificatePem);
+      this.#options.save(this.#credentials.certificatePem);
       this.#isStored = true;
     } catch (error) {
       if (this.#isStored) this.#options.log.error('certificate.not-stored', storeFields(error));

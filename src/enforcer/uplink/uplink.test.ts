@@ -10,7 +10,7 @@ import { type Random, systemRandom } from '../../base/random.ts';
 import { makeAuthority } from '../../crypto/x509.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { nodeCredentials } from '../../testing/node-credentials.ts';
-import { keepConnected } from './uplink.ts';
+import { connect, keepConnected } from './uplink.ts';
 
 const hourMs = 3_600_000;
 
@@ -30,7 +30,12 @@ async function attempts(count: number, sinceIssuedMs: number) {
   const random: Random = { ...systemRandom, fraction: () => 0.999 };
   const write = (line: string): void => void said.push(JSON.parse(line) as (typeof said)[number]);
   const log = createLog({ clock, level: 'info', write });
-  const options = { clock, random, log, credentials: () => credentials };
+  const options = {
+    clock,
+    random,
+    log,
+    connect: (signal: AbortSignal) => connect({ clock, credentials }, signal),
+  };
   await keepConnected(options, stop.signal, () => Promise.resolve());
   return { pauses, said };
 }

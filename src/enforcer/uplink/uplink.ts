@@ -29,6 +29,7 @@ export {
   openStateDirectory,
   readIfThere,
   replaceFile,
+  saveCertificate,
 } from './credentials.ts';
 export { type JoinOptions, joinGateway } from './join.ts';
 export { NodeCertificate, type NodeCertificateOptions } from './node-certificate.ts';
@@ -37,8 +38,8 @@ export interface UplinkOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Asked anew for each connection, because certificates are renewed. */
-  readonly credentials: () => Credentials;
+  /** One attempt: `connect`, with the credentials of the moment. */
+  readonly connect: (signal: AbortSignal) => Promise<Link>;
 }
 
 const connectWithinMs = 10_000;
@@ -58,13 +59,13 @@ export async function keepConnected(
   signal: AbortSignal,
   use: (link: Link) => Promise<void>,
 ): Promise<void> {
-  const { clock, random, log } = options;
+  const { clock, random, log, connect: attempt } = options;
   let failures = 0;
   let refusals = 0;
   while (!signal.aborted) {
     const startedMs = clock.monotonicMs();
     try {
-      const link = await connect(options, signal);
+      const link = await attempt(signal);
       log.info('gateway.connected');
       refusals = 0;
       await use(link);
@@ -94,8 +95,10 @@ function logFailure(log: Log, error: unknown): boolean {
 }
 
 /** @throws Fault `gateway.unreachable`, `gateway.impostor`, `node.refused`, `certificate.ended` */
-export async function connect(options: UplinkOptions, signal: AbortSignal): Promise<Link> {
-  const credentials = options.credentials();
+export async function connect(
+  { clock, credentials }: { readonly clock: Clock; readonly credentials: Credentials },
+  signal: AbortSignal,
+): Promise<Link> {
   const { authority, trustDomain } = credentials;
   let impostor: string | undefined;
   // Passed on to tls.connect by ws, whose own type leaves most of these options out.
@@ -108,7 +111,7 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
     secureOptions: SSL_OP_CLEANSE_PLAINTEXT,
     // Who it is counts, not where: the name in the certificate is the gateway's, not the host's.
     checkServerIdentity: (_host: string, certificate: PeerCertificate) => {
-      const nowMs = options.clock.wallMs();
+      const nowMs = clock.wallMs();
       const shown = new X509Certificate(certificate.raw);
       const identity = readGatewayIdentity(shown, { authority, trustDomain, nowMs });
       if (identity.kind === 'gateway') return undefined;
@@ -147,7 +150,7 @@ export async function connect(options: UplinkOptions, signal: AbortSignal): Prom
       throw new Fault('gateway.impostor', { reason: untrusted }, { cause: error });
     // TLS refuses it before the gateway can say why; a gateway that is merely gone will refuse it too.
     const ends = credentials.certificate.validToDate;
-    if (ends.getTime() <= options.clock.wallMs()) {
+    if (ends.getTime() <= clock.wallMs()) {
       const detail = { node: credentials.node, ended: ends.toISOString() };
       throw new Fault('certificate.ended', detail, { cause: error });
     }

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { Fault } from '../../base/fault.ts';
 import { parseSecretName } from '../../model/name.ts';
 import type { WorkloadFacts } from '../../model/workload.ts';
-import { checkpointEveryMs, LineRig } from '../../testing/line-rig.ts';
+import { LineRig } from '../../testing/line-rig.ts';
 import type { SimConnection } from '../../testing/sim-network.ts';
 import type { SimNode } from '../../testing/sim-node.ts';
 
@@ -140,10 +140,10 @@ test('after a reconnection only the difference is sent', async () => {
   await rig.grant('api', [{ secret: 'shop/db' }, { secret: 'shop/key' }]);
   await rig.time.pass(500);
   Object.assign(rig.counts, { sent: 0, kept: 0 });
-  rig.connections.get('node-a')?.cut('cut');
+  rig.network.cut('node-a');
   await rig.time.pass(5000);
   deepEqual(rig.counts, { sent: 0, kept: 0 });
-  rig.connections.get('node-a')?.cut('cut');
+  rig.network.cut('node-a');
   await rig.put('shop/key', 'l');
   await rig.time.pass(5000);
   deepEqual(rig.counts, { sent: 1, kept: 1 });
@@ -165,7 +165,7 @@ test('a set of which nobody knows the content is replaced, or withdrawn when not
   for (const due of [true, false]) {
     const { rig, node, app } = await running();
     node.killEnforcer();
-    node.rememberedText = undefined;
+    node.disk.remembered = undefined;
     if (!due) await rig.removeGrant('api');
     node.startEnforcer();
     await rig.time.pass(4000);
@@ -257,9 +257,9 @@ test('a node gets nothing for a container of another node, whatever it says, and
   rig.counts.sent = 0;
   // In its hello, as a start, as a stop, and as a receipt that says that nothing is there.
   const [mount] = node.kernel.mounts.values();
-  thief.startContainer(app);
+  thief.claim(app);
   await rig.time.pass(1000);
-  rig.connections.get('node-b')?.cut('cut');
+  rig.network.cut('node-b');
   await rig.time.pass(5000);
   const { delivery } = rig;
   delivery.workloadStopped('node-b', app.id);
@@ -348,7 +348,7 @@ test('receipts that come while nothing can be recorded are recorded later, in or
 
 test('a connection that was full is served again when there is room', async () => {
   const { rig, node, app } = await running();
-  const { gatewayEnd } = rig.connections.get('node-a') as SimConnection;
+  const { gatewayEnd } = rig.network.connection('node-a') as SimConnection;
   let queuedBytes = 9 * 1024 * 1024;
   Object.defineProperty(gatewayEnd, 'queuedBytes', { get: () => queuedBytes });
   await rig.put('shop/db', 'two');
@@ -364,7 +364,7 @@ test('a node is shown the next checkpoint only when it has answered the last', a
   const { rig } = await running();
   const { audit } = rig.requests;
   ok(audit.size > 0);
-  const connection = rig.connections.get('node-a') as SimConnection;
+  const connection = rig.network.connection('node-a') as SimConnection;
   let shown = 0;
   const { send } = connection.gatewayEnd;
   connection.gatewayEnd.send = function counting(bytes) {
@@ -376,6 +376,6 @@ test('a node is shown the next checkpoint only when it has answered the last', a
     // Leases are answered, checkpoints are not.
     if (bytes.length < 16) noAnswer.call(this, bytes);
   };
-  await rig.time.pass(3 * checkpointEveryMs);
+  await rig.time.pass(5 * 60_000);
   equal(shown, 1);
 });
