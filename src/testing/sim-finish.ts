@@ -14,6 +14,8 @@ const settleMsMax = 60_000;
 const renewalMsMax = 15 * 60_000;
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
+/** After that a connection was a good one, and its node dials again before a lease ends. */
+const steadyMs = 16_000;
 /** How many runs see the certificates through. */
 const renewalShare = 0.25;
 
@@ -72,7 +74,7 @@ async function outliveCertificates(world: World): Promise<void> {
   world.time.wallOffsetMs += 5 * dayMs;
   await renewed(world);
   world.time.wallOffsetMs += 3 * dayMs;
-  await world.pass(2000);
+  await world.pass(steadyMs);
   for (const { machine } of world.nodes) world.network.cut(machine);
   await world.pass(1000);
   await settle(world);

@@ -7,7 +7,7 @@
  * Method: real gateway, enforcer and watchdog code over virtual time; one seed is one run. Controls: bugs
  * planted on purpose, each of which the auditor must find.
  *
- * 100,000 seeds, two hours and a quarter on a core of its own:
+ * 100,000 seeds, two and a half hours on a core of its own:
  *   npm run verify -- --long --only src/testing/simulator.test.ts
  */
 import assert, { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
@@ -29,8 +29,8 @@ import type { World } from './sim-world.ts';
 const long = process.env['COFFER_LONG'] === '1';
 const seeds = long ? 100_000 : 2000;
 /**
- * Seeds in which a planted bug must show itself at least once. The shyest, a watchdog and a look around
- * that do nothing, show themselves in one seed of twenty, most of the others in every second.
+ * Seeds in which a planted bug must show itself at least once. The shyest (a look around that does nothing,
+ * a receipt that is lost) show themselves in one seed of twenty, most of the others in one of five.
  */
 const controlSeeds = 100;
 
