@@ -134,12 +134,14 @@ export class Node {
       connect: (ending: AbortSignal) => connect(this.#certificate.credentials, ending),
     };
     // Together, so that none of them ends unnoticed: who watches nothing would hold things for ever.
-    await Promise.all([
+    const together = Promise.all([
       watching,
       this.#lookAround(),
       this.#certificate.keep(signal, (request) => this.#session?.renew(request) ?? false),
       keepConnected(uplink, signal, (link) => this.#use(link)),
     ]);
+    // Nothing could be withdrawn any more: our successor can.
+    await Promise.race([together, this.#options.mounts.ended]);
   }
 
   async close(): Promise<void> {

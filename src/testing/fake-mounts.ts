@@ -67,6 +67,7 @@ interface GivenFile {
 }
 
 export class FakeMounts implements Mounts {
+  readonly ended = new Promise<never>(() => {});
   readonly #kernel: FakeKernel;
   readonly #held = new Map<string, MountProcess>();
 

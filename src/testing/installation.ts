@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { nodeFor } from '../../bin/node-flags.mjs';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { Client } from '../client/client.ts';
@@ -31,6 +32,8 @@ export interface InstallationOptions {
   readonly node?: string;
   readonly gatewayArguments?: readonly string[];
   readonly enforcerArguments?: readonly string[];
+  /** Of the enforcer's Node, beside its own. */
+  readonly enforcerNodeFlags?: readonly string[];
   /** Gets each line that the programs log. */
   readonly onLog?: (program: string, line: string) => void;
 }
@@ -162,13 +165,17 @@ export class Installation implements AsyncDisposable {
       const { output } = await this.client.call('node.token', { name });
       writeFileSync(tokenFile, output.token, { mode: 0o600 });
     }
-    const program = this.#spawn('enforcer', [
+    const { enforcerNodeFlags, enforcerArguments = [] } = this.#options;
+    const words = [
       'enforcer',
       ...(joined ? [] : ['--join-token-file', tokenFile]),
       ...['--state', join(this.directory, 'node'), '--run', join(this.directory, 'run')],
       ...this.#runtimeFlags(),
-      ...(this.#options.enforcerArguments ?? []),
-    ]);
+      ...enforcerArguments,
+    ];
+    // With its own given too, it does not start Node anew, without those.
+    const flags = enforcerNodeFlags && [...nodeFor('enforcer').flags, ...enforcerNodeFlags];
+    const program = this.#spawn('enforcer', words, flags);
     this.#enforcer = program;
     await program.event('gateway.connected');
   }
@@ -245,13 +252,13 @@ export class Installation implements AsyncDisposable {
       : ['--runtime', 'process', '--process-directory', runtime.processDirectory];
   }
 
-  #spawn(name: string, argv: readonly string[]): RunningProgram {
+  #spawn(name: string, argv: readonly string[], nodeFlags: readonly string[] = []): RunningProgram {
     const env = {
       PATH: process.env['PATH'] ?? '/usr/bin:/bin',
       HOME: this.directory,
       NODE_COMPILE_CACHE: compileCache,
     };
-    const child = spawn(process.execPath, [coffer, ...argv], {
+    const child = spawn(process.execPath, [...nodeFlags, coffer, ...argv], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

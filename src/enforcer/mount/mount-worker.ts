@@ -3,7 +3,8 @@
  * namespaces, and it does nothing else: each batch of commands is worked off without a pause, first
  * what readers see of every command, then the tidying up, then one answer.
  *
- * A bug ends the thread, and with it the enforcer: the mounts stay, and the next enforcer adopts them.
+ * A bug ends the thread, and with it the enforcer (`Mounts.ended`): the mounts stay, and the next
+ * enforcer adopts them.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { defined, unreachable } from '../../base/assert.ts';

@@ -144,8 +144,17 @@ export interface Mounts {
   /** @returns `gone` also when no mount of this id is held. */
   inspect(id: string): Promise<MountState>;
 
-  /** Nothing is answered for longer than anything takes: what is asked now may never be done. */
+  /**
+   * Nothing is answered for longer than anything takes, or ever again: what is asked now may never be
+   * done.
+   */
   readonly isStuck: boolean;
+
+  /**
+   * Rejects when a bug has ended the thread that makes the calls. What is in place stays; nothing can be
+   * changed or taken away any more but by new mounts, and those belong to a new process.
+   */
+  readonly ended: Promise<never>;
 
   /** Lets go of everything and leaves the mounts in place, for the next enforcer to adopt. */
   close(): Promise<void>;

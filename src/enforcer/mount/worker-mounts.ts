@@ -79,7 +79,11 @@ export class WorkerMounts implements Mounts {
   readonly #sent: Pending[][] = [];
   #watch: Timer | undefined;
   #isStuck = false;
-  #ended: Error | undefined;
+  /** Why nothing can be asked any more. */
+  #over: Error | undefined;
+  readonly #end = Promise.withResolvers<never>();
+  /** As it was told to, or with a bug that was said already. */
+  #hasEnded = false;
 
   constructor(options: WorkerMountsOptions) {
     this.#options = options;
@@ -89,8 +93,10 @@ export class WorkerMounts implements Mounts {
     const start = new URL('./mount-worker.ts', import.meta.url);
     this.#worker = new Worker(start, { workerData, env: workerEnvironment(), name: 'mount' });
     this.#worker.on('message', (done: MountBatchDone) => this.#settleBatch(done));
-    this.#worker.on('error', (error: Error) => this.#end(error));
-    this.#worker.on('exit', () => this.#end(new AssertionError('the mount thread runs')));
+    this.#worker.on('error', (error: Error) => this.#threadEnded(error));
+    this.#worker.on('exit', () => this.#threadEnded(new AssertionError('the mount thread runs')));
+    // Whoever does not wait for it learns it from the next answer.
+    this.#end.promise.catch(() => {});
   }
 
   async place(id: string, place: MountPlace, set: FileSet): Promise<PlaceResult> {
@@ -126,13 +132,18 @@ export class WorkerMounts implements Mounts {
     return this.#isStuck;
   }
 
+  get ended(): Promise<never> {
+    return this.#end.promise;
+  }
+
   async close(): Promise<void> {
     for (const id of this.#graces.keys()) this.#cancelGrace(id);
     this.#lull[Symbol.dispose]();
-    if (this.#ended !== undefined) return;
+    if (this.#over !== undefined) return;
     const released = this.#ask({ kind: 'release', id: '' });
-    this.#ended = new AssertionError('mounts are used before they are closed');
+    this.#over = new AssertionError('mounts are used before they are closed');
     await released;
+    this.#hasEnded = true;
     await this.#worker.terminate();
   }
 
@@ -144,7 +155,7 @@ export class WorkerMounts implements Mounts {
   async #ask<Command extends MountCommand>(
     command: Command,
   ): Promise<MountAnswers[Command['kind']]> {
-    if (this.#ended !== undefined) throw this.#ended;
+    if (this.#over !== undefined) throw this.#over;
     // A look comes round by itself, and leaves next to nothing.
     if (command.kind !== 'inspect' && command.kind !== 'rest') this.#lull.stir();
     const outcome = await new Promise<MountOutcome>((resolve, reject) => {
@@ -200,14 +211,20 @@ export class WorkerMounts implements Mounts {
     if (this.#sent.length > 0) this.#watch = this.#startWatch();
   }
 
-  /** The thread is gone. Whatever was asked may have happened or not; the mounts are as they are. */
-  #end(error: Error): void {
-    this.#ended ??= error;
+  /** Whatever was asked may have happened or not; the mounts are as they are. */
+  #threadEnded(error: Error): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#isStuck = true;
+    this.#over = error;
+    for (const id of this.#graces.keys()) this.#cancelGrace(id);
     this.#lull[Symbol.dispose]();
     this.#watch?.cancel();
+    this.#options.log.error('mount.ended', errorFields(error));
     const asking = [...this.#sent.splice(0).flat(), ...this.#asking.splice(0)];
     this.#commands = [];
-    for (const { reject } of asking) reject(this.#ended);
+    for (const { reject } of asking) reject(error);
+    this.#end.reject(error);
   }
 
   /** What was asked and answered is garbage on both sides. */
@@ -227,7 +244,7 @@ export class WorkerMounts implements Mounts {
       this.#ask({ kind: 'retire', id, before }).catch((error: unknown) => {
         this.#options.log.warn('mount.retire-failed', { id, ...errorFields(error) });
         // Unless something newer came between, which retires this one too.
-        if (this.#ended === undefined && !this.#graces.has(id)) {
+        if (this.#over === undefined && !this.#graces.has(id)) {
           this.#startGrace(id, before, retireAgainAfterMs);
         }
       });
