@@ -4,8 +4,9 @@
  * Method: real holdings over a kernel in memory; what happens in the middle of a step happens in the
  * kernel's call. Controls: the same course without what comes between.
  */
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
+import { Fault } from '../base/fault.ts';
 import { unknownTerms } from '../model/assignment.ts';
 import { EnforcerRig, leaseMs } from '../testing/enforcer-rig.ts';
 
@@ -152,6 +153,44 @@ test('a mount that somebody inside covered is reported once, and as holding noth
     );
     deepEqual(rig.holdings.held[0]?.files, []);
   }
+});
+
+test('a mount that cannot be looked at is neither gone nor tampered with, and hides no other', async () => {
+  const rig = new EnforcerRig();
+  const [app, other] = [await rig.container('app'), await rig.container('other')];
+  for (const workload of [app, other]) {
+    await rig.holdings.assign(rig.set(workload, [rig.file('db', 1, 'one')]));
+  }
+  rig.kernel.shown = (id) => {
+    if (id.startsWith(app.id)) throw new Fault('mount.failed');
+    return 'over-mounted';
+  };
+  deepEqual(await rig.holdings.tampered(), [other.id]);
+  deepEqual(
+    rig.holdings.held.map(({ files }) => files.length),
+    [1, 0],
+  );
+  // A set that could not be changed: whether it is there still, nobody can say, so nobody does.
+  rig.failing = () => {
+    throw new Fault('mount.full');
+  };
+  const failed = await rig.holdings.assign(rig.set(app, [rig.file('db', 2, 'two')]));
+  deepEqual([failed.fault, failed.files, failed.terms], ['mount.full', [], unknownTerms]);
+});
+
+test('a look that ends in a bug is no look', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
+  rig.kernel.shown = () => {
+    throw new TypeError('the mount thread has ended');
+  };
+  await rejects(rig.holdings.tampered(), TypeError);
+  rig.failing = () => {
+    throw new Fault('mount.full');
+  };
+  const receipt = await rig.holdings.assign(rig.set(app, [rig.file('db', 2, 'two')]));
+  deepEqual([receipt.outcome, receipt.fault], ['failed', 'gateway.bug']);
 });
 
 test('what our handles of a container that ended still reach is wiped, and its numbers are forgotten', async () => {

@@ -187,7 +187,8 @@ export class Holdings {
     const found = new Set<string>();
     for (const holding of this.#held.values()) {
       const state = await this.#stateOf(holding);
-      if (state === 'in-place' || state === 'gone') continue;
+      // What cannot be seen now is looked at again.
+      if (state === undefined || state === 'in-place' || state === 'gone') continue;
       found.add(holding.workloadId);
       if (this.#held.get(setKeyText(holding)) !== holding || holding.files.length === 0) continue;
       this.#unsure(holding);
@@ -223,7 +224,8 @@ export class Holdings {
     } catch (error) {
       this.#failed(set, error);
       if (isFault(error, 'mount.process-gone')) return { outcome: 'gone', fault: '' };
-      // What we took for held is not whole, or not there: somebody inside, or the watchdog, took it away.
+      // What we took for held is not whole, or not there: somebody inside, or the watchdog, took it away. Or
+      // nobody can tell.
       const isPartial = isFault(error, 'mount.keep-unknown');
       if (isPartial || (await this.#stateOf(set)) !== 'in-place') this.#unsure(set);
       if (step === 'place' && set.urgent) await this.#letGo(workload, set);
@@ -370,8 +372,15 @@ export class Holdings {
     });
   }
 
-  #stateOf(key: SetKey): Promise<MountState> {
-    return this.#options.mounts.inspect(mountIdOf(key)).catch(() => 'gone');
+  /** @returns undefined if nobody can tell: the kernel refused the look. That is not `gone`. */
+  async #stateOf(key: SetKey): Promise<MountState | undefined> {
+    try {
+      return await this.#options.mounts.inspect(mountIdOf(key));
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      this.#failed(key, error);
+      return undefined;
+    }
   }
 
   async #withdraw(key: SetKey): Promise<void> {
