@@ -8,6 +8,7 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '../base/fault.ts';
 import { unknownTerms } from '../model/assignment.ts';
+import type { WorkloadFacts } from '../model/workload.ts';
 import { EnforcerRig, leaseMs } from '../testing/enforcer-rig.ts';
 
 const kinds = (rig: EnforcerRig): (string | undefined)[] =>
@@ -155,6 +156,44 @@ test('a mount that somebody inside covered is reported once, and as holding noth
   }
 });
 
+test('a set that follows a wiped one is a change, whoever wiped it, also after restarts', async () => {
+  const wiped: Readonly<Record<string, (rig: EnforcerRig, app: WorkloadFacts) => unknown>> = {
+    'by the watchdog': (rig) => rig.kernel.mounts.clear(),
+    'at its lease’s end': (rig) => rig.time.pass(leaseMs + 500),
+    'by the gateway': (rig, app) => rig.holdings.assign(rig.set(app, [])),
+  };
+  for (const [how, wipe] of Object.entries(wiped)) {
+    for (const restarts of [0, 1, 2]) {
+      const rig = new EnforcerRig();
+      const app = await rig.container();
+      const next = (version: number) =>
+        rig.set(app, [rig.file('db', version, `v${version}`)], { signals: ['SIGHUP'] });
+      await rig.holdings.assign(next(1));
+      deepEqual(rig.signalled, [], 'control: the first set is no change');
+      await wipe(rig, app);
+      for (let restart = 0; restart < restarts; restart += 1) await rig.restart(app);
+      deepEqual(rig.read(app), {});
+      equal((await rig.holdings.assign(next(2))).outcome, 'placed');
+      deepEqual([rig.read(app), rig.signalled], [{ db: 'v2' }, ['app SIGHUP']], how);
+    }
+  }
+});
+
+test('what was in the places of a container is forgotten with it', async () => {
+  const rig = new EnforcerRig();
+  const [app, other] = [await rig.container('app'), await rig.container('other')];
+  for (const workload of [app, other]) {
+    await rig.holdings.assign(rig.set(workload, [rig.file('db', 1, 'one')]));
+  }
+  await rig.restart(other);
+  const places = () => rig.remembered?.newest.map(({ workloadId }) => workloadId);
+  deepEqual(places(), [app.id, other.id], 'control: of one that was not found yet it is kept');
+  await rig.holdings.stopped(app.id);
+  deepEqual(places(), [other.id]);
+  await rig.holdings.stopped(other.id);
+  deepEqual(places(), []);
+});
+
 test('a mount that cannot be looked at is neither gone nor tampered with, and hides no other', async () => {
   const rig = new EnforcerRig();
   const [app, other] = [await rig.container('app'), await rig.container('other')];
@@ -191,6 +230,15 @@ test('a look that ends in a bug is no look', async () => {
   };
   const receipt = await rig.holdings.assign(rig.set(app, [rig.file('db', 2, 'two')]));
   deepEqual([receipt.outcome, receipt.fault], ['failed', 'gateway.bug']);
+});
+
+test('a restarted enforcer takes no older set than the one that was withdrawn', async () => {
+  const rig = new EnforcerRig();
+  const app = await rig.container();
+  const old = rig.set(app, [rig.file('db', 1, 'one')]);
+  await rig.holdings.assign(rig.set(app, []));
+  await rig.restart(app);
+  deepEqual([(await rig.holdings.assign(old)).outcome, rig.read(app)], ['stale', {}]);
 });
 
 test('what our handles of a container that ended still reach is wiped, and its numbers are forgotten', async () => {

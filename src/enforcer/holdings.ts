@@ -4,6 +4,8 @@
  * Promises
  *   - Steps for one workload happen one after the other, in the order in which they came.
  *   - A receipt is given only after the kernel has done it, and says what is truly there.
+ *   - A set that follows another in its place is a change, and told to the workload, whoever wiped the
+ *     other one and however often this process was started anew in between.
  *   - When no lease has been heard for a set's lease, it is wiped before anything else is done, and
  *     nobody need be asked. Counted on the boot clock, also across restarts of this process.
  *   - While the thread that makes the mounts is held up, leases run out as if the gateway were silent:
@@ -30,6 +32,7 @@ import type { WorkloadFacts } from '../model/workload.ts';
 import { Leases } from './leases.ts';
 import { lend } from './lend.ts';
 import type { Mounts, MountState, PlaceResult } from './mount/mount.ts';
+import { Newest } from './newest.ts';
 import { Queues } from './queues.ts';
 import { heldOf, type Holding, holdingOf, stepFor, withoutNew } from './reconcile.ts';
 import {
@@ -77,8 +80,7 @@ export class Holdings {
   readonly #expected = new Map<string, Holding>();
   /** What an earlier enforcer knew of containers that were not looked into yet, or not in full. */
   #inherited: RememberedState | undefined;
-  /** The highest revision seen per set, kept after a withdrawal while the workload runs. */
-  readonly #newest = new Map<string, number>();
+  readonly #newest = new Newest();
   /** Of each workload. */
   readonly #steps: Queues;
   /** Sets whose wipe is queued, or failed a moment ago. */
@@ -124,6 +126,9 @@ export class Holdings {
    */
   started(workload: WorkloadFacts, remembered: RememberedState | undefined): Promise<void> {
     this.#workloads.set(workload.id, workload);
+    for (const place of remembered?.newest ?? []) {
+      if (place.workloadId === workload.id) this.#newest.note(place);
+    }
     // Before anything is mounted there: the watchdog must know where to look.
     this.#remember();
     return this.#steps.add(workload.id, async () => {
@@ -143,9 +148,7 @@ export class Holdings {
           .catch((error: unknown) => this.#failed(key, error));
         this.#forget(key);
       }
-      for (const key of this.#newest.keys()) {
-        if (key.startsWith(setKeyText({ workloadId, target: '' }))) this.#newest.delete(key);
-      }
+      this.#newest.forget(workloadId);
       // Also of a container in which nothing was held: nobody need watch it any more.
       this.#remember();
     });
@@ -173,7 +176,7 @@ export class Holdings {
       workloadId: set.workloadId,
       target: set.target,
       // Of a stale set, what is newer: the gateway must go above that.
-      setRevision: Math.max(set.setRevision, this.#newest.get(setKeyText(set)) ?? 0),
+      setRevision: Math.max(set.setRevision, this.#newest.in(set) ?? 0),
       outcome,
       fault,
       files: held?.files ?? [],
@@ -215,7 +218,7 @@ export class Holdings {
 
   async #carryOut(set: AssignedSet): Promise<{ outcome: ReceiptOutcome; fault: string }> {
     const workload = this.#workloads.get(set.workloadId);
-    const newest = this.#newest.get(setKeyText(set)) ?? 0;
+    const newest = this.#newest.in(set) ?? 0;
     const step = stepFor(set, newest, workload !== undefined);
     if (step === 'absent' || !workload) return { outcome: 'gone', fault: '' };
     if (step === 'stale') return { outcome: 'stale', fault: '' };
@@ -240,13 +243,13 @@ export class Holdings {
   ): Promise<{ outcome: ReceiptOutcome; fault: string }> {
     if (set.files.length === 0) {
       await this.#withdraw(set);
-      this.#newest.set(setKeyText(set), set.setRevision);
+      this.#newest.note(set);
       this.#forget(set);
       return { outcome: 'gone', fault: '' };
     }
-    const isFirst = !this.#newest.has(setKeyText(set));
+    const isFirst = this.#newest.in(set) === undefined;
     const result = await this.#place(set, workload);
-    this.#newest.set(setKeyText(set), set.setRevision);
+    this.#newest.note(set);
     this.#hold(holdingOf(set));
     this.#remember();
     if (result.state === 'gone') return { outcome: 'gone', fault: '' };
@@ -254,7 +257,8 @@ export class Holdings {
       this.#unsure(set);
       return { outcome: 'failed', fault: 'mount.covered' };
     }
-    // The first set is no change: a program without a handler yet would be ended by the signal.
+    // The first set is no change: a program without a handler yet would be ended by the signal. One that
+    // takes the place of what was wiped is: the program has the earlier one.
     if (!isFirst) for (const name of set.signals) this.#options.signal(workload, name);
     return { outcome: 'placed', fault: '' };
   }
@@ -349,7 +353,7 @@ export class Holdings {
     const place = { process: workload.process, target: key.target };
     const adopted = await this.#options.mounts.adopt(mountIdOf(key), place);
     if (!adopted) return undefined;
-    this.#newest.set(setKeyText(key), adopted.revision);
+    this.#newest.note({ ...key, setRevision: adopted.revision });
     const holding = adoptedHolding(key, adopted.revision, remembered);
     this.#hold(holding);
     return heldOf(holding);
@@ -465,6 +469,7 @@ export class Holdings {
         heardAtBootMs: this.#leases.heardAtMs,
         workloads: this.#workloads.values(),
         sets: [...this.#held.values(), ...this.#expected.values()],
+        newest: this.#newest.all,
         inherited: this.#inherited,
       });
     this.#options.remember(state, when);

@@ -8,6 +8,7 @@ import { limits } from '../base/limits.ts';
 import * as schema from '../base/schema.ts';
 import { type SetKey, setKeyText, unknownTerms } from '../model/assignment.ts';
 import type { WorkloadFacts, WorkloadProcess } from '../model/workload.ts';
+import type { PlaceRevision } from './newest.ts';
 import type { Holding } from './reconcile.ts';
 
 export interface RememberedState {
@@ -16,6 +17,8 @@ export interface RememberedState {
   /** Every workload that may hold a mount of ours, also before it does. */
   readonly processes: readonly { readonly workloadId: string; readonly process: WorkloadProcess }[];
   readonly holdings: readonly Holding[];
+  /** Of each place that ever held a set, also if nothing is left there: what comes next is a change. */
+  readonly newest: readonly PlaceRevision[];
 }
 
 export interface Known {
@@ -23,20 +26,26 @@ export interface Known {
   readonly workloads: Iterable<WorkloadFacts>;
   /** Of two for one place the later counts. */
   readonly sets: readonly Holding[];
+  readonly newest: Iterable<PlaceRevision>;
   /** From before, and overridden by what is known now. */
   readonly inherited: RememberedState | undefined;
 }
 
-export function stateOf({ heardAtBootMs, workloads, sets, inherited }: Known): RememberedState {
-  const earlier = inherited ?? { processes: [], holdings: [] };
-  const processes = [...workloads].map(({ id, process }) => ({ workloadId: id, process }));
+export function stateOf(known: Known): RememberedState {
+  const earlier = known.inherited ?? { processes: [], holdings: [], newest: [] };
+  const processes = [...known.workloads].map(({ id, process }) => ({ workloadId: id, process }));
   const all = [...earlier.processes, ...processes].map((one) => [one.workloadId, one] as const);
-  const holdings = [...earlier.holdings, ...sets].map((set) => [setKeyText(set), set] as const);
   return {
-    heardAtBootMs,
+    heardAtBootMs: known.heardAtBootMs,
     processes: [...new Map(all).values()],
-    holdings: [...new Map(holdings).values()],
+    holdings: latest([...earlier.holdings, ...known.sets]),
+    newest: latest([...earlier.newest, ...known.newest]),
   };
+}
+
+/** The last one of each place. */
+function latest<T extends SetKey>(all: readonly T[]): readonly T[] {
+  return [...new Map(all.map((one) => [setKeyText(one), one])).values()];
 }
 
 export function withoutWorkload<State extends RememberedState | undefined>(
@@ -48,6 +57,7 @@ export function withoutWorkload<State extends RememberedState | undefined>(
     ...state,
     processes: state.processes.filter((one) => one.workloadId !== workloadId),
     holdings: state.holdings.filter((one) => one.workloadId !== workloadId),
+    newest: state.newest.filter((one) => one.workloadId !== workloadId),
   };
 }
 
@@ -115,6 +125,9 @@ const stateSchema = schema.object({
     }),
     { max: 100_000 },
   ),
+  newest: schema.array(schema.object({ workloadId: text, target: text, setRevision: number }), {
+    max: 100_000,
+  }),
 });
 
 export function stateToText(state: RememberedState): string {

@@ -57,7 +57,7 @@ test('Watchdog.look wipes the sets whose lease is over by the time that a living
     const [id, files] = [mountIdOf(set), new Map([['db', { content: 'x', mode: 0o400 }]])];
     kernel.mounts.set(id, { id, target, process, revision: 1, files });
   }
-  const state = stateFromText(stateToText({ heardAtBootMs, processes, holdings }));
+  const state = stateFromText(stateToText({ heardAtBootMs, processes, holdings, newest: [] }));
   const watchdog = new Watchdog({
     clock: time.clock(),
     log: silentLog,
@@ -96,6 +96,7 @@ test('a container in which the wipe never ends, or ends its thread, keeps it fro
     heardAtBootMs: 0,
     processes: names.map((workloadId, pid) => ({ workloadId, process: { ...where, pid } })),
     holdings: names.map((name) => holding(name, 5000)),
+    newest: [],
   }));
   file.flush();
   const asked: string[] = [];
@@ -160,6 +161,7 @@ test('each set is wiped when its own lease is over, and then there is nothing to
     heardAtBootMs: 0,
     processes: [{ workloadId: 'app', process: where }],
     holdings,
+    newest: [],
   }));
   file.flush();
   let hasEnded = false;
