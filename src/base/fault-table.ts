@@ -400,6 +400,12 @@ export const faults = {
     retry: 'after-change',
     hint: 'The directory cannot be made on a read-only root. Make it in the image, or mount an empty tmpfs on /run.',
   },
+  'mount.target-nested': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    hint: 'Of two targets in this container one lies inside the other. Put them beside each other, such as /run/secrets/db and /run/secrets/app.',
+  },
   'mount.target-occupied': {
     status: 409,
     exit: 6,

@@ -4,8 +4,10 @@
  *
  * Each file of a set holds the set's revision. One name comes and goes from set to set.
  */
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { FileSet, MountPlace } from '../enforcer/mount/mount.ts';
+import { codeOf } from '../base/fault.ts';
+import type { FileSet, MountPlace, Mounts } from '../enforcer/mount/mount.ts';
 import { setOf, TestMounts } from './mount-setup.ts';
 
 export interface MountHolderOptions {
@@ -13,10 +15,11 @@ export interface MountHolderOptions {
   readonly place: MountPlace;
   readonly firstRevision: number;
   /**
-   * `wait` places one set and waits; `thrice` places and withdraws three times and ends; the others
-   * go on for ever. All say `placed` after the first.
+   * `wait` places one set and waits; `thrice` places and withdraws three times and ends; `told` places at
+   * each `place` that it reads and withdraws at each `withdraw`, and says what came of it; the others
+   * go on for ever. All but `told` say `placed` after the first.
    */
-  readonly mode: 'rotate' | 'withdraw-and-place' | 'wait' | 'thrice';
+  readonly mode: 'rotate' | 'withdraw-and-place' | 'wait' | 'thrice' | 'told';
 }
 
 export function holderSet(revision: number): FileSet {
@@ -24,15 +27,27 @@ export function holderSet(revision: number): FileSet {
   return setOf(revision, Object.fromEntries(names.map((name) => [name, `${revision}`])));
 }
 
-async function hold({ id, place, firstRevision, mode }: MountHolderOptions): Promise<void> {
+async function hold(options: MountHolderOptions): Promise<void> {
+  const { id, place, firstRevision, mode } = options;
   await using opened = new TestMounts({ graceMs: 0 });
   const { mounts } = opened;
+  if (mode === 'told') return await asTold(mounts, options);
   for (let revision = firstRevision; ; revision += 1) {
     await mounts.place(id, place, holderSet(revision));
     if (revision === firstRevision) process.stdout.write('placed\n');
     if (mode === 'wait') await new Promise(() => undefined);
     if (mode !== 'rotate') await mounts.withdraw(id);
     if (mode === 'thrice' && revision === firstRevision + 2) return;
+  }
+}
+
+async function asTold(mounts: Mounts, options: MountHolderOptions): Promise<void> {
+  const { id, place, firstRevision } = options;
+  for await (const word of createInterface({ input: process.stdin })) {
+    const act =
+      word === 'place' ? mounts.place(id, place, holderSet(firstRevision)) : mounts.withdraw(id);
+    const said = await act.then(({ outcome }) => outcome, codeOf);
+    process.stdout.write(`${said}\n`);
   }
 }
 

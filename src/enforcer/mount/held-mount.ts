@@ -29,6 +29,7 @@ import { inspectMount } from './inspect-mount.ts';
 import type { MountState } from './mount.ts';
 import type { CommandSet } from './mount-command.ts';
 import type { SetOwner } from './set-owner.ts';
+import { removeStandIn } from './stand-in.ts';
 
 /** What opening a mount left in our hands. */
 export interface HeldMountParts {
@@ -144,7 +145,7 @@ export class HeldMount {
    * returned, nothing is let go, so that a withdrawal that failed can be repeated.
    */
   remove(home: HomeNamespace): 'withdrawn' | 'gone' {
-    const { baseFd, process } = this.#parts;
+    const { baseFd, process, segments } = this.#parts;
     while (this.#retired.length > 0) this.#eraseOldest();
     // Also what an attempt at a set left behind that could not be erased then.
     eraseAll(baseFd);
@@ -152,6 +153,7 @@ export class HeldMount {
     try {
       if (namespace !== undefined && !this.#isCovered()) {
         detachIfThere(home, namespace.fd, this.#parts.viewFd);
+        removeStandIn(home, { process, segments, namespaceFd: namespace.fd });
       }
     } finally {
       if (namespace !== undefined) close(namespace.fd);

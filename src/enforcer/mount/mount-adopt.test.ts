@@ -131,7 +131,7 @@ describe('adopt', { skip: whyNoContainers(), timeout: 1_200_000 }, () => {
     const next = await opened.mounts.place('again', place, holderSet(4));
     equal(next.outcome, 'rotated');
     deepEqual(await opened.mounts.find(container), [{ id: 'again', target: '/run/secrets' }]);
-    equal(await container.run('grep -c coffer /proc/mounts; cat /run/secrets/a'), '1\n4');
+    equal(await container.run('grep -c coffer: /proc/mounts; cat /run/secrets/a'), '1\n4');
     await rejects(opened.mounts.place('other', place, holderSet(1)), {
       code: 'mount.target-occupied',
     });

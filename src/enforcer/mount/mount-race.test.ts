@@ -107,11 +107,11 @@ describe('a target that is swapped for a link', {
   });
 
   test('is never made outside', async () => {
-    const options = { owner: { uid: 0, gid: 0 }, mayStandIn: () => false };
+    const root = { uid: 0, gid: 0 };
     await underAttack((_container, rootFd) =>
       doOften(lookups, (round) => {
         const segments = ['run', 'secrets', `made-${round % 64}`];
-        close(makeTargetDirectory(rootFd, segments, options).fd);
+        close(makeTargetDirectory(rootFd, segments, root).fd);
       }),
     );
     equal(readdirSync(trap).length, 0);

@@ -111,6 +111,7 @@ export interface Mounts {
    *   container can see it.
    * @throws Fault `mount.target-invalid`, `mount.target-symlink`, `mount.target-missing`,
    *   `mount.target-occupied`, `mount.target-shared`, `mount.target-remote`: it cannot be used.
+   * @throws Fault `mount.target-nested`: another set lies in it, or it in another set.
    * @throws Fault `mount.process-gone`, `mount.namespace-changed`, `mount.namespace-own`: it has ended
    *   or the number is another's now; it is elsewhere than it was; it is in no container.
    * @throws Fault `mount.foreign`: see `adopt`.

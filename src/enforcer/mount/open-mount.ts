@@ -15,7 +15,6 @@ import {
   fsetxattr,
   fstatfs,
   isErrno,
-  mkdirat,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
@@ -36,6 +35,9 @@ import { HeldProcess } from '../../linux/process.ts';
 import { createTmpfs, makeReadOnly, makeWritable } from '../../linux/tmpfs.ts';
 import {
   alignNames,
+  eraseAll,
+  forEach,
+  hideSet,
   isEmptyDirectory,
   loadSet,
   type NewSet,
@@ -48,36 +50,27 @@ import { inspectMount } from './inspect-mount.ts';
 import type { FoundMount, MountPlace, MountProcess } from './mount.ts';
 import type { CommandSet } from './mount-command.ts';
 import { SetOwner } from './set-owner.ts';
+import { makeByStandIn, removeStandIn, type StandInContext } from './stand-in.ts';
 import { anyPrefix, checkTarget } from './target.ts';
 import {
   findTargetDirectory,
   makeTargetDirectory,
   refuseShared,
   refuseSlow,
-  type TargetDirectory,
 } from './target-directory.ts';
 
-export interface MountContext {
-  readonly home: HomeNamespace;
+export interface MountContext extends StandInContext {
   readonly homeInode: number;
-  readonly targetPrefixes: readonly string[];
   /** Sets that fit beside the one in place. */
   readonly retiredSetsMax: number;
-  /** @throws Fault `mount.swappable` @returns whether to ask for `noswap` */
-  readonly noswap: () => boolean;
 }
 
 const sourcePrefix = 'coffer:';
-/** Between the id and the directories below the mount point, where it stands in for the target. */
-const sourceSeparator = '@';
 const markName = 'trusted.coffer';
 const markBytesMax = 128;
 
-/** A read-only root's empty directory may be mounted on in place of a target below it. */
-const standInDefault = '/run';
-
-/** Above the layout's own directory, whose mode is as narrow as its files allow. */
-const passableMode = 0o755;
+/** Until the layout's own directory gets its mode, which is as narrow as its files allow. */
+const rootMode = 0o700;
 
 /** What is needed to reach into a container; released as a whole. */
 interface Reach {
@@ -94,39 +87,17 @@ export function openMount(
   id: string,
   wanted: { readonly place: MountPlace; readonly set: CommandSet; readonly contents: Uint8Array },
 ): { readonly mount: HeldMount; readonly found: boolean } {
-  return reaching(
-    context,
-    { place: wanted.place, prefixes: context.targetPrefixes },
-    (reach, keep) => {
-      const existing = findTargetDirectory(reach.rootFd, reach.segments);
-      const mayStandIn = (path: string): boolean =>
-        path === standInDefault || context.targetPrefixes.includes(path);
-      const directory =
-        existing === undefined
-          ? makeTargetDirectory(reach.rootFd, reach.segments, {
-              owner: rootOf(reach.process),
-              mayStandIn,
-            })
-          : { fd: existing, below: [] };
-      try {
-        const ours = takeUp(context, id, { reach, targetFd: directory.fd, place: wanted.place });
-        if (ours !== undefined) return { mount: keep(ours), found: true };
-        if (!isEmptyDirectory(directory.fd)) {
-          throw new Fault('mount.target-occupied', { target: wanted.place.target });
-        }
-        refuseShared(directory.fd, reach.mounts, wanted.place.target);
-        const mount = makeMount(context, id, { reach, directory, ...wanted });
-        return { mount: keep(mount), found: false };
-      } finally {
-        close(directory.fd);
-      }
-    },
-  );
-}
-
-/** Root inside; the host's where the container's user namespace has none. */
-function rootOf(process: HeldProcess): Owner {
-  return { uid: process.outsideId('uid', 0) ?? 0, gid: process.outsideId('gid', 0) ?? 0 };
+  const { place } = wanted;
+  return reaching(context, { place, prefixes: context.targetPrefixes }, (reach, keep) => {
+    const ours = takeUp(context, id, { reach, place });
+    if (ours !== undefined) return { mount: keep(ours), found: true };
+    refuseNested(reach);
+    try {
+      return { mount: keep(makeMount(context, id, { reach, ...wanted })), found: false };
+    } catch (error) {
+      return undo(error, () => removeStandIn(context.home, reach));
+    }
+  });
 }
 
 /** Takes up the mount of this id if the container has one. */
@@ -136,27 +107,16 @@ export function adoptMount(
   place: MountPlace,
 ): HeldMount | undefined {
   return reaching(context, { place, prefixes: anyPrefix }, (reach, keep) => {
-    const targetFd = findTargetDirectory(reach.rootFd, reach.segments);
-    if (targetFd === undefined) return undefined;
-    try {
-      const held = takeUp(context, id, { reach, targetFd, place });
-      return held === undefined ? undefined : keep(held);
-    } finally {
-      close(targetFd);
-    }
+    const held = takeUp(context, id, { reach, place });
+    return held === undefined ? undefined : keep(held);
   });
 }
 
 export function findMounts(identity: MountProcess): FoundMount[] {
   using process = openProcess(identity);
-  const text = process.read('mountinfo');
-  if (text === undefined) throw new Fault('mount.process-gone', { pid: identity.pid });
-  return parseMountinfo(text).flatMap(({ kind, source, mountPoint }) => {
-    const ours = kind === 'tmpfs' ? parseSource(source) : undefined;
-    if (ours === undefined) return [];
-    return [
-      { id: ours.id, target: ours.below === '' ? mountPoint : `${mountPoint}/${ours.below}` },
-    ];
+  return tableOf(process).flatMap((entry) => {
+    const id = idOf(entry);
+    return id === undefined ? [] : [{ id, target: entry.mountPoint }];
   });
 }
 
@@ -166,6 +126,12 @@ function openProcess(identity: MountProcess): HeldProcess {
   return process;
 }
 
+function tableOf(process: HeldProcess): readonly MountEntry[] {
+  const text = process.read('mountinfo');
+  if (text === undefined) throw new Fault('mount.process-gone', { pid: process.pid });
+  return parseMountinfo(text);
+}
+
 /** Opens the way into a container for the duration of `act`; `keep` leaves it the process. */
 function reaching<T>(
   context: MountContext,
@@ -173,82 +139,110 @@ function reaching<T>(
   act: (reach: Reach, keep: (held: HeldMount) => HeldMount) => T,
 ): T {
   const segments = checkTarget(place.target, prefixes);
-  const gone = new Fault('mount.process-gone', { pid: place.process.pid });
+  using opened = new DisposableStack();
   const process = openProcess(place.process);
-  let kept = false;
+  let isKept = false;
+  opened.defer(() => {
+    if (!isKept) process[Symbol.dispose]();
+  });
+  const { pid } = process;
   const namespace = process.openMountNamespace();
-  const rootFd = process.openRoot();
-  try {
-    const mountinfo = process.read('mountinfo');
-    if (namespace === undefined || rootFd === undefined || mountinfo === undefined) throw gone;
-    if (namespace.inode === context.homeInode) {
-      throw new Fault('mount.namespace-own', { pid: process.pid });
-    }
-    if (namespace.inode !== place.process.mountNamespace) {
-      throw new Fault('mount.namespace-changed', { pid: process.pid });
-    }
-    const mounts = parseMountinfo(mountinfo);
-    refuseSlow(segments, mounts);
-    return act({ process, namespaceFd: namespace.fd, rootFd, segments, mounts }, (held) => {
-      kept = true;
-      return held;
-    });
-  } finally {
-    if (namespace !== undefined) close(namespace.fd);
-    if (rootFd !== undefined) close(rootFd);
-    if (!kept) process[Symbol.dispose]();
+  if (namespace === undefined) throw new Fault('mount.process-gone', { pid });
+  const namespaceFd = opened.adopt(namespace.fd, close);
+  if (namespace.inode === context.homeInode) throw new Fault('mount.namespace-own', { pid });
+  if (namespace.inode !== place.process.mountNamespace) {
+    throw new Fault('mount.namespace-changed', { pid });
+  }
+  const root = process.openRoot();
+  if (root === undefined) throw new Fault('mount.process-gone', { pid });
+  const rootFd = opened.adopt(root, close);
+  const mounts = tableOf(process);
+  refuseSlow(segments, mounts);
+  return act({ process, namespaceFd, rootFd, segments, mounts }, (held) => {
+    isKept = true;
+    return held;
+  });
+}
+
+/**
+ * There is no room for a directory where a set lies, and a set would hide what lies below it.
+ *
+ * @throws Fault `mount.target-nested`
+ */
+function refuseNested({ segments, mounts }: Reach): void {
+  const target = `/${segments.join('/')}`;
+  const other = mounts.find(
+    (entry) =>
+      idOf(entry) !== undefined &&
+      (target.startsWith(`${entry.mountPoint}/`) || entry.mountPoint.startsWith(`${target}/`)),
+  );
+  if (other !== undefined) {
+    throw new Fault('mount.target-nested', { target, other: other.mountPoint });
   }
 }
 
 interface NewMount {
   readonly reach: Reach;
-  readonly directory: TargetDirectory;
   readonly place: MountPlace;
   readonly set: CommandSet;
   readonly contents: Uint8Array;
 }
 
 function makeMount(context: MountContext, id: string, wanted: NewMount): HeldMount {
-  const { reach, directory } = wanted;
-  const owner = new SetOwner(reach.process, wanted.place.process);
+  const { reach, place } = wanted;
+  const owner = new SetOwner(reach.process, place.process);
   const set = owner.resolve(wanted.set, wanted.contents);
   const keeping = set.files.find((file) => file.content === 'keep');
   if (keeping !== undefined) throw new Fault('mount.keep-unknown', { name: keeping.name });
 
-  const below = directory.below.join('/');
-  const viewFd = createTmpfs({
-    source: `${sourcePrefix}${id}${below === '' ? '' : sourceSeparator + below}`,
-    ...roomFor(context.retiredSetsMax + 2),
-    mode: passableMode,
-    noswap: context.noswap(),
-  });
+  const targetFd = openTarget(context, reach);
   try {
-    const filled = fill(viewFd, id, { below: directory.below, set });
-    makeReadOnly(viewFd);
-    const mountId = statx(viewFd).mountId;
-    const writableFd = attach(context, reach, { viewFd, mountId, targetFd: directory.fd });
-    makeWritable(writableFd);
-    const baseFd = openWritable(writableFd, directory.below);
-    const fd = openat(baseFd, filled.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    const { process, segments } = reach;
-    const parts = { id, segments, process, owner, baseFd, viewFd, mountId };
-    return new HeldMount({ ...parts, set: { ...filled, fd } });
-  } catch (error) {
-    close(viewFd);
-    throw error;
+    const { target } = place;
+    if (!isEmptyDirectory(targetFd)) throw new Fault('mount.target-occupied', { target });
+    // Read anew: a stand-in may have been mounted.
+    refuseShared(targetFd, tableOf(reach.process), target);
+    const viewFd = createTmpfs({
+      source: `${sourcePrefix}${id}`,
+      ...roomFor(context.retiredSetsMax + 2),
+      mode: rootMode,
+      noswap: context.noswap(),
+    });
+    try {
+      const filled = fill(viewFd, id, set);
+      makeReadOnly(viewFd);
+      return attach(context, { id, reach, owner, viewFd, targetFd, filled });
+    } catch (error) {
+      close(viewFd);
+      throw error;
+    }
+  } finally {
+    close(targetFd);
   }
 }
 
+/** The target's directory, which is made if it is missing. */
+function openTarget(context: MountContext, reach: Reach): number {
+  const { process, rootFd, segments } = reach;
+  const there = makeTargetDirectory(rootFd, segments, rootOf(process));
+  if (there.missing.length === 0) return there.fd;
+  try {
+    makeByStandIn(context, reach, there);
+  } finally {
+    close(there.fd);
+  }
+  const fd = findTargetDirectory(rootFd, segments);
+  if (fd !== undefined) return fd;
+  throw new Fault('mount.target-missing', { target: `/${segments.join('/')}` });
+}
+
+/** Root inside; the host's where the container's user namespace has none. */
+function rootOf(process: HeldProcess): Owner {
+  return { uid: process.outsideId('uid', 0) ?? 0, gid: process.outsideId('gid', 0) ?? 0 };
+}
+
 /** Puts the set into a tmpfs that nobody sees yet. The descriptor of what is returned is closed. */
-function fill(
-  mountFd: number,
-  id: string,
-  wanted: { readonly below: readonly string[]; readonly set: NewSet },
-): StoredSet {
-  const { below, set } = wanted;
-  const baseFd = openBelow(mountFd, below, (parentFd, name) =>
-    mkdirat(parentFd, name, passableMode),
-  );
+function fill(mountFd: number, id: string, set: NewSet): StoredSet {
+  const baseFd = openat(mountFd, '.', O_RDONLY | O_DIRECTORY);
   try {
     fchown(baseFd, set.uid, set.gid);
     fchmod(baseFd, set.mode);
@@ -266,91 +260,114 @@ function fill(
   }
 }
 
-/** Attaches the view, and looks whether the container sees it where it should be. */
-function attach(
-  context: MountContext,
-  reach: Reach,
-  mount: { readonly viewFd: number; readonly mountId: number; readonly targetFd: number },
-): number {
-  const { viewFd, mountId, targetFd } = mount;
-  const writableFd = attachInside(context.home, reach.namespaceFd, { mountFd: viewFd, targetFd });
-  const state = inspectMount(reach.process, reach.segments, mountId);
-  if (state === 'in-place') return writableFd;
-  close(writableFd);
-  detachIfThere(context.home, reach.namespaceFd, viewFd);
-  if (state === 'gone') throw new Fault('mount.process-gone', { pid: reach.process.pid });
-  throw new Fault('mount.failed', { target: `/${reach.segments.join('/')}`, state });
+interface Attaching {
+  readonly id: string;
+  readonly reach: Reach;
+  readonly owner: SetOwner;
+  readonly viewFd: number;
+  readonly targetFd: number;
+  readonly filled: StoredSet;
+}
+
+/**
+ * Attaches the view, and looks whether the container sees it where it should be. What is seen but not held
+ * could never be taken away again: it is erased and detached.
+ */
+function attach(context: MountContext, attaching: Attaching): HeldMount {
+  const { id, reach, owner, viewFd, targetFd, filled } = attaching;
+  const { process, segments, namespaceFd } = reach;
+  const { home } = context;
+  const writableFd = attachInside(home, namespaceFd, { mountFd: viewFd, targetFd });
+  const fds: number[] = [];
+  try {
+    const baseFd = openWritable(writableFd);
+    fds.push(baseFd);
+    const fd = openat(baseFd, filled.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    fds.push(fd);
+    const { mountId } = statx(viewFd);
+    const state = inspectMount(process, segments, mountId);
+    if (state === 'gone') throw new Fault('mount.process-gone', { pid: process.pid });
+    if (state !== 'in-place') {
+      throw new Fault('mount.failed', { target: `/${segments.join('/')}`, state });
+    }
+    const parts = { id, segments, process, owner, baseFd, viewFd, mountId };
+    return new HeldMount({ ...parts, set: { ...filled, fd } });
+  } catch (error) {
+    return undo(
+      error,
+      ...fds.map((fd) => () => close(fd)),
+      () => eraseView(home, namespaceFd, viewFd),
+      () => detachIfThere(home, namespaceFd, viewFd),
+    );
+  }
+}
+
+function eraseView(home: HomeNamespace, namespaceFd: number, viewFd: number): void {
+  const baseFd = openWritable(cloneInside(home, namespaceFd, viewFd));
+  try {
+    hideSet(baseFd);
+    eraseAll(baseFd);
+  } finally {
+    close(baseFd);
+  }
+}
+
+/** Does all of it, whatever comes of it, and throws what went wrong first. */
+function undo(error: unknown, ...acts: readonly (() => void)[]): never {
+  const fail = (): never => {
+    throw error;
+  };
+  forEach([fail, ...acts], (act) => act());
+  return fail();
 }
 
 interface Existing {
   readonly reach: Reach;
-  readonly targetFd: number;
   readonly place: MountPlace;
 }
 
 /** @returns undefined if what is at the target does not claim to be ours, or was half withdrawn. */
-function takeUp(context: MountContext, id: string, existing: Existing): HeldMount | undefined {
-  const { reach, targetFd, place } = existing;
-  if (fstatfs(targetFd).magic !== TMPFS_MAGIC) return undefined;
-  const { mountId } = statx(targetFd);
-  const entry = reach.mounts.find((one) => one.id === mountId);
-  if (entry === undefined || parseSource(entry.source)?.id !== id) return undefined;
-
-  const writableFd = cloneInside(context.home, reach.namespaceFd, targetFd);
-  makeWritable(writableFd);
-  const baseFd = openWritable(writableFd, []);
-  let viewFd: number | undefined;
+function takeUp(
+  context: MountContext,
+  id: string,
+  { reach, place }: Existing,
+): HeldMount | undefined {
+  const { process, namespaceFd, segments } = reach;
+  const targetFd = findTargetDirectory(reach.rootFd, segments);
+  if (targetFd === undefined) return undefined;
+  const fds = [targetFd];
+  let isKept = false;
   try {
-    if (!isMarked(baseFd, id)) throw new Fault('mount.foreign', { id, target: place.target });
-    viewFd = openMountPoint(reach.rootFd, entry);
-    const set = loadSet(baseFd);
-    if (set !== undefined) {
-      const { process, segments } = reach;
-      const owner = new SetOwner(process, place.process);
-      return new HeldMount({ id, segments, process, owner, baseFd, viewFd, mountId, set });
-    }
-    detachIfThere(context.home, reach.namespaceFd, viewFd);
-  } catch (error) {
-    closeAll(baseFd, viewFd);
-    throw error;
-  }
-  closeAll(baseFd, viewFd);
-  return undefined;
-}
+    if (fstatfs(targetFd).magic !== TMPFS_MAGIC) return undefined;
+    const { mountId } = statx(targetFd);
+    const entry = reach.mounts.find((one) => one.id === mountId);
+    if (entry === undefined || idOf(entry) !== id) return undefined;
 
-/** The root of the mount, which is above the target where it stands in for a read-only directory. */
-function openMountPoint(rootFd: number, entry: MountEntry): number {
-  const fd = findTargetDirectory(rootFd, entry.mountPoint.slice(1).split('/'));
-  if (fd !== undefined && statx(fd).mountId === entry.id) return fd;
-  if (fd !== undefined) close(fd);
-  throw new Fault('mount.foreign', { target: entry.mountPoint });
+    const baseFd = openWritable(cloneInside(context.home, namespaceFd, targetFd));
+    fds.push(baseFd);
+    if (!isMarked(baseFd, id)) throw new Fault('mount.foreign', { id, target: place.target });
+    const set = loadSet(baseFd);
+    if (set === undefined) {
+      detachIfThere(context.home, namespaceFd, targetFd);
+      removeStandIn(context.home, reach);
+      return undefined;
+    }
+    isKept = true;
+    const owner = new SetOwner(process, place.process);
+    return new HeldMount({ id, segments, process, owner, baseFd, viewFd: targetFd, mountId, set });
+  } finally {
+    if (!isKept) for (const fd of fds) close(fd);
+  }
 }
 
 /** Opens the layout's directory for writing, and lets go of the mount: the directory keeps it alive. */
-function openWritable(mountFd: number, below: readonly string[]): number {
+function openWritable(mountFd: number): number {
   try {
-    return openBelow(mountFd, below);
+    makeWritable(mountFd);
+    return openat(mountFd, '.', O_RDONLY | O_DIRECTORY);
   } finally {
     close(mountFd);
   }
-}
-
-function openBelow(
-  mountFd: number,
-  below: readonly string[],
-  make?: (parentFd: number, name: string) => void,
-): number {
-  let fd = openat(mountFd, '.', O_RDONLY | O_DIRECTORY);
-  for (const name of below) {
-    const parentFd = fd;
-    try {
-      make?.(parentFd, name);
-      fd = openat(parentFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    } finally {
-      close(parentFd);
-    }
-  }
-  return fd;
 }
 
 function mark(baseFd: number, id: string): void {
@@ -366,14 +383,10 @@ function isMarked(baseFd: number, id: string): boolean {
   }
 }
 
-function parseSource(source: string): { readonly id: string; readonly below: string } | undefined {
-  if (!source.startsWith(sourcePrefix)) return undefined;
-  const [id = '', below = ''] = source.slice(sourcePrefix.length).split(sourceSeparator);
-  return { id, below };
-}
-
-function closeAll(...fds: readonly (number | undefined)[]): void {
-  for (const fd of fds) if (fd !== undefined) close(fd);
+/** Of a set of ours, or of what imitates one. */
+function idOf({ kind, source }: MountEntry): string | undefined {
+  if (kind !== 'tmpfs' || !source.startsWith(sourcePrefix)) return undefined;
+  return source.slice(sourcePrefix.length);
 }
 
 /**

@@ -5,10 +5,7 @@
  * step is made by the kernel under a descriptor of the container's root, refuses links of every kind,
  * and what it found is held by descriptor until it is mounted on (THREAT-MODEL, V18).
  *
- * A directory that is missing is made. Where the root is read-only that fails; then the set is mounted
- * on the parent instead, with the missing directories inside it, if that parent is /run or an allowed
- * target and is empty: an empty directory that nobody can write to has nothing to hide. Otherwise
- * the image must bring the directory.
+ * A directory that is missing is made. Where the root is read-only that fails: see `stand-in.ts`.
  */
 import { Fault } from '../../base/fault.ts';
 import {
@@ -28,13 +25,12 @@ import {
   statx,
 } from '../../linux/libc.ts';
 import type { MountEntry } from '../../linux/mountinfo.ts';
-import { isEmptyDirectory } from './file-set.ts';
 
-export interface TargetDirectory {
-  /** What is mounted on. The caller closes it. */
+export interface FoundDirectory {
+  /** The target, or the last directory on the way to it. The caller closes it. */
   readonly fd: number;
-  /** Directories between what is mounted on and the target: none, but for a read-only root. */
-  readonly below: readonly string[];
+  /** Directories below `fd` that cannot be made, because its file system is read-only. */
+  readonly missing: readonly string[];
 }
 
 const withoutLinks = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
@@ -60,36 +56,27 @@ export function findTargetDirectory(
   }
 }
 
-export interface MakeTargetOptions {
-  /** Host ids of root inside. Directories are made in its name: its file systems may know no other. */
-  readonly owner: Owner;
-  /** Whether an empty read-only directory at this path may be mounted on. */
-  readonly mayStandIn: (path: string) => boolean;
-}
-
 /**
- * Makes the target, or finds the parent to use in its place.
+ * Makes the target, as far as the container's file systems let us.
  *
+ * @param owner - Host ids of root inside. Directories are made in its name: its file systems may know no
+ *   other.
  * @throws Fault `mount.target-missing`, `mount.target-symlink`, `mount.target-invalid`
  */
 export function makeTargetDirectory(
   rootFd: number,
   segments: readonly string[],
-  { owner, mayStandIn }: MakeTargetOptions,
-): TargetDirectory {
+  owner: Owner,
+): FoundDirectory {
   let fd = duplicate(rootFd);
   try {
     for (const [index, segment] of segments.entries()) {
       const next = openOrMake(fd, segment, owner);
-      if (next === 'read-only') {
-        const path = `/${segments.slice(0, index).join('/')}`;
-        if (mayStandIn(path) && isEmptyDirectory(fd)) return { fd, below: segments.slice(index) };
-        throw new Fault('mount.target-missing', { target: `/${segments.join('/')}` });
-      }
+      if (next === 'read-only') return { fd, missing: segments.slice(index) };
       close(fd);
       fd = next;
     }
-    return { fd, below: [] };
+    return { fd, missing: [] };
   } catch (error) {
     close(fd);
     throw targetFault(error, segments);

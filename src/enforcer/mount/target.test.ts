@@ -137,7 +137,7 @@ test('checkSet refuses what would not fit or not be unique', () => {
   throws(() => checkSet({ revision: 1, files: many }), { code: 'limit.exceeded' });
 });
 
-test('isMountId leaves out what the mount source gives a meaning', () => {
+test('isMountId leaves out what a table of mounts escapes and what a path takes apart', () => {
   deepEqual(
     ['wld_0123', 'a:b', 'A.b-c'].filter((id) => !isMountId(id)),
     [],
