@@ -1,6 +1,7 @@
 /**
  * Flags of the long-running programs: `--name value`, `--name=value`, or `COFFER_NAME` in the
- * environment. Unknown ones are faults: a misspelt flag must not leave a default in force.
+ * environment, where a switch is `1` or `true`, `0` or `false`. Unknown ones are faults: a misspelt flag
+ * must not leave a default in force.
  */
 import { Fault } from './fault.ts';
 import { nearest } from './nearest-word.ts';
@@ -22,9 +23,11 @@ export function readFlags<const Specs extends Readonly<Record<string, FlagSpec>>
   env: Readonly<Record<string, string | undefined>>,
 ): Flags<Specs> {
   const given: Record<string, string> = {};
-  for (const name of Object.keys(specs)) {
-    const value = env[`COFFER_${name.replaceAll('-', '_').toUpperCase()}`];
-    if (value !== undefined && value !== '') given[name] = value;
+  for (const [name, spec] of Object.entries(specs)) {
+    const variable = `COFFER_${name.replaceAll('-', '_').toUpperCase()}`;
+    const value = env[variable] ?? '';
+    if (value === '' || (spec.value === '' && !isSwitchedOn(variable, value))) continue;
+    given[name] = value;
   }
   for (let index = 0; index < argv.length; index += 1) {
     const word = argv[index] === '-h' ? '--help' : (argv[index] ?? '');
@@ -72,6 +75,12 @@ export function hostAndPort(
   const port = Number(match?.[3]);
   if (!match || port > 65_535) throw invalid(`--${flag}`, 'must be host:port');
   return { host: match[1] ?? match[2] ?? '', port };
+}
+
+function isSwitchedOn(variable: string, value: string): boolean {
+  if (value === '1' || value === 'true') return true;
+  if (value === '0' || value === 'false') return false;
+  throw invalid(variable, 'must be 1 or true, 0 or false');
 }
 
 /** Never the word itself where no flag can be told: it may be a value. */
