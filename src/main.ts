@@ -22,6 +22,8 @@ const programFiles = {
 
 const gatewayCommands: readonly string[] = ['gateway', 'init', 'backup verify', 'backup restore'];
 const enforcerCommands: readonly string[] = ['enforcer', 'watchdog'];
+/** Secrets depend on these: they go on when nobody reads their log any more. */
+const lastingPrograms: readonly string[] = ['gateway', 'enforcer', 'watchdog'];
 
 // A bug ends the program: its supervisor starts it anew, and leases bridge that. It says where, and not
 // what: the text of an error may hold what somebody sent.
@@ -72,6 +74,8 @@ function systemIo(): ProgramIo {
       ending.abort(signal);
     });
   }
+  // Else: the reader went away (`| head`), as if SIGPIPE had ended us.
+  const lost = lastingPrograms.includes(argv[0] ?? '') ? () => {} : () => process.exit(141);
   return {
     env: process.env,
     envBytes,
@@ -81,17 +85,20 @@ function systemIo(): ProgramIo {
       chunks: () => process.stdin as AsyncIterable<Buffer>,
       setRaw: (raw) => void process.stdin.setRawMode(raw),
     },
-    stdout: outputOf(process.stdout),
-    stderr: outputOf(process.stderr),
+    stdout: outputOf(process.stdout, lost),
+    stderr: outputOf(process.stderr, lost),
     clock: systemClock,
     random: systemRandom,
     signal: ending.signal,
   };
 }
 
-function outputOf(stream: NodeJS.WriteStream & { readonly fd: number }): ProgramOutput {
-  // The reader went away (`| head`): as if SIGPIPE had ended us.
-  stream.on('error', () => process.exit(141));
+/** @param lost - Called when what is written reaches nobody. */
+function outputOf(
+  stream: NodeJS.WriteStream & { readonly fd: number },
+  lost: () => void,
+): ProgramOutput {
+  stream.on('error', lost);
   return {
     isTty: isatty(stream.fd),
     write: (text) => void stream.write(text),
