@@ -13,22 +13,13 @@ import { operationExamples } from '../protocol/examples.ts';
 import type { OperationRequest } from '../protocol/request.ts';
 import type { OperationName } from '../protocol/operations.ts';
 import { CliWorld, type CliRunOptions } from '../testing/cli-world.ts';
-import { goodToken, type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
+import { type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
 import { catalogue } from './catalogue.ts';
 import type { CommandSpec } from './command-spec.ts';
 import { exitCodes } from './help-text.ts';
 import { optionsOf } from './parser.ts';
 
 const canary = 'canary-5f1d0a3c9be84e77';
-
-/** Points a world at a gateway by environment, as CI does. */
-function reach(world: CliWorld, gateway: HttpGateway): void {
-  const ca = world.path('ca.pem');
-  writeFileSync(ca, gateway.certificate.authorityPem);
-  world.env['COFFER_ADDR'] = `https://127.0.0.1:${gateway.server.port}`;
-  world.env['COFFER_CACERT'] = ca;
-  world.env['COFFER_TOKEN'] = goodToken;
-}
 
 async function exampleGateway(
   onRequest: (request: OperationRequest<OperationName>) => void = () => undefined,
@@ -135,8 +126,7 @@ function interrupted(): AbortSignal {
 test('no command waits for a person when there is no terminal', async () => {
   await using gateway = await exampleGateway();
   for (const spec of await allCommands()) {
-    using world = new CliWorld();
-    reach(world, gateway);
+    using world = new CliWorld().reach(gateway);
     for (const typed of [undefined, []] as const) {
       const signal = interrupted();
       const options: CliRunOptions = typed ? { typed, env: { CI: '1' }, signal } : { signal };
@@ -158,8 +148,7 @@ test('with -o json standard output is JSON or nothing, and a failure one line of
   ]);
   for (const spec of await allCommands()) {
     if (plain.has(spec.name)) continue;
-    using world = new CliWorld();
-    reach(world, gateway);
+    using world = new CliWorld().reach(gateway);
     const yes = spec.destroys === true ? ['--yes'] : [];
     const argv = [...lineFor(spec, world), ...yes, '-o', 'json'];
     const stdin = spec.name === 'apply' || spec.name === 'diff' ? '' : canary;
@@ -177,8 +166,7 @@ test('a value is nowhere in what is written, at any log level, nor in an argumen
   await using gateway = await exampleGateway(({ value }) => {
     value?.use((bytes) => seen.push(bytes.toString('utf8')));
   });
-  using world = new CliWorld();
-  reach(world, gateway);
+  using world = new CliWorld().reach(gateway);
   writeFileSync(world.path('value'), canary);
   const ways: readonly (readonly [readonly string[], CliRunOptions])[] = [
     [[], { stdin: canary }],
@@ -202,8 +190,7 @@ test('a value is nowhere in what is written, at any log level, nor in an argumen
 
 test('a debug log names operations and requests, so that the canary test has something to look at', async () => {
   await using gateway = await exampleGateway();
-  using world = new CliWorld();
-  reach(world, gateway);
+  using world = new CliWorld().reach(gateway);
   const { stderr } = await world.run(['secret', 'list'], { env: { COFFER_LOG: 'debug' } });
   match(stderr, /"event":"cli.called","operation":"secret.list","requestId":"req_/);
 });
@@ -266,8 +253,7 @@ for (const [code, exit] of refusals) {
     await using gateway = await startHttpGateway(async () => {
       throw new Fault(code, facts);
     });
-    using world = new CliWorld();
-    reach(world, gateway);
+    using world = new CliWorld().reach(gateway);
     const { code: exited, stdout, stderr } = await world.run(['secret', 'get', 'a']);
     equal(exited, exit);
     equal(stdout, '');
@@ -281,8 +267,7 @@ for (const [code, exit] of refusals) {
 
 test('a gateway that is not there, and one that is not the one that is meant, exit with 7', async () => {
   await using gateway = await exampleGateway();
-  using world = new CliWorld();
-  reach(world, gateway);
+  using world = new CliWorld().reach(gateway);
   const otherPin = `sha256:${'0'.repeat(64)}`;
   const untrusted = await world.run(['secret', 'list', '--pin', otherPin]);
   equal(untrusted.code, 7);
@@ -294,8 +279,7 @@ test('a gateway that is not there, and one that is not the one that is meant, ex
 
 test('--timeout ends the command with 124, and being interrupted with 130', async () => {
   await using gateway = await startHttpGateway(() => new Promise(() => undefined));
-  using world = new CliWorld();
-  reach(world, gateway);
+  using world = new CliWorld().reach(gateway);
   const late = await world.run(['secret', 'list', '--timeout', '1']);
   equal(late.code, 124);
   match(late.stderr, /cli\.timeout/);
@@ -326,8 +310,7 @@ test('names that strangers chose cannot command the terminal', async () => {
   await using gateway = await startHttpGateway(async () => ({
     output: { items: [{ ...operationExamples['workload.list'].output.items[0], name: evil }] },
   }));
-  using world = new CliWorld();
-  reach(world, gateway);
+  using world = new CliWorld().reach(gateway);
   for (const format of ['table', 'wide', 'json', 'yaml', 'name', 'jsonpath={.items[*].name}']) {
     const { stdout } = await world.run(['workload', 'list', '-o', format], { onTerminal: true });
     equal(/[\u001b\u0007\u009b\u202e]/.test(stdout), false, format);
@@ -344,8 +327,7 @@ test('lists put pages together, say when there are more, and sort', async () => 
     const more = start + size < names.length ? { nextCursor: String(start + size) } : {};
     return { output: { items, ...more } };
   });
-  using world = new CliWorld();
-  reach(world, gateway);
+  using world = new CliWorld().reach(gateway);
   const all = await world.run(['node', 'list', '-o', 'name', '--sort-by', 'name']);
   deepEqual(
     all.stdout.trim().split('\n'),
@@ -362,8 +344,7 @@ test('lists put pages together, say when there are more, and sort', async () => 
 test('a change carries an idempotency key, and a deletion the revision that was seen', async () => {
   const asked: OperationRequest<OperationName>[] = [];
   await using gateway = await exampleGateway((request) => asked.push(request));
-  using world = new CliWorld();
-  reach(world, gateway);
+  using world = new CliWorld().reach(gateway);
   const { code } = await world.run(['secret', 'delete', 'payments/db-password', '--yes']);
   equal(code, 0);
   const deletion = asked.find(({ operation }) => operation === 'secret.delete');
@@ -390,8 +371,7 @@ test('status of a store that was set back says what to find out and what goes on
       operation === 'system.status' ? { state: 'rollback-suspected' } : { sealed: false };
     return { output: { ...output, ...state } };
   });
-  using world = new CliWorld();
-  reach(world, gateway);
+  using world = new CliWorld().reach(gateway);
   const { code, stdout, stderr } = await world.run(['status', '-o', 'json', '--quiet']);
   equal(code, 7);
   equal((JSON.parse(stdout) as { state: string }).state, 'rollback-suspected');

@@ -3,14 +3,14 @@
  * with what to do; and nothing is found when nothing is wrong.
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { HttpOptions } from '../gateway/http/http.ts';
 import { operationExamples } from '../protocol/examples.ts';
 import { CliWorld, type CliRunOptions } from '../testing/cli-world.ts';
-import { goodToken, startHttpGateway, type TestHandle } from '../testing/http-gateway.ts';
+import { startHttpGateway, type TestHandle } from '../testing/http-gateway.ts';
 import type { Finding } from './doctor-command.ts';
 import { clientVersion } from './system-commands.ts';
 
@@ -30,16 +30,12 @@ interface Trouble {
 
 async function examine(trouble: Trouble): Promise<{ code: number; findings: readonly Finding[] }> {
   await using gateway = await startHttpGateway(trouble.handle ?? well, trouble.server);
-  using world = new CliWorld();
-  writeFileSync(world.path('ca.pem'), gateway.certificate.authorityPem);
-  const env = {
-    COFFER_ADDR: `https://127.0.0.1:${gateway.server.port}`,
-    COFFER_CACERT: world.path('ca.pem'),
-    COFFER_TOKEN: goodToken,
-    ...trouble.env,
-  };
+  using world = new CliWorld().reach(gateway);
   const argv = ['doctor', '-o', 'json', '--state', world.path('no-state'), ...(trouble.argv ?? [])];
-  const { code, stdout, stderr } = await world.run(argv, { ...trouble.run, env });
+  const { code, stdout, stderr } = await world.run(argv, {
+    ...trouble.run,
+    ...(trouble.env ? { env: trouble.env } : {}),
+  });
   ok(stdout !== '', stderr);
   return { code, findings: (JSON.parse(stdout) as { items: Finding[] }).items };
 }

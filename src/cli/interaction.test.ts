@@ -4,11 +4,10 @@
  * Method: a terminal of the test's own, and a gateway that keeps the values it is given.
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { operationExamples } from '../protocol/examples.ts';
 import { CliWorld, type CliRun, type CliRunOptions } from '../testing/cli-world.ts';
-import { goodToken, startHttpGateway } from '../testing/http-gateway.ts';
+import { startHttpGateway } from '../testing/http-gateway.ts';
 
 interface Kept extends AsyncDisposable {
   readonly values: Buffer[];
@@ -24,11 +23,7 @@ async function setUp(): Promise<Kept> {
     value?.use((bytes) => values.push(Buffer.from(bytes)));
     return { output: operationExamples[operation].output, revision: 42 };
   });
-  const world = new CliWorld();
-  writeFileSync(world.path('ca.pem'), gateway.certificate.authorityPem);
-  world.env['COFFER_ADDR'] = `https://127.0.0.1:${gateway.server.port}`;
-  world.env['COFFER_CACERT'] = world.path('ca.pem');
-  world.env['COFFER_TOKEN'] = goodToken;
+  const world = new CliWorld().reach(gateway);
   return {
     values,
     operations,

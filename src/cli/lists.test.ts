@@ -10,8 +10,7 @@ import type { OperationRequest } from '../protocol/request.ts';
 import type { OperationName } from '../protocol/operations.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { type CliRun, type CliRunOptions, CliWorld } from '../testing/cli-world.ts';
-import { goodToken, startHttpGateway } from '../testing/http-gateway.ts';
-import { pinOf } from '../client/connection.ts';
+import { startHttpGateway } from '../testing/http-gateway.ts';
 
 const checkpoint = `cofferdam/test\n1042\n${'A'.repeat(43)}=\n`;
 
@@ -35,11 +34,9 @@ async function run(
     const { nextCursor: _, ...whole } = output as { readonly nextCursor?: string };
     return { output: whole };
   });
-  using world = new CliWorld();
-  world.env['COFFER_ADDR'] = `https://127.0.0.1:${gateway.server.port}`;
-  world.env['COFFER_TOKEN'] = goodToken;
+  using world = new CliWorld().reach(gateway);
   const words = argv.map((word) => (word === 'FILE' ? world.path('backup.coffer') : word));
-  const ran = await world.run([...words, '--pin', pinOf(gateway.certificate.leaf)], options);
+  const ran = await world.run(words, options);
   return { ...ran, asked };
 }
 

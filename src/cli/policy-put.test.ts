@@ -9,8 +9,7 @@ import { operationExamples } from '../protocol/examples.ts';
 import type { OperationRequest } from '../protocol/request.ts';
 import type { OperationName } from '../protocol/operations.ts';
 import { CliWorld, type CliRun, type CliRunOptions } from '../testing/cli-world.ts';
-import { goodToken, startHttpGateway } from '../testing/http-gateway.ts';
-import { pinOf } from '../client/connection.ts';
+import { startHttpGateway } from '../testing/http-gateway.ts';
 
 interface Impact {
   readonly gains?: readonly string[];
@@ -32,11 +31,8 @@ async function put(
     const isPut = request.operation.endsWith('.put');
     return { output: isPut ? { ...output, impact: [one], impactTotal: 1 } : output, revision: 42 };
   });
-  using world = new CliWorld();
-  world.env['COFFER_ADDR'] = `https://127.0.0.1:${gateway.server.port}`;
-  world.env['COFFER_TOKEN'] = goodToken;
-  const pin = ['--pin', pinOf(gateway.certificate.leaf)];
-  const ran = await world.run([...argv, ...pin], options);
+  using world = new CliWorld().reach(gateway);
+  const ran = await world.run(argv, options);
   const puts = requests.filter(({ operation }) => operation.endsWith('.put'));
   for (const { ifRevision } of puts) equal(ifRevision, 42, 'based on what was seen');
   return { ...ran, asked: puts.map(({ dryRun }) => (dryRun === true ? 'rehearsed' : 'sent')) };

@@ -22,7 +22,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { operationExamples } from '../protocol/examples.ts';
 import { CliWorld } from '../testing/cli-world.ts';
-import { goodToken, type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
+import { type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
 
 const coffer = join(import.meta.dirname, '../../bin/coffer.mjs');
 
@@ -39,17 +39,8 @@ const nodes: readonly string[] = [
 ];
 
 function environment(world: CliWorld, gateway?: HttpGateway): NodeJS.ProcessEnv {
-  const PATH = process.env['PATH'];
-  if (!gateway) return { ...world.env, PATH };
-  const ca = world.path('ca.pem');
-  writeFileSync(ca, gateway.certificate.authorityPem);
-  return {
-    ...world.env,
-    PATH,
-    COFFER_ADDR: `https://127.0.0.1:${gateway.server.port}`,
-    COFFER_CACERT: ca,
-    COFFER_TOKEN: goodToken,
-  };
+  if (gateway) world.reach(gateway);
+  return { ...world.env, PATH: process.env['PATH'] };
 }
 
 async function outputOf(child: ChildProcess): Promise<string> {

@@ -8,12 +8,11 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { operationExamples } from '../protocol/examples.ts';
 import { CliWorld } from '../testing/cli-world.ts';
-import { goodToken, type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
+import { type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
 
 const coffer = join(import.meta.dirname, '../../bin/coffer.mjs');
 const value = 'pearl-9f27c1';
@@ -37,9 +36,7 @@ async function onTerminal(
   argv: readonly string[],
   keys: readonly (readonly [after: string, typed: string])[],
 ): Promise<string> {
-  using world = new CliWorld();
-  const ca = world.path('ca.pem');
-  writeFileSync(ca, gateway.certificate.authorityPem);
+  using world = new CliWorld().reach(gateway);
   const words = [process.execPath, coffer, ...argv].map((word) => `'${word}'`).join(' ');
   const command = `${words}; echo "exit $?"; stty -a`;
   const child = spawn('script', ['--quiet', '--command', command, '/dev/null'], {
@@ -48,9 +45,6 @@ async function onTerminal(
       PATH: process.env['PATH'],
       SHELL: '/bin/sh',
       TERM: 'xterm',
-      COFFER_ADDR: `https://127.0.0.1:${gateway.server.port}`,
-      COFFER_CACERT: ca,
-      COFFER_TOKEN: goodToken,
     },
     stdio: ['pipe', 'pipe', 'inherit'],
   });

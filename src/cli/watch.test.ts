@@ -7,8 +7,7 @@ import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
 import { operationExamples } from '../protocol/examples.ts';
 import { CliWorld } from '../testing/cli-world.ts';
-import { goodToken, type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
-import { pinOf } from '../client/connection.ts';
+import { type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
 
 interface Watched {
   readonly gateway: HttpGateway;
@@ -39,9 +38,7 @@ async function watchedGateway(operation: 'holding.list' | 'grant.list'): Promise
       })(),
     };
   });
-  const world = new CliWorld();
-  world.env['COFFER_ADDR'] = `https://127.0.0.1:${gateway.server.port}`;
-  world.env['COFFER_TOKEN'] = goodToken;
+  const world = new CliWorld().reach(gateway);
   const items = operationExamples[operation].output['items'] as readonly unknown[];
   const watched: Watched = {
     gateway,
@@ -58,11 +55,11 @@ async function watchedGateway(operation: 'holding.list' | 'grant.list'): Promise
 
 /** Runs until it is interrupted, as Ctrl-C does. */
 async function watch(watched: Watched, argv: readonly string[]) {
-  const { world, gateway } = watched;
+  const { world } = watched;
   const interrupt = new AbortController();
   let seen = '';
   const waiting = new Map<string, () => void>();
-  const ran = world.run([...argv, '--pin', pinOf(gateway.certificate.leaf)], {
+  const ran = world.run(argv, {
     signal: interrupt.signal,
     onOutput(text) {
       seen += text;

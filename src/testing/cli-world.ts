@@ -2,13 +2,14 @@
  * The world of a command in tests: a home of its own, an environment, what is typed or piped in, and
  * everything that came out. The command itself is the real one, in this process.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
 import type { ProgramIo } from '../base/program.ts';
 import { systemRandom } from '../base/random.ts';
 import { runCli } from '../cli/cli.ts';
+import { goodToken, type HttpGateway } from './http-gateway.ts';
 
 export interface CliRun {
   readonly code: number;
@@ -45,6 +46,16 @@ export class CliWorld implements Disposable {
   /** A path in the directory that commands run in. */
   path(name: string): string {
     return join(this.home, 'work', name);
+  }
+
+  /** Points it at a gateway by environment, as CI does. */
+  reach({ server, certificate }: HttpGateway): this {
+    const authority = this.path('ca.pem');
+    writeFileSync(authority, certificate.authorityPem);
+    this.env['COFFER_ADDR'] = `https://127.0.0.1:${server.port}`;
+    this.env['COFFER_CACERT'] = authority;
+    this.env['COFFER_TOKEN'] = goodToken;
+    return this;
   }
 
   async run(argv: readonly string[], options: CliRunOptions = {}): Promise<CliRun> {
