@@ -175,7 +175,7 @@ async function readNewToken(session: Session): Promise<Buffer> {
   const { tokenFile: path } = session.flags;
   if (path === '-') {
     const chunks: Buffer[] = [];
-    for await (const chunk of session.io.stdin.chunks()) chunks.push(chunk);
+    for await (const chunk of session.input.pieces()) chunks.push(chunk);
     return Buffer.concat(chunks);
   }
   if (path !== undefined) return await readUserFile(path);

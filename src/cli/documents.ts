@@ -80,7 +80,7 @@ async function filesAt(path: string, recursive: boolean): Promise<readonly strin
 async function readAll(session: Session): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of session.io.stdin.chunks()) {
+  for await (const chunk of session.input.pieces()) {
     length += chunk.length;
     if (length > limits.applyBodyBytesMax) {
       throw new Fault('limit.exceeded', {

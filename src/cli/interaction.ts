@@ -64,7 +64,7 @@ export async function askHidden(
 async function collect(session: Session, typed: Buffer): Promise<number> {
   let length = 0;
   for (;;) {
-    const key = await session.keys.next();
+    const key = await session.input.key();
     switch (key) {
       case undefined:
       case keys.enter:
@@ -95,10 +95,10 @@ async function collect(session: Session, typed: Buffer): Promise<number> {
 
 /** Arrows and the like come as ESC [ … letter, and are no part of a value. */
 async function skipSequence(session: Session): Promise<void> {
-  const kind = await session.keys.next();
+  const kind = await session.input.key();
   if (kind !== 0x5b && kind !== 0x4f) return;
   for (;;) {
-    const key = await session.keys.next();
+    const key = await session.input.key();
     if (key === undefined || (key >= 0x40 && key <= 0x7e)) return;
   }
 }
@@ -123,7 +123,7 @@ export async function askLine(
   session.io.stderr.write(`${question} `);
   const line: number[] = [];
   while (line.length < 4096) {
-    const key = await session.keys.next();
+    const key = await session.input.key();
     if (key === undefined || key === keys.newline) break;
     line.push(key);
   }

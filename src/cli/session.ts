@@ -13,7 +13,7 @@ import type { CallOptions, CallReply, Client } from '../client/client.ts';
 import type { JsonOperation } from '../protocol/event-cursor.ts';
 import { type OperationInput, type OperationName, operationNamed } from '../protocol/operations.ts';
 import { usage } from './command-spec.ts';
-import { KeyInput } from './key-input.ts';
+import { Input } from './input.ts';
 import { type Format, parseFormat } from './output.ts';
 import { makePaint, type Paint } from '../base/paint.ts';
 import { type GlobalOptions, readSettings, type Settings } from './settings.ts';
@@ -37,7 +37,7 @@ export class Session {
   readonly flags: GlobalOptions;
   readonly command: string;
   readonly signal: AbortSignal;
-  readonly keys: KeyInput;
+  readonly input: Input;
   /** It only shows what happens from now on: to be interrupted is how it ends. */
   isFollowing = false;
   /** Of the table that this command shows, so that rows which come later stand below their titles. */
@@ -52,7 +52,7 @@ export class Session {
     this.flags = options.flags;
     this.command = options.command;
     this.signal = options.signal;
-    this.keys = new KeyInput(options.io.stdin, options.signal);
+    this.input = new Input(options.io.stdin, options.signal);
   }
 
   settings(): Promise<Settings> {

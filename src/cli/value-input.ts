@@ -69,7 +69,7 @@ async function readInput(session: Session): Promise<SecretValue> {
   const bytes = allocate(limits.secretValueBytesMax);
   let length = 0;
   try {
-    for await (const chunk of session.io.stdin.chunks()) {
+    for await (const chunk of session.input.pieces()) {
       const fits = length + chunk.length <= bytes.length;
       if (fits) length += chunk.copy(bytes, length);
       wipe(chunk);

@@ -26,6 +26,10 @@ export interface CliRunOptions {
   readonly stdin?: string | Buffer | readonly Buffer[];
   /** Typed at a terminal: standard input and errors are one then. */
   readonly typed?: readonly (string | Buffer)[];
+  /** Behind that comes nothing more, and no end: nobody is there. */
+  readonly staysOpen?: true;
+  /** Called when all of that was read, and it waits for more. */
+  readonly onInput?: () => void;
   /** Standard output is a terminal. */
   readonly onTerminal?: boolean;
   readonly env?: Readonly<Record<string, string>>;
@@ -103,6 +107,8 @@ export class CliWorld implements Disposable {
         isTty,
         async *chunks() {
           for (let next = queue.shift(); next; next = queue.shift()) yield next;
+          options.onInput?.();
+          if (options.staysOpen === true) await new Promise(() => undefined);
         },
         setRaw(raw) {
           state.raw = raw;

@@ -1,12 +1,14 @@
 /**
- * What is typed, byte by byte, shared by all questions of one run: what was pasted after the end of
- * one answer is the beginning of the next.
+ * What is typed or piped in, shared by all who read in one run: what was pasted after the end of one
+ * answer is the beginning of the next.
+ *
+ * Promises: whoever waits here is told when the run is ended, and waits no longer.
  */
 import { wipe } from '../base/bytes.ts';
 import { Fault } from '../base/fault.ts';
 import type { ProgramInput } from '../base/program.ts';
 
-export class KeyInput {
+export class Input {
   readonly #input: ProgramInput;
   readonly #signal: AbortSignal;
   #chunks: AsyncIterator<Buffer> | undefined;
@@ -18,8 +20,8 @@ export class KeyInput {
     this.#signal = signal;
   }
 
-  /** @returns undefined at the end of the input. @throws Fault `cli.interrupted` when the run is ended. */
-  async next(): Promise<number | undefined> {
+  /** @returns undefined at the end. @throws Fault `cli.interrupted` when the run is ended. */
+  async key(): Promise<number | undefined> {
     while (this.#at >= this.#chunk.length) {
       wipe(this.#chunk);
       this.#at = 0;
@@ -31,6 +33,13 @@ export class KeyInput {
     this.#chunk[this.#at] = 0;
     this.#at += 1;
     return byte;
+  }
+
+  /** All that comes, until it ends; each piece is the reader's to wipe. @throws as `key` */
+  async *pieces(): AsyncGenerator<Buffer, void, undefined> {
+    for (let next = await this.#read(); next.done !== true; next = await this.#read()) {
+      yield next.value;
+    }
   }
 
   async #read(): Promise<IteratorResult<Buffer>> {

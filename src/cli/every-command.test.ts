@@ -1,0 +1,209 @@
+/**
+ * Goal: what all commands have in common: a name and help as promised, JSON where it is asked for, and
+ * an end: none waits for a person who is not there.
+ * Method: every command that the catalogue has, with a line that it would take, in this process against
+ * a gateway that answers with the examples of the contract. Control: a command that waits is planted.
+ */
+import { equal, match, ok } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { operationExamples } from '../protocol/examples.ts';
+import { type CliRun, type CliRunOptions, CliWorld } from '../testing/cli-world.ts';
+import { startExampleGateway } from '../testing/example-gateway.ts';
+import { type CatalogueEntry, catalogue } from './catalogue.ts';
+import type { CommandSpec } from './command-spec.ts';
+import { exitCodes } from './help-text.ts';
+import { optionsOf } from './parser.ts';
+
+async function allCommands(): Promise<readonly CommandSpec[]> {
+  const specs = new Map<string, CommandSpec>();
+  for (const entry of catalogue) {
+    const module = await entry.load?.();
+    for (const spec of module?.commands ?? []) specs.set(spec.name, spec);
+  }
+  return [...specs.values()];
+}
+
+/** What never ends by itself, besides the `--watch` of lists: it shows what happens from now on. */
+const following: ReadonlySet<string> = new Set(['audit tail']);
+
+/** What shell scripts are, and JSON is not. */
+const scripts: ReadonlySet<string> = new Set(
+  ['bash', 'zsh', 'fish', 'powershell'].map((shell) => `completion ${shell}`),
+);
+
+/** A line that each command would take. */
+function lineFor(spec: CommandSpec, world: CliWorld): string[] {
+  writeFileSync(world.path('policy.yaml'), 'kind: Group\nname: api\nmatch: { node: node-1 }\n');
+  writeFileSync(world.path('value'), 'horse');
+  const words = (spec.words ?? []).map(({ name, kind }) => {
+    if (name === 'sequence') return '1041';
+    if (kind === 'file') return world.path(`${spec.name.replaceAll(' ', '-')}.out`);
+    if (kind === 'secret') return 'payments/db-password';
+    return kind === 'node' ? 'node-1' : 'payments-api';
+  });
+  const extra: Readonly<Record<string, readonly string[]>> = {
+    'secret put': ['--from-file', world.path('value')],
+    'secret update': ['--label', 'tier=backend'],
+    'group put': ['--image', 'registry.example/api:*'],
+    'grant put': ['--secret', 'payments/db-password'],
+    'secret destroy': ['--version', '1'],
+    apply: ['-f', world.path('policy.yaml')],
+    diff: ['-f', world.path('policy.yaml')],
+    'token create': ['--role', 'writer', '--path', 'secrets/payments/**'],
+    'context add': ['--server', 'https://gateway.example:8443', '--no-check'],
+    'accept-rollback': ['--reason', 'restored a backup'],
+  };
+  return [...spec.name.split(' '), ...words, ...(extra[spec.name] ?? [])];
+}
+
+/**
+ * @param limitMs - Long enough for any machine; only what never ends reaches it.
+ * @returns undefined if it had not come to an end by then.
+ */
+async function endOf(
+  world: CliWorld,
+  argv: readonly string[],
+  options: CliRunOptions,
+  limitMs = 60_000,
+): Promise<CliRun | undefined> {
+  const limit = AbortSignal.timeout(limitMs);
+  const over = new Promise<undefined>((resolve) => {
+    limit.addEventListener('abort', () => resolve(undefined));
+  });
+  const ran = await Promise.race([world.run(argv, { ...options, signal: limit }), over]);
+  return limit.aborted ? undefined : ran;
+}
+
+/** Interrupts it, as Ctrl-C does, once it has shown something. */
+async function followed(world: CliWorld, argv: readonly string[]): Promise<CliRun> {
+  const interrupt = new AbortController();
+  const onOutput = (): void => interrupt.abort();
+  return await world.run(argv, { signal: interrupt.signal, onOutput });
+}
+
+test('every command has a summary and examples that begin with coffer, and names that C1 allows', async () => {
+  const specs = await allCommands();
+  ok(specs.length > 45, `${specs.length} commands`);
+  for (const spec of specs) {
+    ok(spec.examples.length > 0, spec.name);
+    ok(
+      spec.examples.every((line) => line.includes('coffer ')),
+      spec.name,
+    );
+    match(spec.name, /^[a-z-]+( [a-z-]+)?$/);
+    match(spec.summary, /^[A-Z].*[^.]$/, spec.name);
+    const flags = optionsOf(spec).map(({ flags }) => /--[a-z-]+/.exec(flags)?.[0]);
+    equal(new Set(flags).size, flags.length, `${spec.name} has a flag twice`);
+  }
+});
+
+test('every operation that people use has a command', async () => {
+  const names = (await allCommands()).map(({ name }) => name);
+  const elsewhere: Readonly<Record<string, string>> = {
+    'policy.diff': 'diff',
+    'policy.apply': 'apply',
+    'access.explain': 'explain',
+    'access.who-can': 'who-can',
+    'holding.list': 'where',
+    'system.status': 'status',
+    'system.seal-status': 'status',
+    'system.unseal': 'unseal',
+    'system.seal': 'seal',
+    'system.rotate-root-key': 'rotate-root-key',
+    'system.accept-rollback': 'accept-rollback',
+    'system.backup': 'backup create',
+    'event.watch': 'secret list',
+    'node.join': '',
+  };
+  for (const operation of Object.keys(operationExamples)) {
+    const command = elsewhere[operation] ?? operation.replace('.', ' ');
+    ok(command === '' || names.includes(command), operation);
+  }
+});
+
+/** Where nobody answers: a pipe that stays open, and the terminal of a CI job. */
+const unattended: readonly (readonly [where: string, options: CliRunOptions])[] = [
+  ['a pipe', { staysOpen: true }],
+  ['a terminal in CI', { staysOpen: true, typed: [], env: { CI: '1' } }],
+];
+
+for (const [where, options] of unattended) {
+  test(`no command waits for a person at ${where}`, async () => {
+    await using gateway = await startExampleGateway();
+    for (const spec of await allCommands()) {
+      if (following.has(spec.name)) continue;
+      using world = new CliWorld().reach(gateway);
+      // What is piped in is the share itself: its end is the end of the share.
+      const ends = spec.name === 'unseal' && options.typed === undefined;
+      const run = await endOf(world, lineFor(spec, world), ends ? {} : options);
+      ok(run, `${spec.name} waits`);
+      ok(Object.hasOwn(exitCodes, run.code), `${spec.name} exits with ${run.code}`);
+      equal(run.rawAtEnd, false, spec.name);
+      equal(run.stdout.includes('\u001b'), false, `${spec.name} writes ESC into a pipe`);
+    }
+  });
+
+  test(`control: a command that asks without looking whether it may, waits at ${where}`, async () => {
+    using world = new CliWorld();
+    const asks: CommandSpec = {
+      name: 'ask',
+      summary: 'Asks',
+      examples: [],
+      run: async (session) => void (await session.input.key()),
+    };
+    const load = async () => ({ commands: [asks] });
+    const entry: CatalogueEntry = { noun: 'ask', group: 'Planted', summary: 'Asks', load };
+    const planted = catalogue as CatalogueEntry[];
+    planted.push(entry);
+    try {
+      equal(await endOf(world, ['ask'], options, 200), undefined);
+    } finally {
+      planted.pop();
+    }
+  });
+}
+
+test('what follows shows what there is at once, and to be interrupted is how it ends', async () => {
+  await using gateway = await startExampleGateway();
+  let watches = 0;
+  for (const spec of await allCommands()) {
+    const watch = optionsOf(spec).some(({ flags }) => flags.includes('--watch')) ? ['--watch'] : [];
+    if (watch.length === 0 && !following.has(spec.name)) continue;
+    watches += 1;
+    using world = new CliWorld().reach(gateway);
+    const { code, stderr } = await followed(world, [...lineFor(spec, world), ...watch]);
+    equal(code, 130, spec.name);
+    equal(stderr, '', spec.name);
+  }
+  ok(watches >= 6);
+});
+
+test('with -o json standard output is JSON or nothing, and a failure one line of RFC 9457', async () => {
+  await using gateway = await startExampleGateway();
+  for (const spec of await allCommands()) {
+    if (scripts.has(spec.name)) continue;
+    using world = new CliWorld().reach(gateway);
+    const yes = spec.destroys === true ? ['--yes'] : [];
+    const argv = [...lineFor(spec, world), ...yes, '-o', 'json'];
+    const { code, stdout, stderr } = following.has(spec.name)
+      ? await followed(world, argv)
+      : await world.run(argv);
+    if (stdout !== '') ok(JSON.parse(stdout), spec.name);
+    if (code === 0 || stdout !== '') continue;
+    const last = stderr.trim().split('\n').at(-1) ?? '';
+    const problem = JSON.parse(last) as { readonly code: string; readonly hint: string };
+    ok(problem.code.includes('.') && problem.hint.length > 0, spec.name);
+  }
+});
+
+test('help is there for every command, and shows an example first', async () => {
+  using world = new CliWorld();
+  for (const spec of await allCommands()) {
+    const { code, stdout, stderr } = await world.run([...spec.name.split(' '), '--help']);
+    equal(code, 0, spec.name);
+    equal(stderr, '');
+    ok(stdout.startsWith('Examples:\n  '), spec.name);
+    ok(stdout.includes('--output'), spec.name);
+  }
+});
