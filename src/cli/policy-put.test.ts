@@ -3,7 +3,7 @@
  * somebody having seen that and agreed; what only adds is not asked about.
  * Method: the real command against a gateway that says what the change would do; what is sent is kept.
  */
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { operationExamples } from '../protocol/examples.ts';
 import type { OperationRequest } from '../protocol/request.ts';
@@ -17,11 +17,14 @@ interface Impact {
   readonly updates?: readonly string[];
 }
 
+/** What is there now, by the operation that reads it; the example where it is not said. */
+type Was = Readonly<Record<string, object>>;
+
 /** @returns what was printed, and whether the change was sent, by the rehearsals and changes asked for. */
 async function put(
   argv: readonly string[],
   impact: Impact,
-  options: CliRunOptions = {},
+  { before = {}, ...options }: CliRunOptions & { readonly before?: Was } = {},
 ): Promise<CliRun & { readonly asked: readonly string[] }> {
   const requests: OperationRequest<OperationName>[] = [];
   await using gateway = await startHttpGateway(async (request) => {
@@ -29,7 +32,8 @@ async function put(
     const { output } = operationExamples[request.operation];
     const one = { workload: 'api-1', node: 'node-1', gains: [], loses: [], updates: [], ...impact };
     const isPut = request.operation.endsWith('.put');
-    return { output: isPut ? { ...output, impact: [one], impactTotal: 1 } : output, revision: 42 };
+    const impacts = isPut ? { impact: [one], impactTotal: 1 } : {};
+    return { output: { ...output, ...impacts, ...before[request.operation] }, revision: 42 };
   });
   using world = new CliWorld().reach(gateway);
   const ran = await world.run(argv, options);
@@ -42,10 +46,12 @@ const grant = ['grant', 'put', 'payments-api', '--secret', 'payments/db-password
 const group = ['group', 'put', 'payments-api', '--image', 'registry.example/payments/api:*'];
 const loses = { loses: ['payments/db-password'] };
 
-for (const [name, argv] of [
-  ['grant put', grant],
-  ['group put', group],
+for (const [name, argv, get, old] of [
+  ['grant put', grant, 'grant.get', { target: '/run/old' }],
+  ['group put', group, 'group.get', { match: { image: 'registry.example/old:*' } }],
 ] as const) {
+  const [noun] = name.split(' ');
+
   test(`${name} asks before a running container loses a secret, and takes --yes`, async () => {
     const nobody = await put(argv, loses);
     deepEqual([nobody.code, nobody.asked], [2, ['rehearsed']]);
@@ -71,19 +77,22 @@ for (const [name, argv] of [
   });
 
   test(`${name} shows what it replaces, on standard error; standard output stays data`, async () => {
-    const { stdout, stderr } = await put([...argv, '-o', 'json'], {});
-    match(
-      stderr,
-      new RegExp(
-        `replaces ${name.split(' ')[0]}/|${name.split(' ')[0]}/payments-api is this already`,
-      ),
-    );
-    ok(Array.isArray((JSON.parse(stdout) as { warnings: unknown }).warnings));
+    const same = await put([...argv, '-o', 'json'], {});
+    match(same.stderr, new RegExp(`^${noun}/payments-api is this already$`, 'm'));
+    doesNotMatch(same.stderr, /replaces/);
+    const { stdout, stderr } = await put([...argv, '-o', 'json'], {}, { before: { [get]: old } });
+    match(stderr, new RegExp(`^replaces ${noun}/payments-api:\n--- a/${noun}/payments-api$`, 'm'));
+    match(stderr, /^-.*old/m);
+    doesNotMatch(stderr, /already/);
+    for (const text of [same.stdout, stdout]) {
+      ok(Array.isArray((JSON.parse(text) as { warnings: unknown }).warnings));
+    }
   });
 
   test(`${name} --dry-run=server shows all of that and sends nothing`, async () => {
     const { code, asked, stderr } = await put([...argv, '--dry-run=server'], loses);
     deepEqual([code, asked], [0, ['rehearsed']]);
-    match(stderr, /loses payments\/db-password[^]*|nothing was changed/);
+    match(stderr, /api-1 on node-1 loses payments\/db-password/);
+    match(stderr, /nothing was changed/);
   });
 }
