@@ -1,6 +1,4 @@
 /** `coffer audit …`: read, follow, prove, export. Verification is in `audit-verify.ts`. */
-import { open, rm } from 'node:fs/promises';
-import { Fault } from '../base/fault.ts';
 import { leafHashOf, verifyInclusion } from '../crypto/merkle-verify.ts';
 import { bundleFormat } from './audit-bundle.ts';
 import { hashesOf, openSigned, readVerifier, recallAudit } from './audit-memory.ts';
@@ -19,7 +17,7 @@ import type { Given } from './given.ts';
 import { listCommand } from './list-command.ts';
 import { checkInput, operationCommand } from './operation-command.ts';
 import { showRow, showText, tableOf } from './output.ts';
-import { fileFault } from './private-file.ts';
+import { writeNewFile } from './private-file.ts';
 import type { Session } from './session.ts';
 import { entryView } from './views.ts';
 import { visible, visibleLines } from '../base/visible-text.ts';
@@ -121,20 +119,11 @@ const exportCommand: CommandSpec = {
     const path = given.word('file');
     const signed = await fetchSigned(session, given);
     const known = await seenBefore(session, given, signed);
-    const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
-      const taken = (error as NodeJS.ErrnoException).code === 'EEXIST';
-      throw taken ? new Fault('backup.exists', { path }) : fileFault(path, error);
+    await writeNewFile(path, async (append) => {
+      for await (const line of bundleLines(session, signed, known)) {
+        await append(`${JSON.stringify(line)}\n`);
+      }
     });
-    let whole = false;
-    try {
-      for await (const line of bundleLines(session, signed, known))
-        await file.write(`${JSON.stringify(line)}\n`);
-      await file.sync();
-      whole = true;
-    } finally {
-      await file.close();
-      if (!whole) await rm(path, { force: true });
-    }
     const { size } = signed.checkpoint;
     await showText(
       session,

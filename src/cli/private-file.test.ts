@@ -7,6 +7,7 @@ import {
   chmodSync,
   chownSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -16,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { readPrivateFile, writePrivateFile } from './private-file.ts';
+import { readPrivateFile, writeNewFile, writePrivateFile } from './private-file.ts';
 
 function place(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-private-'));
@@ -44,6 +45,43 @@ test('it is not written through what stands where the new one is made', async (t
   await writePrivateFile(path, 'secret');
   deepEqual([readFileSync(elsewhere, 'utf8'), readFileSync(path, 'utf8')], ['theirs', 'secret']);
   equal(statSync(path).mode & 0o777, 0o600);
+});
+
+test('a new file is there once it is whole; of one that is not finished nothing is left', async (t) => {
+  const directory = place(t);
+  const path = join(directory, 'backup');
+  const failing = writeNewFile(path, async (append) => {
+    await append('half');
+    deepEqual(readdirSync(directory), ['backup.partial']);
+    throw new Error('cut off');
+  });
+  await rejects(failing, { message: 'cut off' });
+  deepEqual(readdirSync(directory), []);
+  const size = await writeNewFile(path, async (append) => {
+    await append('one ');
+    await append(Buffer.from('two'));
+    return 7;
+  });
+  deepEqual([size, readFileSync(path, 'utf8')], [7, 'one two']);
+  equal(statSync(path).mode & 0o777, 0o600);
+  deepEqual(readdirSync(directory), ['backup']);
+});
+
+test('a new file never takes the place of another, not even of one that was made meanwhile', async (t) => {
+  const directory = place(t);
+  const path = join(directory, 'backup');
+  const late = writeNewFile(path, async (append) => {
+    await append('ours');
+    writeFileSync(path, 'theirs');
+  });
+  await rejects(late, { code: 'backup.exists' });
+  let asked = false;
+  const early = writeNewFile(path, async () => {
+    asked = true;
+  });
+  await rejects(early, { code: 'backup.exists' });
+  equal(asked, false, 'nothing was fetched for it');
+  deepEqual([readdirSync(directory), readFileSync(path, 'utf8')], [['backup'], 'theirs']);
 });
 
 test('what others may read or write is refused, and what may be read is', async (t) => {

@@ -4,16 +4,53 @@
  * Promises: a reader sees the old content or the new, never a part, also after a power cut; what
  * others may read or write is refused and named, not used.
  */
-import { readFile, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, readFile, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../base/fault.ts';
-import { makeDirectory, writeDurably } from '../base/files.ts';
+import { makeDirectory, publishFile, writeDurably } from '../base/files.ts';
 
 /** @throws Fault `cli.file` if it cannot be written. */
 export async function writePrivateFile(path: string, content: string | Buffer): Promise<void> {
   try {
     makeDirectory(dirname(path), 0o700);
     writeDurably(path, content, 0o600);
+  } catch (error) {
+    throw fileFault(path, error);
+  }
+}
+
+/**
+ * Writes a file that is not there yet, piece by piece. It has its name only when it is whole.
+ *
+ * @throws Fault `backup.exists`, `cli.file`; what `write` throws. Then nothing is left of it.
+ */
+export async function writeNewFile<T>(
+  path: string,
+  write: (append: (piece: string | Buffer) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  // Before anybody waits for what is not going to be written; it is looked at again in the end.
+  if (existsSync(path)) throw new Fault('backup.exists', { path });
+  const partial = `${path}.partial`;
+  const failed = (error: unknown): never => {
+    throw fileFault(partial, error);
+  };
+  const file = await open(partial, 'wx', 0o600).catch(failed);
+  try {
+    const result = await write(async (piece) => {
+      await file.writeFile(piece).catch(failed);
+    });
+    if (!published(partial, path)) throw new Fault('backup.exists', { path });
+    return result;
+  } finally {
+    await file.close();
+    await rm(partial, { force: true });
+  }
+}
+
+function published(partial: string, path: string): boolean {
+  try {
+    return publishFile(partial, path);
   } catch (error) {
     throw fileFault(path, error);
   }

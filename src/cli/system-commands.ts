@@ -8,7 +8,7 @@ import { confirmByName } from './interaction.ts';
 import { count } from './holders.ts';
 import { showText } from './output.ts';
 import { Progress } from './progress.ts';
-import { fileFault } from './private-file.ts';
+import { writeNewFile } from './private-file.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
 import { readPhrase } from './value-input.ts';
@@ -131,38 +131,19 @@ const backupCreate: CommandSpec = {
   },
 };
 
-/** Under another name until it is whole. */
 async function download(session: Session, path: string): Promise<number> {
-  const { open, rm, link } = await import('node:fs/promises');
-  const partial = `${path}.partial`;
-  const exists = (error: unknown): Fault =>
-    (error as NodeJS.ErrnoException).code === 'EEXIST'
-      ? new Fault('backup.exists', { path })
-      : fileFault(path, error);
-  const client = await session.client();
-  const file = await open(partial, 'wx', 0o600).catch((error: unknown) => {
-    throw fileFault(partial, error);
-  });
-  try {
+  return await writeNewFile(path, async (append) => {
+    const client = await session.client();
     const { pieces } = await client.download('system.backup', {}, { signal: session.signal });
     let bytes = 0;
     using progress = new Progress(session);
     for await (const piece of pieces) {
-      await file.write(piece).catch((error: unknown) => {
-        throw fileFault(partial, error);
-      });
+      await append(piece);
       bytes += piece.length;
       progress.say(`${(bytes / 1_048_576).toFixed(1)} MiB received`);
     }
-    await file.sync();
-    await link(partial, path).catch((error: unknown) => {
-      throw exists(error);
-    });
     return bytes;
-  } finally {
-    await file.close();
-    await rm(partial, { force: true });
-  }
+  });
 }
 
 const version: CommandSpec = {
