@@ -25,6 +25,7 @@ const wanted = [
   { package: 'nginx-light', program: 'nginx' },
   { package: 'redis-server', program: 'redis-server' },
   { package: 'openssl', program: 'openssl' },
+  { package: 'curl', program: 'curl' },
   { package: 'strace', program: 'strace' },
   { package: 'iproute2', program: 'ip' },
   { package: 'iptables', program: 'iptables' },

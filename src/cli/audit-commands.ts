@@ -17,6 +17,7 @@ import type { Given } from './given.ts';
 import { listCommand } from './list-command.ts';
 import { checkInput, operationCommand } from './operation-command.ts';
 import { showRow, showText, tableOf } from './output.ts';
+import { needed } from './permissions.ts';
 import { writeNewFile } from './private-file.ts';
 import type { Session } from './session.ts';
 import { entryView } from './views.ts';
@@ -60,6 +61,7 @@ const tail: CommandSpec = {
   summary: 'Follow the audit log until interrupted',
   examples: ['coffer audit tail', 'coffer audit tail --outcome denied -o json'],
   options: filterOptions,
+  permissions: () => [needed('audit.tail')],
   async run(session, given) {
     const input = checkInput('audit.list', filterOf(given));
     await session.explain('audit.tail', input);
@@ -82,6 +84,10 @@ const prove: CommandSpec = {
   examples: ['coffer audit prove 1041', 'coffer audit prove 1041 -o json > proof.json'],
   words: [{ name: 'sequence', about: 'of the entry' }],
   options: [{ flags: '--key <key>', about: 'the key of the log, as you know it from elsewhere' }],
+  permissions(_session, given) {
+    const prove = needed('audit.prove', { sequence: wholeOf(given.word('sequence')) });
+    return given.text('key') === undefined ? [prove, needed('audit.checkpoint')] : [prove];
+  },
   async run(session, given) {
     const sequence = wholeOf(given.word('sequence'));
     const { output } = await session.call('audit.prove', checkInput('audit.prove', { sequence }));
@@ -115,6 +121,7 @@ const exportCommand: CommandSpec = {
   details: 'It is verified while it is written, and never overwrites.',
   examples: ['coffer audit export audit-2026-03.jsonl'],
   words: [{ name: 'file', about: 'a file that does not exist yet', kind: 'file' }],
+  permissions: () => [needed('audit.list'), needed('audit.checkpoint')],
   async run(session, given) {
     const path = given.word('file');
     const signed = await fetchSigned(session, given);
@@ -171,6 +178,7 @@ export const commands: readonly CommandSpec[] = [
         whole: { min: 1, max: 1_000_000 },
       },
     ],
+    alsoNeeds: (given) => (given.number('last') === undefined ? [] : [needed('audit.checkpoint')]),
     filter: async (given, session) => ({
       ...filterOf(given),
       ...(await afterAllBut(session, given.number('last'))),

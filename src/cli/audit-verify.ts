@@ -23,6 +23,7 @@ import {
 import type { CommandSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { showText } from './output.ts';
+import { needed } from './permissions.ts';
 import { Progress } from './progress.ts';
 import type { Session } from './session.ts';
 import type { EntryItem } from './views.ts';
@@ -57,6 +58,8 @@ export const verify: CommandSpec = {
     { flags: '--accept-rollback', about: 'a backup was restored: forget what was seen before' },
     { flags: '--accept-new-key', about: 'the gateway was set up anew: forget the old key' },
   ],
+  permissions: (_session, given) =>
+    given.text('bundle') === undefined ? [needed('audit.list'), needed('audit.checkpoint')] : [],
   async run(session, given) {
     const bundle = given.text('bundle');
     if (bundle !== undefined) await verifyBundle(session, given, bundle);

@@ -99,6 +99,10 @@ async function runCommand(
   const session = new Session({ io, flags, command: spec.name, signal });
   try {
     await session.format();
+    if (flags.curl === true || flags.policy === true) {
+      const { isExplained } = await import('./permissions.ts');
+      if (await isExplained(session, spec, given)) return 0;
+    }
     const code = (await spec.run(session, given)) ?? 0;
     if (signal.aborted) throw new Fault('cli.interrupted');
     return code;

@@ -3,6 +3,7 @@
  */
 import { Fault } from '../base/fault.ts';
 import type { Given } from './given.ts';
+import type { Permission } from './permissions.ts';
 import type { Session } from './session.ts';
 
 /** What a word names, so that completion can ask the gateway for it. */
@@ -35,6 +36,8 @@ export interface OptionSpec {
   readonly many?: true;
 }
 
+type Permissions = readonly Permission[];
+
 export interface CommandSpec {
   /** `secret list` */
   readonly name: string;
@@ -48,6 +51,11 @@ export interface CommandSpec {
   readonly changes?: true;
   /** Takes `--yes`: asks before. */
   readonly destroys?: true;
+  /**
+   * What it asks the gateway for, as `--policy` prints it; none: it asks no gateway. What it can do without
+   * is left out.
+   */
+  permissions(session: Session, given: Given): Permissions | Promise<Permissions>;
   /** @returns the exit code; 0 when nothing is returned. */
   run(session: Session, given: Given): Promise<number | void>;
 }
@@ -56,6 +64,9 @@ export interface CommandSpec {
 export interface CommandModule {
   readonly commands: readonly CommandSpec[];
 }
+
+/** Of commands that work on this machine alone. */
+export const asksNobody: CommandSpec['permissions'] = () => [];
 
 export function usage(problem: string): Fault {
   return new Fault('cli.usage', { problem });

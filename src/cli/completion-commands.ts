@@ -2,7 +2,7 @@
  * `coffer completion`: a few lines for each shell; the candidates come from `coffer __complete`, so
  * that they are never older than the program.
  */
-import type { CommandSpec } from './command-spec.ts';
+import { asksNobody, type CommandSpec } from './command-spec.ts';
 
 const scripts = {
   bash: `_coffer() {
@@ -62,6 +62,7 @@ export const commands: readonly CommandSpec[] = (
     name: `completion ${shell}`,
     summary: `Print completion for ${shell}`,
     examples: [setUp[shell]],
+    permissions: asksNobody,
     async run(session) {
       session.print(scripts[shell]);
     },

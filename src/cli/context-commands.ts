@@ -4,7 +4,7 @@ import { Fault } from '../base/fault.ts';
 import * as schema from '../base/schema.ts';
 import { nameSchema } from '../model/group.ts';
 import { parseAddress } from '../client/connection.ts';
-import { type CommandSpec, usage, type WordSpec } from './command-spec.ts';
+import { asksNobody, type CommandSpec, usage, type WordSpec } from './command-spec.ts';
 import {
   type Context,
   type Contexts,
@@ -59,6 +59,7 @@ const list: CommandSpec = {
   aliases: ['ls'],
   summary: 'List contexts',
   examples: ['coffer context list', 'coffer context list -o name'],
+  permissions: asksNobody,
   async run(session) {
     const contexts = await readContexts(session.io.env);
     const items = contexts.contexts.map((context) => rowOf(session, contexts, context));
@@ -71,6 +72,7 @@ const show: CommandSpec = {
   summary: 'Show one context: the current one when none is named',
   examples: ['coffer context show', 'coffer context show prod -o json'],
   words: [{ ...nameWord, optional: true }],
+  permissions: asksNobody,
   async run(session, given) {
     const contexts = await readContexts(session.io.env);
     const name = given.maybeWord('name') ?? contexts.current;
@@ -85,6 +87,7 @@ const use: CommandSpec = {
   summary: 'Make a context the current one',
   examples: ['coffer context use prod'],
   words: [nameWord],
+  permissions: asksNobody,
   async run(session, given) {
     const contexts = await readContexts(session.io.env);
     const { name } = contextNamed(contexts, given.word('name'));
@@ -112,6 +115,7 @@ const add: CommandSpec = {
     { flags: '--use', about: 'make it the current one' },
     { flags: '--replace', about: 'replace the context of this name' },
   ],
+  permissions: asksNobody,
   async run(session, given) {
     const { env } = session.io;
     const name = given.maybeWord('name') ?? given.text('name');
@@ -189,6 +193,7 @@ const remove: CommandSpec = {
   summary: 'Forget a gateway, its token, and what was seen of its audit log',
   examples: ['coffer context remove lab'],
   words: [nameWord],
+  permissions: asksNobody,
   async run(session, given) {
     const { env } = session.io;
     const contexts = await readContexts(env);
@@ -208,6 +213,7 @@ const rename: CommandSpec = {
   summary: 'Give a context another name',
   examples: ['coffer context rename prod production'],
   words: [nameWord, { name: 'to', about: 'its new name' }],
+  permissions: asksNobody,
   async run(session, given) {
     const { env } = session.io;
     const contexts = await readContexts(env);
@@ -237,6 +243,7 @@ const explain: CommandSpec = {
   name: 'config explain',
   summary: 'Show each setting, its value, and where it comes from',
   examples: ['coffer config explain', 'coffer config explain -o json'],
+  permissions: asksNobody,
   async run(session) {
     const settings = await session.settings();
     const { context, server, trust, token, output, interactive, log } = settings;

@@ -3,6 +3,7 @@ import type { CommandSpec } from './command-spec.ts';
 import { gatewayChecks } from './doctor-gateway.ts';
 import { isNode, nodeChecks } from './doctor-node.ts';
 import { showText } from './output.ts';
+import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
 import { visible } from '../base/visible-text.ts';
@@ -28,6 +29,8 @@ const doctor: CommandSpec = {
     { flags: '--engine-socket <path>', about: 'of the container engine' },
     { flags: '--state <directory>', about: 'of the enforcer' },
   ],
+  // Whoever may not ask for the status is told that the token is good, and no more.
+  permissions: () => [needed('system.seal-status')],
   async run(session, given) {
     const findings: Finding[] = [];
     for await (const finding of gatewayChecks(session)) findings.push(finding);

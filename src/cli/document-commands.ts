@@ -7,6 +7,7 @@ import type { Given } from './given.ts';
 import { count } from './holders.ts';
 import { confirmByName } from './interaction.ts';
 import { showText } from './output.ts';
+import { needed, neededToApply } from './permissions.ts';
 import type { Colour } from '../base/paint.ts';
 import { impactLines, noteWarnings, warningText } from './policy-impact.ts';
 import type { Session } from './session.ts';
@@ -28,6 +29,7 @@ const diff: CommandSpec = {
     'Exits with 10 when there are differences. Policy holds no values, so none can be shown.',
   examples: ['coffer diff -f policy/', 'coffer diff -f policy.yaml --prune -o json'],
   options: fileOptions,
+  permissions: () => [needed('policy.diff', { documents: [] })],
   async run(session, given) {
     const documents = await documentsOf(session, given);
     const change = await ask(session, 'policy.diff', documents, given);
@@ -53,6 +55,8 @@ const apply: CommandSpec = {
   ],
   changes: true,
   destroys: true,
+  permissions: async (session, given) =>
+    neededToApply((await documentsOf(session, given)).documents),
   async run(session, given) {
     const documents = await documentsOf(session, given);
     const dryRun = given.text('dryRun');
@@ -60,6 +64,9 @@ const apply: CommandSpec = {
       const found = count(documents.documents.length, 'document');
       session.note(`dry run (client): ${found} well formed; nothing was sent`);
       return 0;
+    }
+    if (session.isExplaining && dryRun !== 'server') {
+      await ask(session, 'policy.apply', documents, given);
     }
     const preview = await ask(session, 'policy.apply', documents, given, { dryRun: true });
     if (dryRun === 'server') {

@@ -6,6 +6,7 @@ import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { checkInput } from './operation-command.ts';
 import { type ListBody, showList, showRow, type View } from './output.ts';
+import { needed, type Permission } from './permissions.ts';
 import type { Session } from './session.ts';
 import { visible } from '../base/visible-text.ts';
 
@@ -51,6 +52,8 @@ export interface ListCommand<Name extends ListOperation> {
     readonly get: (session: Session, name: string) => Promise<ItemOf<Name> | undefined>;
   };
   readonly name?: string;
+  /** What `filter` asks for. */
+  readonly alsoNeeds?: (given: Given) => readonly Permission[];
 }
 
 export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>): CommandSpec {
@@ -63,6 +66,11 @@ export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>)
     summary: spec.summary,
     examples: spec.examples,
     options: [...(spec.options ?? []), ...listOptions, ...(watched ? [watchOption] : [])],
+    permissions: (_session, given) => [
+      needed(spec.operation),
+      ...(given.flag('watch') ? [needed('event.watch')] : []),
+      ...(spec.alsoNeeds?.(given) ?? []),
+    ],
     async run(session, given) {
       const watching = watched !== undefined && given.flag('watch') && !session.isExplaining;
       // Opened before the list is read, so that no change falls in between.

@@ -5,6 +5,7 @@ import { confirmByName } from './interaction.ts';
 import { listCommand } from './list-command.ts';
 import { checkInput, operationCommand } from './operation-command.ts';
 import { showText } from './output.ts';
+import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
 import { type NodeItem, nodeView, workloadView } from './views.ts';
 import { visible } from '../base/visible-text.ts';
@@ -47,6 +48,7 @@ const revoke = operationCommand({
   operation: 'node.revoke',
   words: [nodeWord],
   examples: ['coffer node revoke node-1'],
+  alsoNeeds: () => [needed('node.list')],
   confirm: async (session, { name }, given) => {
     const node = await findNode(session, name);
     const held = node

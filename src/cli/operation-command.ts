@@ -14,6 +14,7 @@ import {
 } from '../protocol/operations.ts';
 import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
+import { needed, type Permission } from './permissions.ts';
 import type { Session } from './session.ts';
 
 export interface OperationCommand<Name extends JsonOperation> {
@@ -36,9 +37,14 @@ export interface OperationCommand<Name extends JsonOperation> {
   ) => Promise<void> | void;
   /** Says what is lost, and asks. */
   readonly confirm?: (session: Session, input: OperationInput<Name>, given: Given) => Promise<void>;
-  /** Reads the revision that a change is based on. */
-  readonly revisionOf?: (session: Session, input: OperationInput<Name>) => Promise<number>;
+  /** Reads, by the same words, what the change is based on: it is refused if that has changed meanwhile. */
+  readonly basedOn?: RevisedOperation;
+  /** What `confirm` and `show` ask for, beside the operation. */
+  readonly alsoNeeds?: (input: OperationInput<Name>) => readonly Permission[];
 }
+
+/** Operations that read something with a revision. */
+export type RevisedOperation = 'secret.get' | 'group.get' | 'grant.get';
 
 export function operationCommand<Name extends JsonOperation>(
   spec: OperationCommand<Name>,
@@ -51,6 +57,13 @@ export function operationCommand<Name extends JsonOperation>(
       !words.some((word) => word.name === member) && spec.without?.includes(member) !== true,
   );
   const options = flagged.map((name) => spec.flags?.[name] ?? optionOf(name, members[name]));
+  const inputOf = (given: Given): OperationInput<Name> => {
+    const typed: [string, unknown][] = [
+      ...words.map((word): [string, unknown] => [word.name, given.maybeWord(word.name)]),
+      ...flagged.map((name, at): [string, unknown] => [name, given.option(keyOf(options[at]))]),
+    ];
+    return checkInput(spec.operation, Object.fromEntries(typed));
+  };
   return {
     name: spec.name ?? spec.operation.replace('.', ' '),
     summary: operation.summary,
@@ -61,18 +74,19 @@ export function operationCommand<Name extends JsonOperation>(
     ...(spec.details === undefined ? {} : { details: spec.details }),
     ...(operation.effect === 'change' ? { changes: true } : {}),
     ...(spec.confirm ? { destroys: true } : {}),
+    permissions(_session, given) {
+      const input = inputOf(given);
+      const based = spec.basedOn ? [needed(spec.basedOn, input)] : [];
+      return [needed(spec.operation, input), ...based, ...(spec.alsoNeeds?.(input) ?? [])];
+    },
     async run(session, given) {
-      const typed: [string, unknown][] = [
-        ...words.map((word): [string, unknown] => [word.name, given.maybeWord(word.name)]),
-        ...flagged.map((name, at): [string, unknown] => [name, given.option(keyOf(options[at]))]),
-      ];
-      const input = checkInput(spec.operation, Object.fromEntries(typed));
+      const input = inputOf(given);
       if (given.text('dryRun') !== 'client' && !session.isExplaining) {
         await spec.confirm?.(session, input, given);
       }
       const output = await change(session, spec.operation, input, given, {
-        ...(spec.revisionOf && !session.isExplaining && given.text('dryRun') !== 'client'
-          ? { ifRevision: await spec.revisionOf(session, input) }
+        ...(spec.basedOn && !session.isExplaining && given.text('dryRun') !== 'client'
+          ? { ifRevision: await revisionNow(session, spec.basedOn, input) }
           : {}),
       });
       if (output !== undefined) await spec.show(session, output, given);
@@ -116,6 +130,16 @@ export function checkInput<Name extends JsonOperation>(
   const given = Object.entries(input).filter(([, value]) => value !== undefined);
   const parsed = schema.parse(operationNamed(name).input, Object.fromEntries(given), 'arguments');
   return parsed as OperationInput<Name>;
+}
+
+/** The revision of what is there. @throws Fault `resource.unknown` if nothing is */
+export async function revisionNow(
+  session: Session,
+  operation: RevisedOperation,
+  input: object,
+): Promise<number> {
+  const { output, revision } = await session.call(operation, checkInput(operation, { ...input }));
+  return revision ?? output.revision;
 }
 
 /** The revision of what is there; 0 if nothing is. */

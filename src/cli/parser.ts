@@ -35,7 +35,7 @@ export const globalOptions: readonly OptionSpec[] = [
   { flags: '-q, --quiet', about: 'no notices and no progress; warnings and errors stay' },
   { flags: '--timeout <seconds>', about: 'give up then', whole: { min: 1, max: 86_400 } },
   { flags: '--curl', about: 'print the HTTP call instead of making it' },
-  { flags: '--policy', about: 'print the permission that is needed instead' },
+  { flags: '--policy', about: 'print the permissions that are needed instead' },
 ];
 
 const dryRunOption: OptionSpec = {

@@ -20,6 +20,11 @@ export function auditMemoryFile(env: Environment, context: string): string {
   return join(baseOf(env, 'XDG_STATE_HOME', '.local/state'), 'audit', `${context}.json`);
 }
 
+/** A certificate to verify a gateway with, for other programs. */
+export function authorityFile(env: Environment, id: string): string {
+  return join(baseOf(env, 'XDG_STATE_HOME', '.local/state'), 'authorities', `${id}.pem`);
+}
+
 /** @throws Fault `cli.no-home` */
 function baseOf(env: Environment, variable: string, below: string): string {
   const given = env[variable];

@@ -1,12 +1,14 @@
 /** `coffer group …`, `coffer grant …`, `coffer explain`, `coffer who-can`. */
 import * as schema from '../base/schema.ts';
 import { modeSchema } from '../model/grant.ts';
+import type { OperationInput } from '../protocol/operations.ts';
 import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { confirmByName } from './interaction.ts';
 import { listCommand } from './list-command.ts';
 import { change, checkInput, operationCommand, pairsOf } from './operation-command.ts';
 import { showOne, showText } from './output.ts';
+import { needed, type Permission } from './permissions.ts';
 import { noteWarnings } from './policy-impact.ts';
 import { putPolicy } from './policy-put.ts';
 import type { Session } from './session.ts';
@@ -45,8 +47,12 @@ const groupPut: CommandSpec = {
   ],
   changes: true,
   destroys: true,
+  permissions(_session, given) {
+    const input = groupInput(given);
+    return [needed('group.put', input), needed('group.get', { name: input.name })];
+  },
   async run(session, given) {
-    const input = checkInput('group.put', { name: given.word('name'), match: matchOf(given) });
+    const input = groupInput(given);
     await putPolicy(session, given, {
       subject: `group/${input.name}`,
       name: input.name,
@@ -56,6 +62,10 @@ const groupPut: CommandSpec = {
     });
   },
 };
+
+function groupInput(given: Given): OperationInput<'group.put'> {
+  return checkInput('group.put', { name: given.word('name'), match: matchOf(given) });
+}
 
 function matchOf(given: Given): Readonly<Record<string, unknown>> {
   const match = compact({
@@ -130,16 +140,19 @@ const grantPut: CommandSpec = {
   ],
   changes: true,
   destroys: true,
+  permissions(_session, given) {
+    const input = grantInput(given);
+    return [
+      needed('grant.put', input),
+      needed('grant.get', { group: input.group }),
+      // Whoever gives a secret away must be allowed to, for that secret, too.
+      ...input.secrets.map(({ secret }): Permission => {
+        return { action: 'grant.put', resource: `secrets/${secret}` };
+      }),
+    ];
+  },
   async run(session, given) {
-    const signal = given.text('signal');
-    const input = checkInput('grant.put', {
-      group: given.word('group'),
-      secrets: given.list('secret').map(grantedSecretOf),
-      target: given.option('target'),
-      onLeaseLoss: given.option('onLeaseLoss'),
-      leaseSeconds: given.option('leaseSeconds'),
-      onChange: signal === undefined ? undefined : { signal },
-    });
+    const input = grantInput(given);
     await putPolicy(session, given, {
       subject: `grant/${input.group}`,
       name: input.group,
@@ -150,21 +163,23 @@ const grantPut: CommandSpec = {
   },
 };
 
+function grantInput(given: Given): OperationInput<'grant.put'> {
+  const signal = given.text('signal');
+  return checkInput('grant.put', {
+    group: given.word('group'),
+    secrets: given.list('secret').map(grantedSecretOf),
+    target: given.option('target'),
+    onLeaseLoss: given.option('onLeaseLoss'),
+    leaseSeconds: given.option('leaseSeconds'),
+    onChange: signal === undefined ? undefined : { signal },
+  });
+}
+
 function grantedSecretOf(text: string): Readonly<Record<string, unknown>> {
   const [secret, file, mode, ...rest] = text.split(':');
   if (rest.length > 0) throw usage('--secret wants NAME, NAME:FILE or NAME:FILE:MODE');
   if (mode !== undefined) schema.parse(modeSchema, mode, '--secret mode');
   return compact({ secret, file: file || undefined, mode });
-}
-
-async function revisionOfGroup(session: Session, input: { readonly name: GroupItem['name'] }) {
-  const { output, revision } = await session.call('group.get', { name: input.name });
-  return revision ?? output.revision;
-}
-
-async function revisionOfGrant(session: Session, input: { readonly group: GrantItem['group'] }) {
-  const { output, revision } = await session.call('grant.get', { group: input.group });
-  return revision ?? output.revision;
 }
 
 const explain = operationCommand({
@@ -175,6 +190,7 @@ const explain = operationCommand({
     secretWord,
   ],
   examples: ['coffer explain payments-api-1 payments/db-password'],
+  alsoNeeds: ({ secret, workload }) => [needed('holding.list', { secret, workload })],
   show: async (session, explanation, given) => {
     const name = `${given.word('workload')} ${given.word('secret')}`;
     await showText(session, explanation, {
@@ -258,7 +274,7 @@ export const commands: readonly CommandSpec[] = [
     aliases: ['rm'],
     words: [groupWord],
     examples: ['coffer group delete payments-api'],
-    revisionOf: revisionOfGroup,
+    basedOn: 'group.get',
     confirm: async (session, { name }, given) => {
       const { output } = await session.call('group.get', { name });
       await confirmByName(session, {
@@ -298,7 +314,7 @@ export const commands: readonly CommandSpec[] = [
     aliases: ['rm'],
     words: [grantWord],
     examples: ['coffer grant delete payments-api'],
-    revisionOf: revisionOfGrant,
+    basedOn: 'grant.get',
     confirm: async (session, { group }, given) => {
       const { output } = await session.call('grant.get', { group });
       const secrets = output.secrets.map(({ secret }) => secret);

@@ -1,6 +1,7 @@
 /** `coffer secret …`. No command here shows a value; there is none that could. */
 import { limits } from '../base/limits.ts';
 import { parseSecretName, type SecretName } from '../model/name.ts';
+import type { OperationInput } from '../protocol/operations.ts';
 import { type CommandSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { holdersOf } from './holders.ts';
@@ -12,8 +13,10 @@ import {
   operationCommand,
   type OperationCommand,
   pairsOf,
+  revisionNow,
 } from './operation-command.ts';
 import { showOne, showText } from './output.ts';
+import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
 import { readValue, valueOptions } from './value-input.ts';
@@ -60,14 +63,6 @@ async function getSecret(session: Session, name: string): Promise<SecretItem> {
   return (await session.call('secret.get', checkInput('secret.get', { name }))).output;
 }
 
-async function revisionOfSecret(
-  session: Session,
-  input: { readonly name: SecretName },
-): Promise<number> {
-  const { output, revision } = await session.call('secret.get', { name: input.name });
-  return revision ?? output.revision;
-}
-
 async function confirmLoss(
   session: Session,
   name: SecretName,
@@ -94,6 +89,38 @@ function refuseValueInArguments(word: string): void {
   );
 }
 
+function putInput(given: Given): OperationInput<'secret.put'> {
+  refuseValueInArguments(given.word('name'));
+  return checkInput('secret.put', {
+    name: given.word('name'),
+    stage: given.option('stage'),
+    createOnly: given.option('createOnly'),
+  });
+}
+
+function generateInput(given: Given): OperationInput<'secret.generate'> {
+  const rules = Object.fromEntries(
+    ['length', 'charset', 'exclude']
+      .map((key) => [key, given.option(key)] as const)
+      .filter(([, value]) => value !== undefined),
+  );
+  return checkInput('secret.generate', {
+    name: given.word('name'),
+    stage: given.option('stage'),
+    createOnly: given.option('createOnly'),
+    rules: Object.keys(rules).length === 0 ? undefined : rules,
+  });
+}
+
+function updateInput(given: Given): OperationInput<'secret.update'> {
+  const labels = given.option('labels') === false ? {} : pairsOf('--label', given.list('label'));
+  return checkInput('secret.update', {
+    name: given.word('name'),
+    labels,
+    description: given.option('description'),
+  });
+}
+
 const put: CommandSpec = {
   name: 'secret put',
   aliases: ['set'],
@@ -114,13 +141,9 @@ const put: CommandSpec = {
     { flags: '--create-only', about: 'refuse if there is a secret of this name already' },
   ],
   changes: true,
+  permissions: (_session, given) => [needed('secret.put', putInput(given))],
   async run(session, given) {
-    refuseValueInArguments(given.word('name'));
-    const input = checkInput('secret.put', {
-      name: given.word('name'),
-      stage: given.option('stage'),
-      createOnly: given.option('createOnly'),
-    });
+    const input = putInput(given);
     await session.explain('secret.put', input);
     using value = await readValue(session, given, `Value for ${input.name}`);
     if (value.length === 0) throw usage('the value is empty; nothing was sent');
@@ -157,19 +180,9 @@ const generate: CommandSpec = {
     { flags: '--create-only', about: 'refuse if there is a secret of this name already' },
   ],
   changes: true,
+  permissions: (_session, given) => [needed('secret.generate', generateInput(given))],
   async run(session, given) {
-    const rules = Object.fromEntries(
-      ['length', 'charset', 'exclude']
-        .map((key) => [key, given.option(key)] as const)
-        .filter(([, value]) => value !== undefined),
-    );
-    const input = checkInput('secret.generate', {
-      name: given.word('name'),
-      stage: given.option('stage'),
-      createOnly: given.option('createOnly'),
-      rules: Object.keys(rules).length === 0 ? undefined : rules,
-    });
-    const secret = await change(session, 'secret.generate', input, given);
+    const secret = await change(session, 'secret.generate', generateInput(given), given);
     if (secret) await showStage('has a new random value')(session, secret);
   },
 };
@@ -188,15 +201,16 @@ const update: CommandSpec = {
     { flags: '--description <text>', about: 'never a place for a value' },
   ],
   changes: true,
+  permissions(_session, given) {
+    const input = updateInput(given);
+    return [needed('secret.update', input), needed('secret.get', { name: input.name })];
+  },
   async run(session, given) {
-    const labels = given.option('labels') === false ? {} : pairsOf('--label', given.list('label'));
-    const input = checkInput('secret.update', {
-      name: given.word('name'),
-      labels,
-      description: given.option('description'),
-    });
+    const input = updateInput(given);
     const asks = session.isExplaining || given.text('dryRun') === 'client';
-    const ifRevision = asks ? undefined : await revisionOfSecret(session, input);
+    const ifRevision = asks
+      ? undefined
+      : await revisionNow(session, 'secret.get', { name: input.name });
     const secret = await change(session, 'secret.update', input, given, {
       ...(ifRevision === undefined ? {} : { ifRevision }),
     });
@@ -209,6 +223,7 @@ const describe: CommandSpec = {
   summary: 'Show all about a secret but its value: versions, stages, who holds it',
   examples: ['coffer secret describe payments/db-password'],
   words: [nameWord],
+  permissions: (_session, given) => [needed('secret.get', { name: given.word('name') })],
   async run(session, given) {
     const secret = await getSecret(session, given.word('name'));
     const holders = await holdersOf(session, secret.name);
@@ -337,7 +352,7 @@ export const commands: readonly CommandSpec[] = [
     words: [nameWord],
     examples: ['coffer secret delete payments/db-password'],
     show: showStage('deleted'),
-    revisionOf: revisionOfSecret,
+    basedOn: 'secret.get',
     confirm: async (session, input, given) => {
       await confirmLoss(session, input.name, given, {
         what: `${input.name} will be withdrawn from every container and hidden. \`coffer secret restore\` brings it back.`,

@@ -4,7 +4,7 @@
  *
  * Promises
  *   - Nothing is connected to before the first call.
- *   - With `--curl` or `--policy` the first call is printed instead of made, and the command ends.
+ *   - With `--curl` the call is printed instead of made, and the command ends.
  *   - No level of the log shows a body, a token or a value.
  */
 import { createLog, type Log, silentLog } from '../base/log.ts';
@@ -74,9 +74,9 @@ export class Session {
     return this.#format?.kind === 'wide' || this.#format?.kind === 'table';
   }
 
-  /** Whether `--curl` or `--policy` was given: then nothing is read beforehand, either. */
+  /** Whether `--curl` was given: then nothing is read beforehand, either. */
   get isExplaining(): boolean {
-    return this.flags.curl === true || this.flags.policy === true;
+    return this.flags.curl === true;
   }
 
   /** Data. Whole lines. */
@@ -137,7 +137,7 @@ export class Session {
   /**
    * Makes a call. Changes carry an idempotency key, so that one that was cut off can be repeated.
    *
-   * @throws Printed with `--curl` or `--policy`.
+   * @throws Printed with `--curl`.
    */
   async call<Name extends JsonOperation>(
     name: Name,

@@ -51,6 +51,8 @@ export interface Settings {
   readonly log: Setting<LogLevel | 'off'>;
   readonly trust: Setting<string>;
   readonly token: Setting<string>;
+  /** The file that authorities are in, where it is not the context that has them. */
+  readonly caFile: string | undefined;
   /** Reads files only when it is asked. */
   readTrust(): Promise<Trust>;
   /** @returns undefined if there is none. */
@@ -98,6 +100,7 @@ export async function readSettings(io: ProgramIo, flags: GlobalOptions): Promise
     interactive: interactivity(io, flags),
     log: logSetting(env['COFFER_LOG']),
     trust: trust.setting,
+    caFile: trust.file,
     token: token.setting,
     readTrust: trust.read,
     readToken: async () => await readTokenFrom(token.source),
@@ -181,11 +184,17 @@ async function readTokenFrom(source: Source): Promise<string | undefined> {
   return bytes?.toString('utf8').trim();
 }
 
+interface TrustSource {
+  readonly setting: Setting<string>;
+  readonly file: string | undefined;
+  readonly read: () => Promise<Trust>;
+}
+
 function trustSource(
   given: Environment,
   flags: GlobalOptions,
   context: Context | undefined,
-): { readonly setting: Setting<string>; readonly read: () => Promise<Trust> } {
+): TrustSource {
   const readCa = async (path: string): Promise<string> =>
     (await readUserFile(path)).toString('utf8');
   const { pin = [] } = flags;
@@ -195,18 +204,20 @@ function trustSource(
     const from = ca === undefined ? '--pin' : '--ca';
     return {
       setting: { value, from },
+      file: ca,
       read: async () => (ca === undefined ? { pins: pin } : { ca: await readCa(ca), pins: pin }),
     };
   }
   const path = given['COFFER_CACERT'];
   if (path) {
     const setting = { value: `authority ${path}`, from: 'COFFER_CACERT' };
-    return { setting, read: async () => ({ ca: await readCa(path) }) };
+    return { setting, file: path, read: async () => ({ ca: await readCa(path) }) };
   }
   const { ca, pins } = context ?? {};
   if (ca === undefined && pins === undefined) {
     return {
       setting: { value: 'authorities of the system', from: 'default' },
+      file: undefined,
       read: async () => ({}),
     };
   }
@@ -215,6 +226,7 @@ function trustSource(
   );
   return {
     setting: { value, from: `context ${context?.name}` },
+    file: undefined,
     read: async () => ({
       ...(ca === undefined ? {} : { ca }),
       ...(pins === undefined ? {} : { pins }),

@@ -7,6 +7,7 @@ import type { CommandSpec } from './command-spec.ts';
 import { confirmByName } from './interaction.ts';
 import { count } from './holders.ts';
 import { showText } from './output.ts';
+import { needed } from './permissions.ts';
 import { Progress } from './progress.ts';
 import { writeNewFile } from './private-file.ts';
 import type { Session } from './session.ts';
@@ -22,6 +23,7 @@ const status: CommandSpec = {
   summary: 'Whether the gateway is well: seal, storage, audit, nodes, weakenings',
   details: 'Exits with 8 when the gateway is sealed.',
   examples: ['coffer status', "coffer status -o jsonpath='{.audit.size}'"],
+  permissions: () => [needed('system.status'), needed('system.seal-status')],
   async run(session) {
     if (!session.isExplaining) {
       const { output: seal } = await session.call('system.seal-status', {});
@@ -91,6 +93,7 @@ const unseal: CommandSpec = {
   summary: 'Supply the passphrase or one share: typed unseen, or piped in',
   details: 'With shares, each keeper runs it once, from wherever they are.',
   examples: ['coffer unseal', 'coffer unseal < share.txt'],
+  permissions: () => [needed('system.unseal'), needed('system.seal-status')],
   async run(session) {
     await session.explain('system.unseal', {});
     const { output: before } = await session.call('system.seal-status', {});
@@ -119,6 +122,7 @@ const backupCreate: CommandSpec = {
   details: 'It never overwrites. Check it with `coffer backup verify FILE`.',
   examples: ['coffer backup create backup-2026-03-01.coffer'],
   words: [{ name: 'file', about: 'a file that does not exist yet', kind: 'file' }],
+  permissions: () => [needed('system.backup')],
   async run(session, given) {
     await session.explain('system.backup', {});
     const path = given.word('file');
@@ -150,11 +154,14 @@ const version: CommandSpec = {
   name: 'version',
   summary: 'Print the version of this program and, where one answers, of the gateway',
   examples: ['coffer version', 'coffer version -o json'],
+  // Without system.status it says what it knows.
+  permissions: () => [],
   async run(session) {
     const client = clientVersion();
     const { server } = await session.settings();
     const format = await session.format();
-    const asks = server.value !== undefined && format.kind === 'json';
+    const isData = ['json', 'yaml', 'jsonpath'].includes(format.kind);
+    const asks = server.value !== undefined && (isData || session.isExplaining);
     const gateway = asks ? await gatewayVersion(session) : undefined;
     await showText(
       session,

@@ -75,6 +75,7 @@ function settled(text: string, reached: Reached, world: CliWorld): string {
       .replaceAll(/(port )\d+/g, '$1NNNN')
       .replaceAll(reached.pin, '$PIN')
       .replaceAll(/sha256:[0-9a-f]{64}(?= \$PIN)/g, 'sha256:…')
+      .replaceAll(/(authorities\/)[0-9a-f]{16}/g, '$1…')
       .replaceAll(/coffer-join-[A-Za-z0-9_-]+/g, 'coffer-join-…')
       .replaceAll(/\b(req|sec|ins|nod|grp|gra|key)_[0-9a-f-]{20,}/g, '$1_…')
       .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, 'YYYY-MM-DDThh:mm:ss.mmmZ')

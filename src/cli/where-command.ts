@@ -4,6 +4,7 @@ import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { listOptions, openWatch, readList, sorted } from './list-command.ts';
 import { showList, showRow } from './output.ts';
+import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
 import { type HoldingItem, holdingView } from './views.ts';
 import { visible } from '../base/visible-text.ts';
@@ -50,6 +51,10 @@ const where: CommandSpec = {
   ],
   words: [{ name: 'secret', about: 'all secrets when left out', kind: 'secret', optional: true }],
   options,
+  permissions: (_session, given) => [
+    needed('holding.list', filterOf(given)),
+    ...(given.flag('watch') ? [needed('event.watch')] : []),
+  ],
   async run(session, given) {
     if (given.flag('watch') && given.text('sortBy') !== undefined) {
       throw usage('--watch shows changes as they come: leave --sort-by out');

@@ -62,6 +62,25 @@ export async function makeAgent(options: ConnectOptions): Promise<Agent> {
 async function trustRules(options: ConnectOptions): Promise<ConnectionOptions> {
   const { ca, pins = [] } = options.trust;
   if (pins.length === 0) return ca === undefined ? {} : { ca };
+  const { certificate, isOwn } = await pinnedCertificate(options);
+  return {
+    ca: certificate.toString(),
+    allowPartialTrustChain: true,
+    ...(isOwn ? { checkServerIdentity: () => undefined } : {}),
+  };
+}
+
+/**
+ * Looks for the certificate whose key is pinned. That it is presented proves nothing yet: what it is good for
+ * is to verify with it.
+ *
+ * @returns it, and whether it is the gateway's own
+ * @throws Fault `gateway.unreachable`, `gateway.untrusted`, `request.invalid`
+ */
+export async function pinnedCertificate(
+  options: ConnectOptions,
+): Promise<{ readonly certificate: X509Certificate; readonly isOwn: boolean }> {
+  const { pins = [] } = options.trust;
   if (!pins.every((pin) => pinPattern.test(pin))) {
     throw new Fault('request.invalid', {
       what: 'pin',
@@ -75,11 +94,7 @@ async function trustRules(options: ConnectOptions): Promise<ConnectionOptions> {
     const found = chain.map(pinOf).join(' ');
     throw new Fault('gateway.untrusted', { problem: 'has none of the pinned keys', found });
   }
-  return {
-    ca: certificate.toString(),
-    allowPartialTrustChain: true,
-    ...(pinned === 0 ? { checkServerIdentity: () => undefined } : {}),
-  };
+  return { certificate, isOwn: pinned === 0 };
 }
 
 export function pinOf(certificate: X509Certificate): string {

@@ -66,6 +66,12 @@ export function readGatewayIdentity(
   return path === '/gateway' ? { kind: 'gateway' } : { kind: 'refused', reason: 'wrong-id' };
 }
 
+/** A host name that a server's certificate is for; undefined if it has addresses alone. */
+export function hostNameOf(certificate: X509Certificate): string | undefined {
+  const name = namesOf(certificate).find((one) => /^DNS:[a-z0-9.-]+$/i.test(one));
+  return name?.slice('DNS:'.length);
+}
+
 /** A key's fingerprint as people compare and configure it: `sha256:` and 64 hexadecimal digits. */
 export function keyPin(key: X509Certificate | KeyObject): string {
   const publicKey = 'publicKey' in key ? key.publicKey : key;
