@@ -5,11 +5,11 @@
 import * as schema from '../base/schema.ts';
 import { limits } from '../base/limits.ts';
 import { nameSchema } from './group.ts';
-import { type Name, parseSecretName, type SecretName } from './name.ts';
+import { type Name, parseSecretName, type SecretName, secretNameRule } from './name.ts';
 
 export const secretNameSchema = schema.text<SecretName>(parseSecretName, {
   max: limits.nameSegmentsMax * (limits.nameSegmentCharsMax + 1),
-  description: 'a secret name: names joined by single slashes, at most 8',
+  description: secretNameRule,
 });
 
 /** Octal, as people write it: "0400". No set-id bits, no execute bits: the mount is noexec. */

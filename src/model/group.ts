@@ -6,13 +6,13 @@
  */
 import * as schema from '../base/schema.ts';
 import { limits } from '../base/limits.ts';
-import { type Name, parseName } from './name.ts';
+import { type Name, nameRule, parseName } from './name.ts';
 
 const shortText = schema.string({ min: 1, max: limits.labelValueCharsMax });
 
 export const nameSchema = schema.text<Name>(parseName, {
   max: limits.nameSegmentCharsMax,
-  description: 'a name: lower-case a-z, 0-9, dot, dash, underscore; at most 64 characters',
+  description: nameRule,
 });
 
 /** Docker's and Kubernetes' label keys: wider than our own names, and compared byte for byte. */

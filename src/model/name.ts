@@ -17,6 +17,14 @@ export type SecretName = Branded<'SecretName'>;
 /** Of resources: segments as in a secret name, where `*` stands for one and a last `**` for the rest. */
 export type PathPattern = Branded<'PathPattern'>;
 
+const segmentRule =
+  `at most ${limits.nameSegmentCharsMax} of a-z, 0-9, dot, dash and underscore, ` +
+  'beginning and ending with a letter or digit, without two dots in a row';
+/** What is said to who misspelt one: `must be …`. */
+export const nameRule = `a name of ${segmentRule}`;
+const segmentsRule = `at most ${limits.nameSegmentsMax} names joined by single slashes`;
+export const secretNameRule = `${segmentsRule}, each of ${segmentRule}`;
+
 /** @throws Fault `name.invalid` */
 export function parseName(text: string): Name {
   if (!isSegment(text)) throw new Fault('name.invalid', { kind: 'name' });

@@ -5,9 +5,10 @@
  */
 import type { FaultError } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
+import { isSegment } from '../../base/segment.ts';
 import type { Grant } from '../../model/grant.ts';
 import type { Group } from '../../model/group.ts';
-import type { SecretName } from '../../model/name.ts';
+import { nameRule, type SecretName } from '../../model/name.ts';
 import { compileSelector, imageDigestPattern } from './selector.ts';
 import { fileNameOf } from './wanted.ts';
 
@@ -40,6 +41,9 @@ export function groupErrors(group: Group, at: string): readonly FaultError[] {
       detail: 'is compared exactly: * stands for itself here; only images and names are patterns',
     });
   }
+  if (node?.includes('*') === false && !isSegment(node)) {
+    errors.push({ pointer: `${at}/match/node`, detail: `must be ${nameRule}` });
+  }
   return errors;
 }
 
@@ -70,8 +74,9 @@ export function grantErrors(grant: Grant, at: string): readonly FaultError[] {
 }
 
 /**
- * `matches-everything`: no condition. `labels-only`: only conditions that whoever creates a container
- * can satisfy (names, labels, image references). `matches-nothing`: no running workload matches.
+ * `matches-everything`: no condition, or only on the runtime, or by patterns that any name meets.
+ * `labels-only`: only conditions that whoever creates a container can satisfy (names, labels, image
+ * references). `matches-nothing`: no running workload matches.
  * `kubernetes-unreported`: it asks for a pod, and no node reports any, so that nothing could match.
  *
  * @param running - Workloads that match, and all that are reported as containers of pods.
@@ -82,7 +87,7 @@ export function groupWarnings(
 ): readonly string[] {
   const { conditions } = compileSelector(group.match);
   const warnings: string[] = [];
-  if (conditions.length === 0) warnings.push('matches-everything');
+  if (!conditions.some(({ narrows }) => narrows)) warnings.push('matches-everything');
   else if (!conditions.some((condition) => condition.strong)) warnings.push('labels-only');
   if (members === 0) warnings.push('matches-nothing');
   if (group.match.kubernetes !== undefined && pods === 0) warnings.push('kubernetes-unreported');

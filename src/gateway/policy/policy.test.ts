@@ -97,6 +97,7 @@ test('putGroup and putGrant refuse what could only disappoint', async () => {
     { image: `r/a@sha256:${'A'.repeat(64)}` },
     { image: 'sha256:latest' },
     { node: 'node-*' },
+    { node: 'NODE' },
     { kubernetes: { namespace: '*' } },
     { kubernetes: { serviceAccount: 'api*' } },
   ];
@@ -107,6 +108,16 @@ test('putGroup and putGrant refuse what could only disappoint', async () => {
   for (const target of ['/proc/1', '/sys', '/dev/shm', '/run/../etc', '/run/./a']) {
     throws(() => policy.plans.putGrant({ ...apiGrant, target }), { code: 'request.invalid' });
   }
+});
+
+test('putGroup warns of a group that leaves nothing out', () => {
+  const { policy } = setUp();
+  const warningsOf = (match: GroupMatch): readonly string[] =>
+    policy.plans.putGroup({ ...api, match }).preview.warnings;
+  for (const match of [{}, { image: '**' }, { docker: { name: '*' } }] as const) {
+    deepEqual(warningsOf(match), ['matches-everything', 'matches-nothing'], JSON.stringify(match));
+  }
+  deepEqual(warningsOf({ docker: { name: 'a*' } }), ['labels-only', 'matches-nothing'], 'control');
 });
 
 test('names are not in record ids, and ids of other kinds are not names', async () => {

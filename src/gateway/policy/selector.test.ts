@@ -92,6 +92,38 @@ test('compileSelector: only content, node and namespace are strong', () => {
   );
 });
 
+test('compileSelector: what any container of a runtime meets narrows nothing', () => {
+  const narrows = (match: GroupMatch): boolean =>
+    compileSelector(match).conditions.some((c) => c.narrows);
+  const wide: readonly GroupMatch[] = [
+    {},
+    { image: '**' },
+    { image: '***' },
+    { docker: {} },
+    { docker: { name: '*' } },
+    { process: { name: '**' } },
+    { kubernetes: { pod: '*' } },
+    { image: '**', docker: { name: '*' } },
+  ];
+  const narrow: readonly GroupMatch[] = [
+    { image: '*' },
+    { image: '**:1' },
+    { docker: { name: 'a*' } },
+    { docker: { labels: { a: '*' } } },
+    { node: 'n1', image: '**' },
+    { image: digest },
+    { kubernetes: { namespace: 'a', pod: '*' } },
+  ];
+  deepEqual(
+    wide.map(narrows),
+    wide.map(() => false),
+  );
+  deepEqual(
+    narrow.map(narrows),
+    narrow.map(() => true),
+  );
+});
+
 test('compileSelector agrees with the conditions written out plainly', () => {
   fc.assert(
     fc.property(anyMatch, anyFacts, (wanted, facts) => {

@@ -19,6 +19,8 @@ export interface Condition {
   /** Where it stands in the match, as people write it: `docker.labels.tier`. */
   readonly about: string;
   readonly strong: boolean;
+  /** Whether it leaves out anything of its runtime: `*` as a name does not. */
+  readonly narrows: boolean;
   holds(facts: SelectableFacts): boolean;
   /** A sentence on why it holds or does not. */
   because(facts: SelectableFacts): string;
@@ -64,6 +66,7 @@ function isContainer(about: string): Condition {
   return {
     about,
     strong: false,
+    narrows: false,
     holds: (facts) => facts.runtime !== 'process',
     because: (facts) =>
       facts.runtime === 'process' ? 'a plain process has no image' : 'it runs from an image',
@@ -76,6 +79,7 @@ function imageDigest(wanted: string): Condition {
   return {
     about: 'image',
     strong: true,
+    narrows: true,
     holds: (facts) => facts.image.digests.includes(wanted),
     because(facts) {
       if (facts.image.digests.includes(wanted)) return `the image is ${shown(wanted)}`;
@@ -99,6 +103,7 @@ function imageContent(wanted: string): Condition {
   return {
     about: 'image',
     strong: true,
+    narrows: true,
     holds,
     because: (facts) =>
       `the image's id is ${shown(facts.image.id)}${holds(facts) ? '' : `, not ${shown(wanted)}`}`,
@@ -165,6 +170,7 @@ export function isPod({ runtime, kubernetes }: SelectableFacts): boolean {
 const attestedPod: Condition = {
   about: 'kubernetes',
   strong: false,
+  narrows: false,
   holds: isPod,
   because(facts) {
     if (facts.kubernetes === undefined) return 'it belongs to no pod';
@@ -178,6 +184,7 @@ function runtimeIs(about: string, runtime: SelectableFacts['runtime']): Conditio
   return {
     about,
     strong: false,
+    narrows: false,
     holds: (facts) => facts.runtime === runtime,
     because: (facts) =>
       `its runtime is ${facts.runtime}${facts.runtime === runtime ? '' : `, not ${runtime}`}`,
@@ -193,6 +200,7 @@ function exactly(
   return {
     about,
     strong,
+    narrows: true,
     holds: (facts) => factOf(facts) === wanted,
     because(facts) {
       const fact = factOf(facts);
@@ -213,6 +221,8 @@ function globbed(
   return {
     about,
     strong: false,
+    // Names hardly ever have slashes in them; references of images do.
+    narrows: !(about === 'image' ? /^\*{2,}$/ : /^\*+$/).test(pattern),
     holds: (facts) => glob.matches(factOf(facts)),
     because(facts) {
       const fact = factOf(facts);
