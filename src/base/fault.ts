@@ -52,6 +52,53 @@ export function codeOf(error: unknown): FaultCode {
   return error instanceof Fault ? error.code : 'gateway.bug';
 }
 
+/** Facts that are said elsewhere or are of no use to people. */
+const unsaid: ReadonlySet<string> = new Set(['requestId', 'didYouMean', 'retryAfterSeconds']);
+
+/** Facts that need no name to be understood. */
+const reasons: ReadonlySet<string> = new Set(['problem', 'reason', 'because']);
+
+/**
+ * What went wrong as a sentence for people, without a full stop: the first sentence of the table whose
+ * facts are all there, then the facts that it leaves out.
+ *
+ * @param omitted - Facts that the caller says elsewhere.
+ */
+export function sentenceOf(fault: Fault, omitted: readonly string[] = []): string {
+  const { title, says = [] } = fault.spec;
+  const facts = new Map(
+    Object.entries(fault.detail).filter(
+      ([key, value]) =>
+        value !== undefined && value !== '' && !unsaid.has(key) && !omitted.includes(key),
+    ),
+  );
+  const namesOf = (template: string): readonly string[] =>
+    [...template.matchAll(placeholder)].map(([, , key = '']) => key);
+  const template = says.find((candidate) => namesOf(candidate).every((key) => facts.has(key)));
+  const sentence = (template ?? title).replaceAll(placeholder, (_all, named, key: string) => {
+    const fact = String(facts.get(key));
+    return named === undefined ? fact : nameOfResource(fact);
+  });
+  for (const key of namesOf(template ?? '')) facts.delete(key);
+  const rest = [...facts].map(([key, value]) =>
+    reasons.has(key) ? String(value) : `${wordsOf(key)} ${String(value)}`,
+  );
+  return rest.length === 0 ? sentence : `${sentence} (${rest.join(', ')})`;
+}
+
+const placeholder = /\{(named )?([A-Za-z]+)\}/g;
+
+/** `secrets/payments/db` → `secret payments/db` */
+function nameOfResource(resource: string): string {
+  const at = resource.indexOf('/');
+  return at < 0 ? resource : `${resource.slice(0, at).replace(/s$/, '')} ${resource.slice(at + 1)}`;
+}
+
+/** `keyFile` → `key file` */
+function wordsOf(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
 function formatMessage(code: FaultCode, detail: FaultDetail): string {
   const facts = Object.entries(detail)
     .filter(([, value]) => value !== undefined)

@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { getSystemErrorMessage } from 'node:util';
 
 /**
  * Makes a directory, and those above it that are missing, one by one: the recursive way of `node:fs` never
@@ -120,4 +121,10 @@ function syncPath(path: string): void {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** `no such file or directory (ENOENT)` */
+export function systemErrorText(error: unknown): string {
+  const { code = 'unknown', errno } = error as NodeJS.ErrnoException;
+  return errno === undefined ? code : `${getSystemErrorMessage(errno)} (${code})`;
 }

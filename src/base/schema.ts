@@ -9,6 +9,7 @@
  *
  * Why not a library: docs/decisions/0002-schema.md.
  */
+import { count } from './count.ts';
 import { Fault, type FaultError, isFault } from './fault.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -73,19 +74,15 @@ export function string(rules: StringRules): Schema<string> {
   return {
     json,
     read(value, pointer, errors) {
-      const rule = description === undefined ? '' : `: ${description}`;
-      if (typeof value !== 'string') return wrong(errors, pointer, `must be a string${rule}`, '');
+      const rule = (text: string): string =>
+        description === undefined ? text : `must be ${description}`;
+      if (typeof value !== 'string') return wrong(errors, pointer, rule('must be a string'), '');
       if (value.length < min)
-        return wrong(errors, pointer, `must have at least ${min} characters${rule}`, value);
+        return wrong(errors, pointer, rule(`must have at least ${count(min, 'character')}`), value);
       if (value.length > max)
-        return wrong(errors, pointer, `must have at most ${max} characters${rule}`, value);
+        return wrong(errors, pointer, rule(`must have at most ${count(max, 'character')}`), value);
       if (pattern && !pattern.test(value))
-        return wrong(
-          errors,
-          pointer,
-          `must ${description === undefined ? `match ${pattern.source}` : `be ${description}`}`,
-          value,
-        );
+        return wrong(errors, pointer, rule(`must match ${pattern.source}`), value);
       return value;
     },
   };
@@ -104,7 +101,7 @@ export function text<T>(
         return parseText(value);
       } catch (error) {
         if (!isFault(error)) throw error;
-        return wrong(errors, pointer, `${error.code}: must be ${rules.description}`, value as T);
+        return wrong(errors, pointer, `must be ${rules.description}`, value as T);
       }
     },
   };
@@ -152,8 +149,10 @@ export function array<T>(
     json: { type: 'array', items: item.json, maxItems: max, minItems: min },
     read(value, pointer, errors) {
       if (!Array.isArray(value)) return wrong(errors, pointer, 'must be a list', []);
-      if (value.length < min) return wrong(errors, pointer, `must have at least ${min} items`, []);
-      if (value.length > max) return wrong(errors, pointer, `must have at most ${max} items`, []);
+      if (value.length < min)
+        return wrong(errors, pointer, `must have at least ${count(min, 'item')}`, []);
+      if (value.length > max)
+        return wrong(errors, pointer, `must have at most ${count(max, 'item')}`, []);
       return value.map((element, index) => item.read(element, `${pointer}/${index}`, errors));
     },
   };
@@ -216,7 +215,8 @@ export function record<T>(
       if (!isPlainObject(value)) return wrong(errors, pointer, 'must be an object', parsed);
       const entries = Object.entries(value);
       if (entries.length > rules.max) {
-        return wrong(errors, pointer, `must have at most ${rules.max} entries`, parsed);
+        const most = count(rules.max, 'entry', 'entries');
+        return wrong(errors, pointer, `must have at most ${most}`, parsed);
       }
       for (const [name, element] of entries) {
         const place = `${pointer}/${escapePointer(name)}`;

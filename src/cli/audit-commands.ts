@@ -1,7 +1,7 @@
 /** `coffer audit …`: read, follow, prove, export. Verification is in `audit-verify.ts`. */
 import { leafHashOf, verifyInclusion } from '../crypto/merkle-verify.ts';
 import { bundleFormat } from './audit-bundle.ts';
-import { hashesOf, openSigned, readVerifier, recallAudit } from './audit-memory.ts';
+import { hashesOf, keyOption, openSigned, readVerifier, recallAudit } from './audit-memory.ts';
 import {
   altered,
   checkEntry,
@@ -91,7 +91,7 @@ const prove: CommandSpec = {
   async run(session, given) {
     const sequence = wholeOf(given.word('sequence'));
     const { output } = await session.call('audit.prove', checkInput('audit.prove', { sequence }));
-    const key = given.text('key') ?? (await recallAudit(session))?.verifierKey;
+    const key = keyOption(given) ?? (await recallAudit(session))?.verifierKey;
     const verifierKey = key ?? (await session.call('audit.checkpoint', {})).output.verifierKey;
     const { size, root } = openSigned(output.checkpoint, readVerifier(verifierKey));
     const bytes = checkEntry(output.entry, sequence);

@@ -10,6 +10,8 @@ import * as schema from '../base/schema.ts';
 import { type Checkpoint, openCheckpoint } from '../crypto/checkpoint.ts';
 import { verifyConsistency } from '../crypto/merkle-verify.ts';
 import { decodeBase64, type NoteVerifier, parseVerifier } from '../crypto/note.ts';
+import { usage } from './command-spec.ts';
+import type { Given } from './given.ts';
 import { auditMemoryFile } from './places.ts';
 import { readPrivateFile, writePrivateFile } from './private-file.ts';
 import type { Session } from './session.ts';
@@ -41,11 +43,18 @@ async function memoryPath(session: Session): Promise<string | undefined> {
   return context.value === undefined ? undefined : auditMemoryFile(session.io.env, context.value);
 }
 
+/** `--key`, if it was given. @throws Fault `cli.usage` */
+export function keyOption(given: Given): string | undefined {
+  const key = given.text('key');
+  if (key === undefined || parseVerifier(key)?.kind === 'note') return key;
+  throw usage('--key must be a key as `coffer audit checkpoint -o json` shows it (verifierKey)');
+}
+
 /** @throws Fault `audit.unsigned` */
 export function readVerifier(line: string): NoteVerifier {
   const verifier = parseVerifier(line);
   if (verifier?.kind !== 'note')
-    throw new Fault('audit.unsigned', { problem: 'is no key of a log' });
+    throw new Fault('audit.unsigned', { problem: 'the key cannot be read' });
   return verifier;
 }
 

@@ -15,6 +15,7 @@ import { firstDifference, readEntryBytes } from './audit-entry-bytes.ts';
 import {
   hashesOf,
   isConsistent,
+  keyOption,
   openSigned,
   readVerifier,
   recallAudit,
@@ -114,13 +115,13 @@ export class EntryCheck {
 export function checkEntry(entry: EntryItem, sequence: number): Buffer {
   const bytes = decodeBase64(entry.bytes);
   const signed = bytes && readEntryBytes(bytes);
-  if (!bytes || !signed) throw altered(sequence, 'its bytes are no entry');
+  if (!bytes || !signed) throw altered(sequence, 'is not a valid entry');
   if (signed.sequence !== sequence) {
-    throw altered(sequence, `entry ${signed.sequence} stands in its place`);
+    throw altered(sequence, `was replaced by entry ${signed.sequence}`);
   }
   const difference = firstDifference(entry, signed);
   if (difference !== undefined)
-    throw altered(sequence, `shows another ${difference} than it signs`);
+    throw altered(sequence, `shows another ${difference} than was signed`);
   return bytes;
 }
 
@@ -133,7 +134,7 @@ export async function fetchSigned(session: Session, given: Given): Promise<Signe
   const { output } = await session.call('audit.checkpoint', {});
   const memory = await recallAudit(session);
   const known = given.flag('acceptNewKey') ? undefined : memory?.verifierKey;
-  const verifierKey = given.text('key') ?? known ?? output.verifierKey;
+  const verifierKey = keyOption(given) ?? known ?? output.verifierKey;
   return openWith(output.checkpoint, verifierKey);
 }
 
@@ -189,7 +190,7 @@ async function explainRefusal(
   { refusal, known }: { readonly refusal: Refusal; readonly known: Seen | undefined },
 ): Promise<Fault> {
   const { from } = refusal;
-  if (refusal.reason === 'misplaced') return altered(from, 'another entry stands in its place');
+  if (refusal.reason === 'misplaced') return altered(from, 'was replaced by another entry');
   if (refusal.reason === 'cut') return altered(from, 'is missing');
   const sequence = await locate(session, signed);
   if (sequence !== undefined) return altered(sequence, 'is not the entry that was signed');
@@ -240,7 +241,7 @@ async function isIncluded(
 
 async function verifyBundle(session: Session, given: Given, path: string): Promise<void> {
   const { head } = await openBundle(path);
-  const signed = openWith(head.checkpoint, given.text('key') ?? head.verifierKey);
+  const signed = openWith(head.checkpoint, keyOption(given) ?? head.verifierKey);
   const known = await seenInPart(session, given, signed);
   const notes = known ? [known.note, signed.note] : [signed.note];
   const verdict = await readBundle(path, signed, notes);

@@ -114,11 +114,15 @@ for (const [code, exit] of refusals) {
     const { code: exited, stdout, stderr } = await world.run(['secret', 'get', 'a']);
     equal(exited, exit);
     equal(stdout, '');
-    match(stderr, new RegExp(`^error: coffer secret get: ${code.replace('.', '\\.')}`));
+    match(
+      stderr,
+      new RegExp(`^error: coffer secret get: [A-Z][^\\n]* \\[${code.replace('.', '\\.')}\\]\\n`),
+    );
     match(stderr, /\n {2}server {3}https:\/\/127\.0\.0\.1:\d+ \(from COFFER_ADDR\)\n/);
     match(stderr, /\n {2}next {5}\S/);
     match(stderr, /\n {2}request {2}req_[0-9a-f]+\n$/);
-    equal(stderr.includes('missing  secret.get on secrets/a'), code === 'policy.denied');
+    const isDenied = code === 'policy.denied';
+    equal(stderr.includes('No role of yours allows secret.get on secrets/a'), isDenied);
   });
 }
 

@@ -78,11 +78,11 @@ async function runCommand(
   io: ProgramIo,
   { place, specs }: { readonly place: Place; readonly specs: readonly CommandSpec[] },
 ): Promise<number> {
-  const [{ parseCommand }, { Printed, Session }] = await Promise.all([
+  const [{ commandMeant, parseCommand }, { Printed, Session }] = await Promise.all([
     import('./parser.ts'),
     import('./session.ts'),
   ]);
-  place.command = specs[0]?.name.split(' ')[0] ?? '';
+  place.command = commandMeant(specs, argv);
   const parsed = await parseCommand(specs, argv);
   if (parsed.kind === 'help') {
     io.stdout.write(parsed.text);
@@ -112,8 +112,11 @@ async function runCommand(
     if (io.signal.aborted && session.isFollowing) return 130;
     if (timeout.signal.aborted) throw new Fault('cli.timeout', { seconds: flags.timeout });
     if (io.signal.aborted) throw new Fault('cli.interrupted');
-    const { withSuggestion } = await import('./suggestion.ts');
-    throw await withSuggestion(error, session, spec, given);
+    const [{ withSuggestion }, { withPlaces }] = await Promise.all([
+      import('./suggestion.ts'),
+      import('./input-places.ts'),
+    ]);
+    throw withPlaces(await withSuggestion(error, session, spec, given), spec);
   } finally {
     timer?.cancel();
     await session.close();

@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import { stat } from 'node:fs/promises';
 import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import { Fault, isFault } from '../base/fault.ts';
+import { Fault, isFault, sentenceOf } from '../base/fault.ts';
 import { parseJson } from '../base/json.ts';
 import { isPlainObject } from '../base/schema.ts';
 import { makeAgent, parseAddress } from '../client/connection.ts';
@@ -42,7 +42,7 @@ export async function* gatewayChecks(session: Session): AsyncGenerator<Finding, 
     probe = await probeGateway(session, server.value);
   } catch (error) {
     if (!isFault(error)) throw error;
-    yield { check: 'connection', result: 'fail', found: error.message, fix: error.spec.hint };
+    yield { check: 'connection', result: 'fail', found: sentenceOf(error), fix: fixOf(error) };
     return;
   }
   const spent = `${probe.protocol}, ${Math.round(probe.tookMs)} ms`;
@@ -134,7 +134,7 @@ async function* sealAndToken(session: Session): AsyncGenerator<Finding, void, un
     yield { check: 'seal', result: 'pass', found: `unsealed (${seal.kind})` };
   } catch (error) {
     if (!isFault(error)) throw error;
-    yield { check: 'seal', result: 'fail', found: error.message, fix: error.spec.hint };
+    yield { check: 'seal', result: 'fail', found: sentenceOf(error), fix: fixOf(error) };
     return;
   }
   const { token } = await session.settings();
@@ -154,8 +154,14 @@ async function* sealAndToken(session: Session): AsyncGenerator<Finding, void, un
       return;
     }
     const found = token.value === 'none' ? 'there is none' : `${error.code}; ${token.from}${kept}`;
-    yield { check: 'token', result: 'fail', found, fix: error.spec.hint };
+    yield { check: 'token', result: 'fail', found, fix: fixOf(error) };
   }
+}
+
+/** The hint of a gateway that does not answer is to ask this command. */
+function fixOf(fault: Fault): string {
+  if (fault.code !== 'gateway.unreachable') return fault.spec.hint;
+  return 'Check that the gateway is running, that the address is right, and what is in between.';
 }
 
 async function ageOfToken(session: Session, path: string): Promise<string> {

@@ -4,7 +4,7 @@ import type { PolicyChange } from '../protocol/operations-policy.ts';
 import type { CommandSpec, OptionSpec } from './command-spec.ts';
 import { type Documents, readDocuments } from './documents.ts';
 import type { Given } from './given.ts';
-import { count } from './holders.ts';
+import { count } from '../base/count.ts';
 import { confirmByName } from './interaction.ts';
 import { showText } from './output.ts';
 import { needed, neededToApply } from './permissions.ts';

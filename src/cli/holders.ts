@@ -1,4 +1,5 @@
 /** How many containers hold a secret, or one version of it: said before it is taken away from them. */
+import { count } from '../base/count.ts';
 import { isFault } from '../base/fault.ts';
 import type { SecretName } from '../model/name.ts';
 import type { Session } from './session.ts';
@@ -26,12 +27,8 @@ export async function holdersOf(
   } catch (error) {
     // Who may take it away need not be allowed to see who has it.
     if (!isFault(error) || error.spec.status !== 403) throw error;
-    return `How many containers hold it you may not see (${error.code}).`;
+    return `You are not permitted to see how many containers hold it (${error.code}).`;
   }
   if (containers.size === 0) return 'No container holds it now.';
   return `${count(containers.size, 'container')} on ${count(nodes.size, 'node')} ${containers.size === 1 ? 'holds' : 'hold'} it now.`;
-}
-
-export function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -1,6 +1,6 @@
 /** `coffer node …`, `coffer workload …`. */
 import type { CommandSpec, WordSpec } from './command-spec.ts';
-import { count } from './holders.ts';
+import { count } from '../base/count.ts';
 import { confirmByName } from './interaction.ts';
 import { listCommand } from './list-command.ts';
 import { checkInput, operationCommand } from './operation-command.ts';

@@ -94,6 +94,16 @@ function problemOf({ code, message }: CommanderError): string {
   return sentence;
 }
 
+/** As far as it can be told without parsing: the command whose words are all there, else its noun. */
+export function commandMeant(specs: readonly CommandSpec[], argv: readonly string[]): string {
+  const meant = specs.find(({ name, aliases = [] }) => {
+    const [noun = '', verb] = name.split(' ');
+    if (!argv.includes(noun)) return false;
+    return verb === undefined || [verb, ...aliases].includes(argv[argv.indexOf(noun) + 1] ?? '');
+  });
+  return meant?.name ?? specs[0]?.name.split(' ')[0] ?? '';
+}
+
 /** A bare `--dry-run` must not take the next word for its value. */
 function withDryRunPlace(word: string): string {
   return word === '--dry-run' ? '--dry-run=server' : word;

@@ -15,7 +15,7 @@ import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
 import { type GrantItem, grantView, type GroupItem, groupView } from './views.ts';
 import { visible } from '../base/visible-text.ts';
-import { count } from './holders.ts';
+import { count } from '../base/count.ts';
 
 const groupWord: WordSpec = { name: 'name', about: 'of the group', kind: 'group' };
 const grantWord: WordSpec = { name: 'group', about: 'whose grant it is', kind: 'grant' };

@@ -1,6 +1,6 @@
 /** What a change of policy does to running containers, and what deserves a second look, in words. */
 import type { PolicyImpactView } from '../protocol/operations-policy.ts';
-import { count } from './holders.ts';
+import { count } from '../base/count.ts';
 import type { Session } from './session.ts';
 import { visible } from '../base/visible-text.ts';
 
@@ -26,21 +26,22 @@ export function impactLines({ impact, impactTotal }: PolicyImpactView): readonly
   ];
 }
 
+/** What follows a warning, from its punctuation on. */
 const sentences: Readonly<Record<string, string>> = {
   'labels-only':
-    'whoever may start a container can satisfy it; an image digest or a node cannot be chosen',
-  'matches-everything': 'every container of every node is in it',
-  'matches-nothing': 'no running container is in it now',
-  'kubernetes-unreported': 'it asks for a pod, and no node reports pods: nothing can match it',
-  'secret-withheld': 'so nobody receives it now',
-  'secret-unknown': 'there is no such secret yet; it is delivered once there is',
+    ': anyone who can start a container can match this group. Add an image digest or a node, which they cannot fake.',
+  'matches-everything': ': every container, or every one of a runtime, matches this group.',
+  'matches-nothing': ': no running container matches this group now.',
+  'kubernetes-unreported':
+    ': the group asks for a pod, but no node reports pods, so nothing can match it.',
+  'secret-withheld': ', so no container receives it now.',
+  'secret-unknown': ': this secret does not exist yet. It will be delivered once it does.',
 };
 
 /** `secret-unknown: payments/db` → that, and what it means. */
 export function warningText(warning: string): string {
   const [code = ''] = warning.split(':');
-  const sentence = sentences[code];
-  return sentence === undefined ? warning : `${warning} (${sentence})`;
+  return `${warning}${sentences[code] ?? ''}`;
 }
 
 /** One line of standard error for each. */

@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { open, readFile, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '../base/fault.ts';
-import { makeDirectory, publishFile, writeDurably } from '../base/files.ts';
+import { makeDirectory, publishFile, systemErrorText, writeDurably } from '../base/files.ts';
 
 /** @throws Fault `cli.file` if it cannot be written. */
 export async function writePrivateFile(path: string, content: string | Buffer): Promise<void> {
@@ -96,6 +96,5 @@ export async function readUserFile(path: string): Promise<Buffer> {
 
 export function fileFault(path: string, error: unknown): Fault {
   if (error instanceof Fault) return error;
-  const { code } = error as NodeJS.ErrnoException;
-  return new Fault('cli.file', { path, problem: code ?? 'unknown' }, { cause: error });
+  return new Fault('cli.file', { path, problem: systemErrorText(error) }, { cause: error });
 }

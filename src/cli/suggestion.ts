@@ -13,7 +13,7 @@ const waitMsMax = 1000;
 
 type LiveKind = Exclude<WordKind, 'file' | 'context'>;
 
-/** @returns the fault, with `didYouMean` among its facts if something is near enough. */
+/** @returns the fault, with the name that was typed, and `didYouMean` if something is near enough. */
 export async function withSuggestion(
   problem: unknown,
   session: Session,
@@ -30,9 +30,12 @@ export async function withSuggestion(
   const typed = word && given.maybeWord(word.name);
   if (!isLive(kind) || typed === undefined) return problem;
   const known = await soon(session, namesNear(session, kind, typed)).catch(() => []);
-  const didYouMean = nearest(typed, known);
-  if (didYouMean === undefined || didYouMean === typed) return problem;
-  return new Fault(problem.code, { ...problem.detail, didYouMean }, { errors: problem.errors });
+  const near = nearest(typed, known);
+  // The gateway does not repeat a word that may be a value. Whoever typed it has it on the screen.
+  const name = resource === undefined && said === kind ? { name: typed } : {};
+  const didYouMean = near === undefined || near === typed ? {} : { didYouMean: near };
+  const detail = { ...problem.detail, ...name, ...didYouMean };
+  return new Fault(problem.code, detail, { errors: problem.errors, cause: problem });
 }
 
 function isLive(kind: unknown): kind is LiveKind {

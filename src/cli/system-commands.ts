@@ -5,7 +5,7 @@ import { SecretValue } from '../model/secret-value.ts';
 import { operationCommand } from './operation-command.ts';
 import type { CommandSpec } from './command-spec.ts';
 import { confirmByName } from './interaction.ts';
-import { count } from './holders.ts';
+import { count } from '../base/count.ts';
 import { showText } from './output.ts';
 import { needed } from './permissions.ts';
 import { Progress } from './progress.ts';

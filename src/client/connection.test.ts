@@ -6,7 +6,9 @@
  */
 import { deepEqual, equal, rejects, throws } from 'node:assert/strict';
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
+import { isFault } from '../base/fault.ts';
 import { systemRandom } from '../base/random.ts';
 import {
   extendedKeyUsages,
@@ -15,7 +17,7 @@ import {
   signCertificate,
 } from '../crypto/x509.ts';
 import { startHttpGateway } from '../testing/http-gateway.ts';
-import { parseAddress, pinOf } from './connection.ts';
+import { makeAgent, parseAddress, pinOf } from './connection.ts';
 
 test('a chain that is only named like one below the pinned authority is not believed', async () => {
   const nowMs = Date.now();
@@ -56,6 +58,21 @@ test('a chain that is only named like one below the pinned authority is not beli
   equal(asked, 0);
   await rejects(call(pinned.privateKey), { code: 'gateway.bug' });
   equal(asked, 1, 'control: it was asked');
+});
+
+test('what answers in plain text is no gateway, and that is not said of its identity', async () => {
+  const server = createServer((socket) => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const endpoint = { host: '127.0.0.1', port };
+  const pins = [`sha256:${'0'.repeat(64)}`];
+  try {
+    await rejects(makeAgent({ endpoint, trust: { pins }, timeoutMs: 60_000 }), (error) => {
+      return isFault(error, 'remote.invalid') && error.detail['problem'] === 'does not speak TLS';
+    });
+  } finally {
+    server.close();
+  }
 });
 
 test('an address names a host and a port over https, and nothing more', () => {

@@ -92,7 +92,7 @@ export async function pinnedCertificate(
   const certificate = chain[pinned];
   if (!certificate) {
     const found = chain.map(pinOf).join(' ');
-    throw new Fault('gateway.untrusted', { problem: 'has none of the pinned keys', found });
+    throw new Fault('gateway.untrusted', { problem: 'it shows none of the pinned keys', found });
   }
   return { certificate, isOwn: pinned === 0 };
 }
@@ -150,8 +150,17 @@ function handshake(options: ConnectOptions, rules: ConnectionOptions): Promise<T
 const verifyCodes =
   /^(CERT_|UNABLE_TO_|ERR_TLS_CERT_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_|INVALID_|ERR_SSL_)/;
 
+/** What OpenSSL makes of an answer in plain text. */
+const plainAnswers: ReadonlySet<string> = new Set([
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+]);
+
 function connectFault(error: NodeJS.ErrnoException, endpoint: Endpoint): Fault {
   const problem = error.code ?? 'unknown';
+  if (plainAnswers.has(problem)) {
+    return new Fault('remote.invalid', { ...endpoint, problem: 'does not speak TLS' });
+  }
   const code = verifyCodes.test(problem) ? 'gateway.untrusted' : 'gateway.unreachable';
   return new Fault(code, { ...endpoint, problem }, { cause: error });
 }

@@ -113,7 +113,7 @@ test('init keeps nothing of the passphrase, from standard input or a file, taken
   const watch = new BufferWatch(t);
   equal(await world.init([...seal, '-', ...nowhere], inTime), 7);
   equal(await world.init([...seal, '-'], tooLong), 2);
-  match(world.asText(), /request\.invalid: --passphrase-file is too long/);
+  match(world.asText(), /--passphrase-file is too long \[request\.invalid\]/);
   equal(await world.init([...seal, file]), 0);
   const secret = bytesOf(passphrase);
   equal(watch.holding(secret), 0);
@@ -126,9 +126,12 @@ test('init says what is wrong with a passphrase file', async (t) => {
   const world = newWorld(t);
   const seal = ['--seal', 'passphrase', '--passphrase-file'];
   equal(await world.init([...seal, world.path('missing')]), 2);
-  match(world.asText(), /request\.invalid: --passphrase-file cannot be read: ENOENT/);
+  match(
+    world.asText(),
+    /--passphrase-file cannot be read: no such file or directory \(ENOENT\) \[request\.invalid\]/,
+  );
   equal(await world.init([...seal, world.path('.')]), 2);
-  match(world.asText(), /request\.invalid: --passphrase-file cannot be read: EISDIR/);
+  match(world.asText(), /--passphrase-file cannot be read: [^\n]* \(EISDIR\) \[request\.invalid\]/);
   writeFileSync(world.path('short'), 'hunter2\n');
   equal(await world.init([...seal, world.path('short')]), 2);
   match(world.asText(), /must have 12 … 1024 bytes/);

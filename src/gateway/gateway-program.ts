@@ -1,6 +1,7 @@
 /** `coffer gateway`, `coffer init`, `coffer backup verify` and `coffer backup restore`. */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { allocate, wipe } from '../base/bytes.ts';
+import { systemErrorText } from '../base/files.ts';
 import { describeFlags, type FlagSpec, readFlags, wholeNumber } from '../base/flags.ts';
 import { Fault } from '../base/fault.ts';
 import { logTo } from '../base/log.ts';
@@ -253,8 +254,7 @@ function readInto(bytes: Buffer, path: string): number {
       closeSync(file);
     }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw wrong('--passphrase-file', `cannot be read: ${code ?? 'unknown'}`, error);
+    throw wrong('--passphrase-file', `cannot be read: ${systemErrorText(error)}`, error);
   }
 }
 
@@ -265,6 +265,7 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
     return 0;
   }
   if (file === undefined || file.startsWith('-')) throw wrong('FILE', 'is needed: the backup');
+  if (!existsSync(file)) throw wrong(file, 'does not exist');
   const { openPhysical } = await import('./physical/physical.ts');
   const verify = async (path: string): Promise<number> => {
     const physical = await openPhysical({ kind: 'sqlite', path, missing: 'refuse' });

@@ -68,7 +68,7 @@ test('a restore that is interrupted leaves no store, and the next one is whole',
   deepEqual(readdirSync(config.dataDirectory), [], 'one that fails leaves nothing');
   equal(await restoreStore(backup, store, verify), await verify(backup));
   deepEqual(readdirSync(config.dataDirectory), ['store.db']);
-  await rejects(restoreStore(backup, store, verify), { code: 'backup.exists' });
+  await rejects(restoreStore(backup, store, verify), { code: 'storage.exists' });
   await using gateway = await startGateway(config, context);
   equal(gateway.core.barrier.state, 'ready', 'control: it opens');
 });
@@ -77,7 +77,7 @@ test('a restore goes nowhere near what is left of another store', async (t) => {
   const { backup, config, store } = await setUp(t);
   for (const left of ['store.db-wal', 'store.db-shm', 'store.db-journal']) {
     writeFileSync(join(config.dataDirectory, left), 'of another store');
-    await rejects(restoreStore(backup, store, verify), { code: 'backup.exists' }, left);
+    await rejects(restoreStore(backup, store, verify), { code: 'storage.exists' }, left);
     deepEqual(readdirSync(config.dataDirectory), [left]);
     rmSync(join(config.dataDirectory, left));
   }
@@ -91,7 +91,7 @@ test('one of two restores at once is refused, and the other is whole', async (t)
     writeFileSync(store, 'of somebody else', { flag: 'wx' });
     return revision;
   };
-  await rejects(restoreStore(backup, store, made), { code: 'backup.exists' });
+  await rejects(restoreStore(backup, store, made), { code: 'storage.exists' });
   equal(readFileSync(store, 'utf8'), 'of somebody else');
   deepEqual(readdirSync(config.dataDirectory), ['store.db']);
 });

@@ -7,7 +7,7 @@ import { Fault, isFault } from '../base/fault.ts';
 import { publishFile } from '../base/files.ts';
 import { removeStore, storeFiles } from './physical/physical.ts';
 
-/** @returns what `verify` says of the copy. @throws Fault `backup.exists`, `backup.failed`; what `verify` throws */
+/** @returns what `verify` says of the copy. @throws Fault `storage.exists`, `backup.failed`; what `verify` throws */
 export async function restoreStore(
   file: string,
   path: string,
@@ -15,13 +15,13 @@ export async function restoreStore(
 ): Promise<number> {
   // Also of another store's files: its journal would be played into this one.
   const there = storeFiles(path).find((name) => existsSync(name));
-  if (there !== undefined) throw new Fault('backup.exists', { path: there });
+  if (there !== undefined) throw new Fault('storage.exists', { path: there });
   const unfinished = `${path}.restoring`;
   removeStore(unfinished);
   try {
     copyFileSync(file, unfinished, constants.COPYFILE_EXCL);
     const revision = await verify(unfinished);
-    if (!publishFile(unfinished, path)) throw new Fault('backup.exists', { path });
+    if (!publishFile(unfinished, path)) throw new Fault('storage.exists', { path });
     return revision;
   } catch (error) {
     if (isFault(error)) throw error;

@@ -1,9 +1,9 @@
 /**
- * What went wrong, for people, in the one shape that all programs have: what failed, on which server,
- * what was missing, what to do next, and the request id to ask about. With `-o json`: the same as one
+ * What went wrong, for people, in the one shape that all programs have: what failed and why, with its
+ * code, on which server, what to do next, and the request id to ask about. With `-o json`: the same as one
  * line of RFC 9457.
  */
-import { Fault, isFault } from '../base/fault.ts';
+import { Fault, type FaultError, isFault, sentenceOf } from '../base/fault.ts';
 import { errorFields } from '../base/log.ts';
 import { problemOf } from './problem.ts';
 import { makePaint, type Paint } from '../base/paint.ts';
@@ -26,21 +26,17 @@ export function formatProblem(error: unknown, place: ProblemPlace): string {
   if (place.json) return `${jsonText(problemOf(error, id))}\n`;
   const { paint } = place;
   const subject = place.command === '' ? 'coffer' : `coffer ${place.command}`;
-  const lines = [`${paint('red', 'error')}: ${subject}: ${visible(sentenceOf(fault))}`];
-  if (isInFile(fault)) {
-    const { file, line, column, problem } = fault.detail;
-    lines.push(`  at       ${visible(`${String(file)}:${line}:${column} ${String(problem)}`)}`);
-  }
-  for (const { pointer, detail } of fault.errors.slice(0, 20)) {
-    lines.push(`  at       ${visible(pointer === '' ? '/' : pointer)}: ${visible(detail)}`);
-  }
-  if (fault.errors.length > 20) lines.push(`  …and ${fault.errors.length - 20} more`);
-  const { action, resource } = fault.detail;
-  if (typeof action === 'string' && typeof resource === 'string') {
-    lines.push(`  missing  ${visible(action)} on ${visible(resource)}`);
-  }
+  const { didYouMean } = fault.detail;
+  const guess = didYouMean === undefined ? '' : `. Did you mean ${String(didYouMean)}?`;
+  // Of a wrong command line the code says nothing more.
+  const code = fault.code === 'cli.usage' ? '' : ` [${fault.code}]`;
+  const lines = [
+    `${paint('red', 'error')}: ${subject}: ${visible(`${summaryOf(fault)}${guess}${code}`)}`,
+    ...placesOf(fault).map((line) => `  at       ${visible(line)}`),
+  ];
+  if (fault.errors.length > errorsMax) lines.push(`  …and ${fault.errors.length - errorsMax} more`);
   if (place.where !== undefined) lines.push(`  server   ${place.where}`);
-  lines.push(`  next     ${nextStep(error, fault)}`);
+  lines.push(`  next     ${nextStep(error, fault, place)}`);
   if (id !== '') lines.push(`  request  ${visible(id)}`);
   return `${lines.join('\n')}\n`;
 }
@@ -65,39 +61,47 @@ export async function reportingFaults(
   }
 }
 
-/** Then it is said in a line that editors can follow. */
-function isInFile({ detail }: Fault): boolean {
-  return detail['line'] !== undefined && detail['column'] !== undefined;
+const errorsMax = 20;
+
+/** What went wrong, without the places that have lines of their own. */
+function summaryOf(fault: Fault): string {
+  const [only] = fault.errors;
+  if (only && fault.errors.length === 1 && !isInFile(only.pointer))
+    return sayError(fault, only, ' ');
+  if (only) return fault.spec.title;
+  const { line, column, problem } = fault.detail;
+  if (line === undefined || column === undefined) return sentenceOf(fault);
+  return sentenceOf(fault, ['line', 'column', ...(problem === undefined ? [] : placeFacts)]);
 }
 
-/** The code, then the facts that are not said in lines of their own. */
-function sentenceOf(fault: Fault): string {
-  if (fault.code === 'cli.usage') return String(fault.detail['problem']);
-  const { what, problem } = fault.detail;
-  // `request.invalid: --listen must be host:port`
-  const isSaid = what !== undefined && problem !== undefined && fault.errors.length === 0;
-  const code = isSaid ? `${fault.code}: ${String(what)} ${String(problem)}` : fault.code;
-  const said = new Set([
-    'requestId',
-    'action',
-    'didYouMean',
-    'retryAfterSeconds',
-    fault.errors.length > 0 ? 'at' : '',
-  ]);
-  if (isSaid) for (const fact of ['what', 'problem', 'at']) said.add(fact);
-  if (isInFile(fault)) for (const fact of ['file', 'line', 'column', 'problem']) said.add(fact);
-  if (fault.errors.length > 0) said.add('problem');
-  const facts = Object.entries(fault.detail)
-    .filter(([key, value]) => value !== undefined && value !== '' && !said.has(key))
-    .map(([key, value]) => `${key} ${String(value)}`);
-  const sentence = facts.length === 0 ? code : `${code} (${facts.join(', ')})`;
-  const { didYouMean } = fault.detail;
-  return didYouMean === undefined ? sentence : `${sentence}; did you mean ${String(didYouMean)}?`;
+const placeFacts = ['file', 'what', 'problem'];
+
+/** Each in a form that editors can follow, where it is in a file. */
+function placesOf(fault: Fault): readonly string[] {
+  const { errors, detail } = fault;
+  const [only] = errors;
+  if (only && (errors.length > 1 || isInFile(only.pointer))) {
+    return errors.slice(0, errorsMax).map((error) => sayError(fault, error, ': '));
+  }
+  const { file, what, line, column, problem = '' } = detail;
+  if (only || line === undefined || column === undefined) return [];
+  return [`${String(file ?? what)}:${line}:${column} ${String(problem)}`.trimEnd()];
 }
 
-function nextStep(error: unknown, fault: Fault): string {
+/** An error of the whole is said of what it is the whole of: `--key must be …`. */
+function sayError(fault: Fault, { pointer, detail }: FaultError, between: string): string {
+  return `${pointer || String(fault.detail['what'] ?? '/')}${between}${detail}`;
+}
+
+/** `policy.yaml:3:1` */
+function isInFile(pointer: string): boolean {
+  return /:\d+:\d+/.test(pointer);
+}
+
+function nextStep(error: unknown, fault: Fault, { command }: ProblemPlace): string {
+  if (fault.code === 'cli.usage' && command !== '') return `See \`coffer ${command} --help\`.`;
   if (isFault(error)) return fault.spec.hint;
   // A bug of ours: its class and place, never its text, which may hold input.
   const { error: name, at } = errorFields(error);
-  return `This is a defect of Cofferdam: report ${String(name)} ${String(at ?? '')}`.trim();
+  return `This is a defect in Cofferdam: report ${String(name)} ${String(at ?? '')}`.trim();
 }

@@ -7,7 +7,7 @@
  *   - Back again it is a Fault with the same code, facts and errors. A code that this program does
  *     not know becomes the known fault of the same status nearest in meaning, and stays readable.
  */
-import { Fault, type FaultDetail, type FaultError, isFault } from '../base/fault.ts';
+import { Fault, type FaultDetail, type FaultError, isFault, sentenceOf } from '../base/fault.ts';
 import { type FaultCode, type FaultSpec, faults } from '../base/fault-table.ts';
 import * as schema from '../base/schema.ts';
 
@@ -25,7 +25,7 @@ export interface Problem {
   readonly instance: string;
   readonly code: string;
   readonly hint: string;
-  /** The facts that `detail` shows as text. */
+  /** The facts of `detail`, for programs. */
   readonly facts?: FaultDetail;
   readonly errors?: readonly FaultError[];
   /** On 403: what a role would have to allow. */
@@ -39,9 +39,9 @@ export const problemJsonSchema: schema.JsonSchema = {
   required: ['type', 'title', 'status', 'detail', 'instance', 'code', 'hint'],
   properties: {
     type: { type: 'string', format: 'uri' },
-    title: { type: 'string' },
+    title: { type: 'string', description: 'What went wrong, the same for each code.' },
     status: { type: 'integer', minimum: 400, maximum: 599 },
-    detail: { type: 'string' },
+    detail: { type: 'string', description: 'What went wrong this time.' },
     instance: { type: 'string', description: 'The request id.' },
     code: { type: 'string', pattern: '^[a-z-]+\\.[a-z-]+$' },
     hint: { type: 'string', description: 'What to do next.' },
@@ -75,9 +75,9 @@ export function problemOf(error: unknown, requestId: string): Problem {
   const names = typeof action === 'string' && typeof resource === 'string';
   return {
     type: `${typePrefix}${code}`,
-    title: code.replaceAll(/[.-]/g, ' '),
+    title: spec.title,
     status: spec.status,
-    detail: fault.message,
+    detail: detailOf(fault),
     instance: requestId,
     code,
     hint: spec.hint,
@@ -86,6 +86,14 @@ export function problemOf(error: unknown, requestId: string): Problem {
     ...(spec.status === 403 && names ? { required: { verb: action, resource } } : {}),
     ...(spec.retry === 'later' ? { retryAfterSeconds: retryAfter(facts) } : {}),
   };
+}
+
+/** For people: with the first of what is wrong, which `errors` has in whole. */
+function detailOf(fault: Fault): string {
+  const [first, ...more] = fault.errors;
+  if (first === undefined) return sentenceOf(fault);
+  const others = more.length === 0 ? '' : ` (and ${more.length} more)`;
+  return `${fault.spec.title}: ${first.pointer || '/'} ${first.detail}${others}`;
 }
 
 function retryAfter(facts: FaultDetail): number {

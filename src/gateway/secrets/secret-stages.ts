@@ -51,13 +51,12 @@ export function promotePending(secret: Secret): StageChange {
 
 /**
  * @param number - The previous version when left out.
- * @throws Fault `secret.version-not-stored`, `secret.version-current`, `resource.unknown`
+ * @throws Fault `secret.no-previous`, `secret.version-not-stored`, `secret.version-current`,
+ *   `resource.unknown`
  */
 export function rollBack(secret: Secret, number = secret.previous): StageChange {
   refuseDeleted(secret);
-  if (number === 0) {
-    throw new Fault('resource.unknown', { secret: secret.name, version: 'previous' });
-  }
+  if (number === 0) throw new Fault('secret.no-previous', { secret: secret.name });
   const { state } = versionOf(secret, number);
   if (state !== 'stored') throw notStored(secret, number, state);
   if (number === secret.current) {
