@@ -27,7 +27,7 @@ import { AnonymousLog } from './anonymous-log.ts';
 import { type UnsealAttempt, UnsealLog } from './unseal-log.ts';
 import type { Audit, AuditEntry } from './audit/audit.ts';
 import type { View } from './barrier/barrier.ts';
-import { credentialOperations, type Handlers, type Plan } from './handlers/handlers.ts';
+import type { Handlers, Plan } from './handlers/handlers.ts';
 import { Idempotency, type IdempotencySlot } from './idempotency.ts';
 import { decide, permits } from './policy/policy.ts';
 import { type BucketRate, TokenBuckets } from '../base/token-buckets.ts';
@@ -132,7 +132,7 @@ export class RequestHandler {
       key !== undefined &&
       dryRun !== true &&
       operation.effect === 'change' &&
-      !credentialOperations.includes(request.operation);
+      operation.credential !== true;
     if (!isKept) return this.#attempt(run, input, undefined);
     const name = request.operation;
     const same = { principal, key, operation: name, input, value, ifRevision };
@@ -186,6 +186,10 @@ export class RequestHandler {
       value: request.value,
       permits: (action: OperationName) => permits(bindings, action),
     });
+    assert(
+      plan.seen === undefined || operation.revisioned === true,
+      'the contract says what has one',
+    );
     for (const resource of plan.requires ?? []) this.#decide(request, resource);
     run.resource = plan.resource ?? run.resource;
     const { ifRevision } = request;
@@ -196,7 +200,6 @@ export class RequestHandler {
       }
     } else if (plan.seen !== ifRevision) {
       wipeValues(plan);
-      if (plan.seen === undefined) throw misfit('takes no revision');
       throw new Fault('request.stale', { resource: run.resource });
     }
     return plan;
@@ -387,11 +390,11 @@ function attemptOf({ request }: Run): UnsealAttempt {
 
 /** What the operation as such does not take, whatever its input says. @throws Fault `request.invalid` */
 function refuseMisfits({ request, operation }: Run): void {
-  const { value, dryRun } = request;
+  const { value, dryRun, ifRevision } = request;
   if (operation.body === 'value' && value === undefined) throw misfit('needs a value as its body');
   if (operation.body !== 'value' && value !== undefined) throw misfit('takes no value');
-  const isRehearsable =
-    operation.effect === 'change' && !credentialOperations.includes(request.operation);
+  if (ifRevision !== undefined && operation.revisioned !== true) throw misfit('takes no revision');
+  const isRehearsable = operation.effect === 'change' && operation.credential !== true;
   if (dryRun === true && !isRehearsable) throw misfit('has no dry run');
 }
 

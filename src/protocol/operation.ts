@@ -34,6 +34,10 @@ export interface Operation<Input, Output> {
   readonly whileSealed?: true;
   /** PUT, PATCH and DELETE of an existing object state the revision they saw (If-Match). */
   readonly preconditioned?: true;
+  /** About one object that has a revision: the answer has an ETag, and a change may state the one it saw. */
+  readonly revisioned?: true;
+  /** Its answer lets somebody in: never rehearsed, never kept to be answered again. */
+  readonly credential?: true;
 }
 
 export function operation<Input, Output>(

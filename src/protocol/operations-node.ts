@@ -86,6 +86,7 @@ export const nodeOperations = {
     resource: node,
     effect: 'change',
     access: 'permission',
+    credential: true,
   }),
   'node.join': operation({
     summary: 'Exchange a join token and a certificate request for a node certificate',
@@ -108,6 +109,7 @@ export const nodeOperations = {
     resource: () => 'nodes',
     effect: 'change',
     access: { publicBecause: 'the join token is the proof: one use, one node, ten minutes' },
+    credential: true,
   }),
   'node.revoke': operation({
     summary: 'Revoke a node: its stream closes and it never comes back',
@@ -120,6 +122,7 @@ export const nodeOperations = {
     resource: node,
     effect: 'change',
     access: 'permission',
+    revisioned: true,
   }),
   'workload.list': operation({
     summary: 'List running workloads as attested',

@@ -124,6 +124,7 @@ export const policyOperations = {
     resource: (input) => `groups/${input.name}`,
     effect: 'read',
     access: 'permission',
+    revisioned: true,
   }),
   'group.put': operation({
     summary: 'Create or replace a group',
@@ -137,6 +138,7 @@ export const policyOperations = {
     effect: 'change',
     access: 'permission',
     preconditioned: true,
+    revisioned: true,
   }),
   'group.delete': operation({
     summary: 'Delete a group that no grant uses',
@@ -150,6 +152,7 @@ export const policyOperations = {
     effect: 'change',
     access: 'permission',
     preconditioned: true,
+    revisioned: true,
   }),
   'grant.list': operation({
     summary: 'List grants',
@@ -179,6 +182,7 @@ export const policyOperations = {
     resource: (input) => `grants/${input.group}`,
     effect: 'read',
     access: 'permission',
+    revisioned: true,
   }),
   'grant.put': operation({
     summary: 'Create or replace what a group is granted',
@@ -192,6 +196,7 @@ export const policyOperations = {
     effect: 'change',
     access: 'permission',
     preconditioned: true,
+    revisioned: true,
   }),
   'grant.delete': operation({
     summary: 'Withdraw everything that a group is granted',
@@ -205,6 +210,7 @@ export const policyOperations = {
     effect: 'change',
     access: 'permission',
     preconditioned: true,
+    revisioned: true,
   }),
   'policy.diff': operation({
     summary: 'Show what applying documents would change, and in which running workloads',

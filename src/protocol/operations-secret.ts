@@ -86,6 +86,7 @@ export const secretOperations = {
     resource,
     effect: 'read',
     access: 'permission',
+    revisioned: true,
   }),
   'secret.put': operation({
     summary: 'Set a new value; the body is the value, byte for byte',
@@ -98,6 +99,7 @@ export const secretOperations = {
     resource,
     effect: 'change',
     access: 'permission',
+    revisioned: true,
   }),
   'secret.generate': operation({
     summary: 'Set a new random value that nobody sees',
@@ -110,6 +112,7 @@ export const secretOperations = {
     resource,
     effect: 'change',
     access: 'permission',
+    revisioned: true,
   }),
   'secret.update': operation({
     summary: 'Change labels or description',
@@ -127,6 +130,7 @@ export const secretOperations = {
     effect: 'change',
     access: 'permission',
     preconditioned: true,
+    revisioned: true,
   }),
   'secret.promote': operation({
     summary: 'Make the pending version current',
@@ -139,6 +143,7 @@ export const secretOperations = {
     resource,
     effect: 'change',
     access: 'permission',
+    revisioned: true,
   }),
   'secret.rollback': operation({
     summary: 'Make a stored version current again, without showing it',
@@ -151,6 +156,7 @@ export const secretOperations = {
     resource,
     effect: 'change',
     access: 'permission',
+    revisioned: true,
   }),
   'secret.revoke': operation({
     summary: 'Withdraw a version from every container and never deliver it again',
@@ -163,6 +169,7 @@ export const secretOperations = {
     resource,
     effect: 'change',
     access: 'permission',
+    revisioned: true,
   }),
   'secret.destroy': operation({
     summary: 'Destroy a version: its key and its ciphertext, for ever',
@@ -175,6 +182,7 @@ export const secretOperations = {
     resource,
     effect: 'change',
     access: 'permission',
+    revisioned: true,
   }),
   'secret.delete': operation({
     summary: 'Withdraw a secret everywhere and hide it; it can be restored',
@@ -188,6 +196,7 @@ export const secretOperations = {
     effect: 'change',
     access: 'permission',
     preconditioned: true,
+    revisioned: true,
   }),
   'secret.restore': operation({
     summary: 'Undo a deletion',
@@ -200,5 +209,6 @@ export const secretOperations = {
     resource,
     effect: 'change',
     access: 'permission',
+    revisioned: true,
   }),
 } as const;

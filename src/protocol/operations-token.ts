@@ -65,6 +65,7 @@ export const tokenOperations = {
     resource: token,
     effect: 'change',
     access: 'permission',
+    credential: true,
   }),
   'token.revoke': operation({
     summary: 'Revoke a token: its next request is refused, and its streams end',

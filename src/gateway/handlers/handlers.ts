@@ -37,13 +37,6 @@ import { tokenHandlers } from './token-handlers.ts';
 
 export type { Done, Plan } from './plan.ts';
 
-/** Operations whose answer lets somebody in: never rehearsed, never stored for a replay. */
-export const credentialOperations: readonly OperationName[] = [
-  'node.token',
-  'node.join',
-  'token.create',
-];
-
 /**
  * What the handler of an operation answers. Ending an iterator early (`return`) ends a pending `next`.
  */

@@ -1,15 +1,21 @@
 /**
  * Goal: the published document says what the gateway does, and no operation can give a value away.
- * Method: compare the committed document with the table's, walk every reference and every output.
+ * Method: compare the committed document with the table's, walk every reference and every output; ask a
+ * real pipeline for what the document says an operation takes, and for what it does not mention.
  * `COFFER_UPDATE=1` writes docs/openapi.json anew.
  */
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { isFault } from '../../base/fault.ts';
 import { faults } from '../../base/fault-table.ts';
 import { isPlainObject } from '../../base/schema.ts';
-import { operationNamed, operationNames } from '../../protocol/operations.ts';
+import { anonymousFrom } from '../../model/principal.ts';
+import { SecretValue } from '../../model/secret-value.ts';
+import { operationNamed, type OperationName, operationNames } from '../../protocol/operations.ts';
+import { type Example, examplesIn, fillRig, ownPlace } from '../../testing/operation-examples.ts';
+import { RequestRig } from '../../testing/request-rig.ts';
 import { openApiDocument } from './openapi.ts';
 import { probePaths } from './probes.ts';
 
@@ -78,6 +84,63 @@ test('every status that a refused request can have is explained', () => {
     /^(request|auth|rate|policy|limit)\./.test(code),
   );
   for (const [code, { status }] of own) ok(explained.includes(`Problem${status}`), code);
+});
+
+function documented(name: OperationName): Json {
+  const { path, method } = operationNamed(name);
+  return ((document['paths'] as Json)[path] as Json)[method.toLowerCase()] as Json;
+}
+
+function takes(name: OperationName, parameter: string): boolean {
+  const parameters = documented(name)['parameters'] as readonly Json[];
+  return parameters.some(({ $ref }) => $ref === `#/components/parameters/${parameter}`);
+}
+
+test('an operation takes a dry run and a revision exactly where the document says so', async () => {
+  const rig = await new RequestRig().withAuthority();
+  const owner = await rig.owner();
+  const nobody = anonymousFrom('test');
+  await fillRig(rig, owner, nobody);
+  const examples = examplesIn(ownPlace);
+  const refused = async (name: OperationName, more: object): Promise<string> => {
+    const { input, value } = examples[name];
+    const bytes = value === undefined ? {} : { value: SecretValue.copy(Buffer.from(value)) };
+    const asked = rig.ask(owner, name, input, { ...bytes, ...more });
+    const error = await asked.then(
+      () => undefined,
+      (fault: unknown) => fault,
+    );
+    return isFault(error) ? String(error.detail['problem']) : '';
+  };
+  const changes = operationNames.filter((name) => operationNamed(name).effect === 'change');
+  for (const name of changes) {
+    const dryRun = await refused(name, { ...revisionFor(rig, examples[name]), dryRun: true });
+    equal(dryRun !== 'has no dry run', takes(name, 'DryRun'), name);
+    const revision = await refused(name, { ifRevision: 2 ** 40, dryRun: takes(name, 'DryRun') });
+    equal(revision !== 'takes no revision', takes(name, 'IfMatch'), name);
+    equal(takes(name, 'IdempotencyKey'), takes(name, 'DryRun'), name);
+  }
+  deepEqual(
+    changes.filter((name) => !takes(name, 'DryRun')),
+    ['node.token', 'node.join', 'token.create'],
+    'control: there are some that take none',
+  );
+  ok(changes.some((name) => !takes(name, 'IfMatch')));
+});
+
+function revisionFor(rig: RequestRig, { ifRevision }: Example): object {
+  return ifRevision === undefined ? {} : { ifRevision: ifRevision(rig) };
+}
+
+test('304 and ETag are documented for what has a revision, 422 for what can be repeated', () => {
+  for (const name of operationNames) {
+    const { effect, revisioned } = operationNamed(name);
+    const responses = documented(name)['responses'] as Json;
+    equal('304' in responses, effect === 'read' && revisioned === true, name);
+    equal('422' in responses, takes(name, 'IdempotencyKey'), name);
+    const { headers } = responses['200'] as { readonly headers: Json };
+    equal('ETag' in headers, revisioned === true, name);
+  }
 });
 
 test('no output has a member that could hold a value', () => {

@@ -50,11 +50,13 @@ const statusWords: Readonly<Record<number, string>> = {
   413: 'Too large, too deep or too wide.',
   414: 'The request target is too long.',
   415: 'Another media type or a content encoding.',
+  422: 'This idempotency key was used for a different request.',
   428: 'State the revision that you saw.',
   429: 'Too many requests; see `Retry-After`.',
   431: 'Headers are too large.',
   500: 'A defect of the gateway. The request id is in its log.',
   503: 'Not now: sealed, read-only, starting or stopping; see `Retry-After`.',
+  507: 'The disk of the store is full. Nothing was done.',
 };
 
 let text: string | undefined;
@@ -111,8 +113,13 @@ function operationObject(name: OperationName, operation: AnyOperation): Json {
       : { description: `Public: ${access.publicBecause}.`, security: [] }),
     parameters: parametersOf(name, operation),
     ...requestBodyOf(name, operation),
-    responses: { 200: answerOf(name, operation), ...refusalsOf(operation) },
+    responses: { 200: answerOf(name, operation), ...refusalsOf(name, operation) },
   };
+}
+
+/** Whether it can be rehearsed, and answered again to who repeats it. */
+function isRepeatable({ effect, credential }: AnyOperation): boolean {
+  return effect === 'change' && credential !== true;
 }
 
 function memberOfPath(operation: AnyOperation): string | undefined {
@@ -135,9 +142,12 @@ function parametersOf(name: OperationName, operation: AnyOperation): readonly Js
         : {}),
     }));
   const headers = ['RequestId'];
-  if (operation.effect === 'change') {
-    headers.push('DryRun', 'IdempotencyKey', 'IfMatch', 'IfNoneMatch');
-  } else if (operation.reply === 'json') headers.push('KnownRevision');
+  if (isRepeatable(operation)) headers.push('DryRun', 'IdempotencyKey');
+  if (operation.revisioned === true) {
+    headers.push(
+      ...(operation.effect === 'change' ? ['IfMatch', 'IfNoneMatch'] : ['KnownRevision']),
+    );
+  }
   if (operation.reply === 'events') headers.push('LastEventId');
   return [...members, ...headers.map((header) => ({ $ref: `#/components/parameters/${header}` }))];
 }
@@ -170,11 +180,10 @@ function answerOf(name: OperationName, operation: AnyOperation): Json {
   const example: Json = operationExamples[name].output;
   switch (operation.reply) {
     case 'json': {
-      const eTag = {
-        ETag: { schema: { type: 'string' }, description: 'Of a single object: its revision.' },
-      };
       const content = { 'application/json': { schema, example } };
-      return { description: 'Done.', headers: { ...headers, ...eTag }, content };
+      const more = { ...(operation.revisioned === true ? { ETag: eTag } : {}) };
+      const replayed = isRepeatable(operation) ? { 'Idempotent-Replayed': replayedHeader } : {};
+      return { description: 'Done.', headers: { ...headers, ...more, ...replayed }, content };
     }
     case 'events': {
       const content = { 'text/event-stream': { schema, example } };
@@ -189,20 +198,28 @@ function answerOf(name: OperationName, operation: AnyOperation): Json {
   }
 }
 
-function refusalsOf(operation: AnyOperation): Json {
-  const secured = operation.access === 'permission' ? [401, 403] : [];
+/** Of those that need no permission: how what they prove themselves by is refused. */
+const proofRefusals: Readonly<Partial<Record<OperationName, readonly number[]>>> = {
+  'node.join': [401],
+  'system.unseal': [403, 409],
+};
+
+function refusalsOf(name: OperationName, operation: AnyOperation): Json {
+  // What is recorded needs a disk.
+  const secured = operation.access === 'permission' ? [401, 403, 507] : (proofRefusals[name] ?? []);
   const bodied = operation.body === 'none' ? [] : [408, 413];
   const stated = operation.preconditioned === true ? [428] : [];
-  const changing = operation.effect === 'change' ? [409, 412] : [];
+  const changing = operation.effect === 'change' ? [409, 507] : [];
+  const repeated = isRepeatable(operation) ? [422] : [];
+  const outdated = operation.effect === 'change' && operation.revisioned === true ? [412] : [];
   const always = [400, 404, 406, 414, 415, 429, 431, 500, 503];
-  const statuses = [...always, ...secured, ...bodied, ...stated, ...changing].toSorted(
-    (a, b) => a - b,
-  );
-  const refusals = statuses.map((status) => [
+  const own = [...secured, ...bodied, ...stated, ...changing, ...repeated, ...outdated];
+  const statuses = new Set([...always, ...own].toSorted((a, b) => a - b));
+  const refusals = [...statuses].map((status) => [
     status,
     { $ref: `#/components/responses/Problem${status}` },
   ]);
-  const conditional = operation.reply === 'json' && operation.effect === 'read';
+  const conditional = operation.revisioned === true && operation.effect === 'read';
   return {
     ...(conditional
       ? { 304: { description: 'Still the revision that `If-None-Match` names.' } }
@@ -216,6 +233,13 @@ function problemResponse(description: string): Json {
   const schema = { $ref: '#/components/schemas/Problem' };
   return { description, content: { [problemMediaType]: { schema } } };
 }
+
+const eTag: Json = { schema: { type: 'string' }, description: 'The revision of the object.' };
+const replayedHeader: Json = {
+  schema: { type: 'string', enum: ['true'] },
+  description:
+    'There if this is the kept answer to an earlier request with the same idempotency key.',
+};
 
 const header = (name: string, description: string, schema: Json): Json => ({
   name,
