@@ -53,7 +53,12 @@ export function codeOf(error: unknown): FaultCode {
 }
 
 /** Facts that are said elsewhere or are of no use to people. */
-const unsaid: ReadonlySet<string> = new Set(['requestId', 'didYouMean', 'retryAfterSeconds']);
+const unsaid: ReadonlySet<string> = new Set([
+  'requestId',
+  'didYouMean',
+  'retryAfterSeconds',
+  'action',
+]);
 
 /** Facts that need no name to be understood. */
 const reasons: ReadonlySet<string> = new Set(['problem', 'reason', 'because']);
@@ -68,8 +73,7 @@ export function sentenceOf(fault: Fault, omitted: readonly string[] = []): strin
   const { title, says = [] } = fault.spec;
   const facts = new Map(
     Object.entries(fault.detail).filter(
-      ([key, value]) =>
-        value !== undefined && value !== '' && !unsaid.has(key) && !omitted.includes(key),
+      ([key, value]) => value !== undefined && value !== '' && !omitted.includes(key),
     ),
   );
   const namesOf = (template: string): readonly string[] =>
@@ -79,7 +83,7 @@ export function sentenceOf(fault: Fault, omitted: readonly string[] = []): strin
     const fact = String(facts.get(key));
     return named === undefined ? fact : nameOfResource(fact);
   });
-  for (const key of namesOf(template ?? '')) facts.delete(key);
+  for (const key of [...namesOf(template ?? ''), ...unsaid]) facts.delete(key);
   const rest = [...facts].map(([key, value]) =>
     reasons.has(key) ? String(value) : `${wordsOf(key)} ${String(value)}`,
   );

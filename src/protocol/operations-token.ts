@@ -1,4 +1,5 @@
 /** Operations on tokens: who may ask for what, as programs and people prove it. */
+import { Fault } from '../base/fault.ts';
 import * as schema from '../base/schema.ts';
 import { limits } from '../base/limits.ts';
 import { nameSchema } from '../model/group.ts';
@@ -9,9 +10,30 @@ import { pageMembers, pageOf, shortText, timestamp } from './page.ts';
 const token = (input: { readonly name: string }): string => `tokens/${input.name}`;
 const hoursMax = 10 * 366 * 24;
 
+const pathCharsMax = (limits.nameSegmentsMax + 1) * (limits.nameSegmentCharsMax + 1);
 const pathSchema = schema.text<PathPattern>(parsePathPattern, {
-  max: (limits.nameSegmentsMax + 1) * (limits.nameSegmentCharsMax + 1),
+  max: pathCharsMax,
   description: 'a resource, such as secrets/payments/**; * is one segment, ** at the end all below',
+});
+/** Resources that have names below them, and those that are one thing. */
+const namedCollections = ['secrets', 'groups', 'grants', 'nodes', 'workloads', 'tokens'];
+const soleResources = ['policy', 'holdings', 'audit', 'events', 'system'];
+
+/** A misspelt one would be taken and match nothing. @throws Fault `name.invalid` */
+function parseGivenPath(text: string): PathPattern {
+  const path = parsePathPattern(text);
+  const [first = '', ...rest] = path.split('/');
+  const isKnown = first.startsWith('*') || namedCollections.includes(first);
+  const isWhole = first.startsWith('*') || rest.length > 0;
+  if ((isKnown && isWhole) || (soleResources.includes(first) && rest.length === 0)) return path;
+  throw new Fault('name.invalid', { kind: 'path' });
+}
+
+const givenPathSchema = schema.text<PathPattern>(parseGivenPath, {
+  max: pathCharsMax,
+  description:
+    `${namedCollections.join(', ')} with a name, such as secrets/payments/** ` +
+    `(* is one segment, ** at the end all below); ${soleResources.join(', ')} alone; or ** for all`,
 });
 const roleSchema = schema.oneOf(['owner', 'operator', 'writer', 'auditor'] as const);
 
@@ -52,7 +74,7 @@ export const tokenOperations = {
     input: schema.object({
       name: nameSchema,
       role: roleSchema,
-      paths: schema.array(pathSchema, { min: 1, max: 16 }),
+      paths: schema.array(givenPathSchema, { min: 1, max: 16 }),
       /** Left out: until it is revoked. */
       hours: schema.optional(schema.integer({ min: 1, max: hoursMax })),
     }),
