@@ -98,7 +98,8 @@ function certificateFinding({ certificateEndsMs }: Probe, nowMs: number): Findin
   const left = certificateEndsMs - nowMs;
   const found = `ends in ${duration(left)}`;
   if (left > 7 * dayMs) return { check, result: 'pass', found };
-  const fix = 'Restart the gateway: it renews its certificate when it starts.';
+  const fix =
+    'A certificate of the gateway itself is renewed while it is unsealed. Replace your own (--tls-certificate), then restart the gateway.';
   return { check, result: 'warn', found, fix };
 }
 

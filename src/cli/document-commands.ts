@@ -112,7 +112,7 @@ async function confirmLosses(session: Session, given: Given, change: PolicyChang
   await confirmByName(session, {
     name: 'apply',
     what: [
-      ...deleted.map(({ kind, name }) => `${kind.toLowerCase()}/${name} is deleted`),
+      ...deleted.map(({ kind, name }) => `${kind.toLowerCase()}/${name} will be deleted`),
       ...impactLines({ ...change, impact: losing }),
     ],
     yes: given.flag('yes'),

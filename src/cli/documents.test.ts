@@ -37,6 +37,8 @@ const refused: readonly (readonly [string, string, string])[] = [
   ['a bomb of aliases', bomb, '1:9'],
   ['a tag', 'a: !!js/function "x"\n', '1:4'],
   ['a tag of its own', 'a: !secret x\n', '1:4'],
+  ['a tag of the core schema', 'a: !!str x\n', '1:10'],
+  ['a tag on a key', '!!str a: 1\n', '1:7'],
   ['a key that is a list', '? [a, b]\n: 1\n', '1:3'],
   ['a key that is a number', '1: a\n', '1:1'],
   ['a tab', 'a:\n\tb: 1\n', '2:1'],

@@ -8,6 +8,7 @@ import { checkInput } from './operation-command.ts';
 import { type ListBody, showList, showRow, type View } from './output.ts';
 import { needed, type Permission } from './permissions.ts';
 import type { Session } from './session.ts';
+import type { refuseUnknown } from './unknown-names.ts';
 import { visible } from '../base/visible-text.ts';
 
 type ListOperation = {
@@ -46,6 +47,8 @@ export interface ListCommand<Name extends ListOperation> {
   readonly examples: readonly string[];
   readonly options?: readonly OptionSpec[];
   readonly filter?: (given: Given, session: Session) => Filter | Promise<Filter>;
+  /** What its options name: refused if nothing is found and it does not exist. */
+  readonly named?: (given: Given) => Parameters<typeof refuseUnknown>[1];
   /** The kind that events name; with it there is a `--watch`. */
   readonly watched?: {
     readonly kind: string;
@@ -77,6 +80,10 @@ export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>)
       const changes = watching ? await openWatch(session) : undefined;
       const wanted = (await spec.filter?.(given, session)) ?? {};
       const body = await readList(session, spec.operation, wanted, given);
+      if (body.items.length === 0 && spec.named) {
+        const { refuseUnknown } = await import('./unknown-names.ts');
+        await refuseUnknown(session, spec.named(given));
+      }
       await showList(session, spec.view, sorted(spec.view, body, given.text('sortBy')), {
         headers: given.option('headers') !== false,
       });

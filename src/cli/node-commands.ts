@@ -12,7 +12,7 @@ import { visible } from '../base/visible-text.ts';
 
 const nodeWord: WordSpec = { name: 'name', about: 'of the node', kind: 'node' };
 
-async function findNode(session: Session, name: string): Promise<NodeItem | undefined> {
+export async function findNode(session: Session, name: string): Promise<NodeItem | undefined> {
   let cursor: string | undefined;
   do {
     const { output } = await session.call(
@@ -52,12 +52,12 @@ const revoke = operationCommand({
   confirm: async (session, { name }, given) => {
     const node = await findNode(session, name);
     const held = node
-      ? `${count(node.workloads, 'container')} there lose what they hold, at the latest when the lease ends`
+      ? `Secrets in ${count(node.workloads, 'container')} there will be wiped, at the latest when leases end`
       : 'It is not listed';
     await confirmByName(session, {
       name,
       what: [
-        `The node ${name} will be revoked: its stream closes at once and it never comes back.`,
+        `The node ${name} will be revoked: its connection closes at once, and it cannot come back.`,
         `${held}.`,
       ],
       yes: given.flag('yes'),
@@ -99,6 +99,7 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--prefix <prefix>', about: 'names that begin so' },
       { flags: '-l, --selector <selector>', about: 'labels, such as tier=backend,stage!=test' },
     ],
+    named: (given) => ({ node: given.text('node'), group: given.text('group') }),
     filter: (given) => ({
       node: given.option('node'),
       group: given.option('group'),

@@ -1,4 +1,5 @@
 /** `coffer group …`, `coffer grant …`, `coffer explain`, `coffer who-can`. */
+import { isFault } from '../base/fault.ts';
 import * as schema from '../base/schema.ts';
 import { modeSchema } from '../model/grant.ts';
 import type { OperationInput } from '../protocol/operations.ts';
@@ -246,6 +247,19 @@ const whoCan = operationCommand({
   },
 });
 
+/** @returns a sentence; also when it cannot be known. */
+async function membersOf(session: Session, name: GrantItem['group']): Promise<string> {
+  try {
+    const { members } = (await session.call('group.get', { name })).output;
+    return members === 0
+      ? 'No running container belongs to the group now.'
+      : `Running containers that belong to the group now: ${members}.`;
+  } catch (error) {
+    if (!isFault(error, 'policy.denied')) throw error;
+    return `You are not permitted to see how many containers belong to it (${error.code}).`;
+  }
+}
+
 const prefixOption: OptionSpec = { flags: '--prefix <prefix>', about: 'names that begin so' };
 
 export const commands: readonly CommandSpec[] = [
@@ -276,12 +290,13 @@ export const commands: readonly CommandSpec[] = [
     examples: ['coffer group delete payments-api'],
     basedOn: 'group.get',
     confirm: async (session, { name }, given) => {
-      const { output } = await session.call('group.get', { name });
-      await confirmByName(session, {
-        name,
-        what: [`The group ${name} is deleted; ${count(output.members, 'container')} match it now.`],
-        yes: given.flag('yes'),
-      });
+      const { output, revision } = await session.call('group.get', { name });
+      // What would be refused is not worth asking for.
+      const ifRevision = revision ?? output.revision;
+      await session.call('group.delete', { name }, { ifRevision, dryRun: true });
+      const matching = `containers that match it now: ${output.members}`;
+      const what = [`The group ${name} will be deleted (${matching}).`];
+      await confirmByName(session, { name, what, yes: given.flag('yes') });
     },
     show: async (session, group) =>
       await showText(session, group, {
@@ -295,6 +310,7 @@ export const commands: readonly CommandSpec[] = [
     view: grantView,
     examples: ['coffer grant list', 'coffer grant list --secret payments/db-password -o name'],
     options: [prefixOption, { flags: '--secret <name>', about: 'those that give this secret' }],
+    named: (given) => ({ secret: given.text('secret') }),
     filter: (given) => ({ prefix: given.option('prefix'), secret: given.option('secret') }),
     watched: {
       kind: 'grant',
@@ -321,8 +337,9 @@ export const commands: readonly CommandSpec[] = [
       await confirmByName(session, {
         name: group,
         what: [
-          `Every container of the group ${group} loses ${count(secrets.length, 'secret')}:`,
+          `Every container of the group ${group} will lose ${count(secrets.length, 'secret')}:`,
           ...secrets.map((secret) => `  ${secret}`),
+          await membersOf(session, group),
         ],
         yes: given.flag('yes'),
       });

@@ -29,13 +29,22 @@ export async function withSuggestion(
     words.find(({ kind: of }) => of === 'grant');
   const typed = word && given.maybeWord(word.name);
   if (!isLive(kind) || typed === undefined) return problem;
-  const known = await soon(session, namesNear(session, kind, typed)).catch(() => []);
-  const near = nearest(typed, known);
+  const near = await nearestName(session, kind, typed);
   // The gateway does not repeat a word that may be a value. Whoever typed it has it on the screen.
   const name = resource === undefined && said === kind ? { name: typed } : {};
-  const didYouMean = near === undefined || near === typed ? {} : { didYouMean: near };
-  const detail = { ...problem.detail, ...name, ...didYouMean };
+  const detail = { ...problem.detail, ...name, didYouMean: near };
   return new Fault(problem.code, detail, { errors: problem.errors, cause: problem });
+}
+
+/** @returns undefined if nothing is near enough, or it cannot be known in time. */
+export async function nearestName(
+  session: Session,
+  kind: LiveKind,
+  typed: string,
+): Promise<string | undefined> {
+  const known = await soon(session, namesNear(session, kind, typed)).catch(() => []);
+  const near = nearest(typed, known);
+  return near === typed ? undefined : near;
 }
 
 function isLive(kind: unknown): kind is LiveKind {

@@ -6,6 +6,7 @@ import { listOptions, openWatch, readList, sorted } from './list-command.ts';
 import { showList, showRow } from './output.ts';
 import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
+import { refuseUnknown } from './unknown-names.ts';
 import { type HoldingItem, holdingView } from './views.ts';
 import { visible } from '../base/visible-text.ts';
 
@@ -43,7 +44,8 @@ const options: readonly OptionSpec[] = [
 const where: CommandSpec = {
   name: 'where',
   summary: 'List which containers hold which version of which secret, and how fresh',
-  details: 'SINCE is unknown where the gateway was restarted since: the audit log has the receipt.',
+  details:
+    'SINCE is empty if the gateway restarted after the delivery; look up the receipt in the audit log.',
   examples: [
     'coffer where payments/db-password',
     'coffer where --state failed',
@@ -65,6 +67,13 @@ const where: CommandSpec = {
     // Opened before the list is read, so that no change falls in between.
     const changes = watching ? await openWatch(session) : undefined;
     const items = await read();
+    if (items.length === 0) {
+      await refuseUnknown(session, {
+        secret: given.maybeWord('secret'),
+        node: given.text('node'),
+        workload: given.text('workload'),
+      });
+    }
     const shown = sorted(holdingView, { items }, given.text('sortBy'));
     await showList(session, holdingView, shown, { headers: given.option('headers') !== false });
     if (changes) {

@@ -77,11 +77,10 @@ export function formatYaml(value: unknown): string {
 function refuseIndirection(document: Document, fail: (at: number, problem: string) => never): void {
   const startOf = (node: Node): number => node.range?.[0] ?? 0;
   visit(document, {
-    Alias: (_key, node) => fail(startOf(node), 'aliases are not taken: write it out'),
+    Alias: (_key, node) => fail(startOf(node), 'aliases are not allowed: write it out'),
     Node: (_key, node) => {
-      if ('anchor' in node && node.anchor) fail(startOf(node), 'anchors are not taken');
-      if (node.tag !== undefined && node.tag.startsWith('!'))
-        fail(startOf(node), 'tags are not taken');
+      if ('anchor' in node && node.anchor) fail(startOf(node), 'anchors are not allowed');
+      if (node.tag !== undefined) fail(startOf(node), 'tags are not allowed');
     },
     Pair: (_key, pair) => {
       const { key } = pair;
@@ -108,12 +107,12 @@ function plainProblem(code: string): string {
     BAD_INDENT: 'is indented wrongly',
     MISSING_CHAR: 'lacks a closing character',
     MULTILINE_IMPLICIT_KEY: 'lacks a colon, or is indented wrongly',
-    TAG_RESOLVE_FAILED: 'tags are not taken',
+    TAG_RESOLVE_FAILED: 'tags are not allowed',
     RESOURCE_EXHAUSTION: 'is nested too deeply',
     BLOCK_AS_IMPLICIT_KEY: 'has a second colon in one line, or is indented wrongly',
-    BAD_ALIAS: 'aliases are not taken: write it out',
+    BAD_ALIAS: 'aliases are not allowed: write it out',
   };
-  return words[code] ?? `is no YAML (${code.toLowerCase().replaceAll('_', ' ')})`;
+  return words[code] ?? `is not YAML (${code.toLowerCase().replaceAll('_', ' ')})`;
 }
 
 function placeFinder(document: Document, lines: LineCounter): (pointer: string) => Place {

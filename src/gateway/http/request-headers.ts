@@ -133,7 +133,7 @@ export function assertBodyType(headers: IncomingHttpHeaders, body: keyof typeof 
 export function assertNoEncoding(headers: IncomingHttpHeaders): void {
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    throw new Fault('request.unsupported-media', { problem: 'content encodings are not taken' });
+    throw new Fault('request.unsupported-media', { problem: 'content encodings are not allowed' });
   }
 }
 
