@@ -13,7 +13,7 @@ import {
   writeContexts,
 } from './contexts.ts';
 import type { Given } from './given.ts';
-import { askHidden } from './interaction.ts';
+import { askHidden, confirmByName } from './interaction.ts';
 import { showList, showOne, showText, type View } from './output.ts';
 import { auditMemoryFile, configFile, tokenFile } from './places.ts';
 import { readPrivateFile, readUserFile, removeFile, writePrivateFile } from './private-file.ts';
@@ -100,9 +100,9 @@ const add: CommandSpec = {
   name: 'context add',
   summary: 'Remember a gateway: its address, how it proves who it is, and your token',
   details:
-    'The token is asked for unseen, or read from --token-file (`-` for standard input), and kept in a ' +
-    'file of its own that only you can read. The gateway is connected to and must be the one that --pin ' +
-    'or --ca says; if it is not, nothing is kept. The first context becomes the current one.',
+    'You are asked for the token, or it is read from --token-file (`-` for standard input); it is kept in ' +
+    'a file that only you can read. Before that, the gateway must prove that it is the one of --pin or ' +
+    '--ca, and accept the token; otherwise nothing is kept. The first context becomes the current one.',
   examples: [
     'coffer context add prod --server https://gateway.example:8443 --ca ca.pem',
     'coffer context add lab --server https://10.0.0.5:8443 --pin sha256:… --token-file token',
@@ -113,31 +113,43 @@ const add: CommandSpec = {
     { flags: '--no-token', about: 'keep no token: COFFER_TOKEN will be set' },
     { flags: '--no-check', about: 'do not connect to it now' },
     { flags: '--use', about: 'make it the current one' },
-    { flags: '--replace', about: 'replace the context of this name' },
+    {
+      flags: '--replace',
+      about: 'replace the context of this name, also its token; without --server only the token',
+    },
   ],
   permissions: asksNobody,
   async run(session, given) {
     const { env } = session.io;
     const name = given.maybeWord('name') ?? given.text('name');
     if (name === undefined) throw usage('the context needs a name: `coffer context add NAME …`');
-    const context = await newContext(session, name);
     const contexts = await readContexts(env);
-    const others = contexts.contexts.filter((other) => other.name !== name);
-    if (others.length < contexts.contexts.length && !given.flag('replace')) {
-      throw new Fault('cli.context-exists', { context: name });
-    }
+    const old = contexts.contexts.find((other) => other.name === name);
+    if (old && !given.flag('replace')) throw new Fault('cli.context-exists', { context: name });
+    const context = await newContext(session, name, old);
     await checkAndKeepToken(session, given, context);
+    // A token is for the gateway that gave it.
+    const isLeft = given.option('token') === false && old?.server !== context.server;
+    if (old && isLeft) await removeFile(tokenFile(env, name));
+    const others = contexts.contexts.filter((other) => other !== old);
     const first = contexts.contexts.length === 0 || contexts.current === undefined;
     const current = first || given.flag('use') ? name : contexts.current;
     await writeContexts(env, { current, contexts: [...others, context] });
+    const done = old === undefined ? 'added' : 'replaced';
     session.note(
-      `context/${name} added${current === name ? ' and current' : ''}: ${context.server}`,
+      `context/${name} ${done}${current === name ? ' and current' : ''}: ${context.server}`,
     );
   },
 };
 
-async function newContext(session: Session, name: string): Promise<Context> {
+/** @param old - What stays where nothing is given: then it is the same gateway. */
+async function newContext(
+  session: Session,
+  name: string,
+  old: Context | undefined,
+): Promise<Context> {
   const { server, ca, pin } = session.flags;
+  if (server === undefined && old && ca === undefined && pin === undefined) return old;
   if (server === undefined) throw usage('the context needs --server https://host:port');
   parseAddress(server);
   return {
@@ -153,7 +165,7 @@ async function checkAndKeepToken(session: Session, given: Given, context: Contex
   try {
     const text = token?.toString('latin1').trim();
     if (text !== undefined && !/^[\u0021-\u007e]{16,4096}$/.test(text)) {
-      throw usage('this is no token: nothing was kept');
+      throw usage('this is not a token; nothing was kept');
     }
     if (given.option('check') !== false) await check(session, context, text);
     if (text !== undefined) {
@@ -170,7 +182,7 @@ async function check(session: Session, context: Context, token: string | undefin
     const unknown = await checkContext(session, context, token);
     if (unknown !== undefined) session.note(unknown);
   } catch (error) {
-    session.note('Nothing was kept. With --no-check it is, without connecting.');
+    session.note('Nothing was kept. To keep it without connecting, use --no-check.');
     throw error;
   }
 }
@@ -191,13 +203,23 @@ const remove: CommandSpec = {
   name: 'context remove',
   aliases: ['rm'],
   summary: 'Forget a gateway, its token, and what was seen of its audit log',
-  examples: ['coffer context remove lab'],
+  examples: ['coffer context remove lab', 'coffer context remove lab --yes'],
   words: [nameWord],
+  destroys: true,
   permissions: asksNobody,
   async run(session, given) {
     const { env } = session.io;
     const contexts = await readContexts(env);
-    const { name } = contextNamed(contexts, given.word('name'));
+    const { name, server } = contextNamed(contexts, given.word('name'));
+    await confirmByName(session, {
+      name,
+      what: [
+        `The context ${name} (${server}) will be deleted, with`,
+        `  its token: ${tokenFile(env, name)}`,
+        `  what was verified of its audit log: ${auditMemoryFile(env, name)}`,
+      ],
+      yes: given.flag('yes'),
+    });
     await removeFile(tokenFile(env, name));
     await removeFile(auditMemoryFile(env, name));
     await writeContexts(env, {

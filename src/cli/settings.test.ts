@@ -3,8 +3,8 @@
  * to another gateway than the one it was given for.
  * Method: two gateways that note the tokens they see, and every way to name one.
  */
-import { equal, match, ok } from 'node:assert/strict';
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Fault } from '../base/fault.ts';
@@ -116,8 +116,30 @@ test('tokens are files of their own that others cannot read; one that others can
   chmodSync(token, 0o600);
   equal((await world.run(['context', 'rename', 'a', 'c'])).code, 0);
   equal((await world.run(['secret', 'list'])).code, 0, 'the token moved along');
-  equal((await world.run(['context', 'remove', 'c'])).code, 0);
+  const asked = await world.run(['context', 'remove', 'c']);
+  equal(asked.code, 2, 'nobody was asked, and the only copy of a token is not lost by that');
+  match(asked.stderr, /its token: [^\n]*tokens\/c\n[^]*--yes is required/);
+  equal((await world.run(['secret', 'list'])).code, 0, 'control: it is still there');
+  equal((await world.run(['context', 'remove', 'c', '--yes'])).code, 0);
+  equal(existsSync(join(world.home, '.local/state/coffer/tokens/c')), false);
   ok(!readFileSync(config, 'utf8').includes('name: c'));
+});
+
+test('a replaced context changes its token alone, and keeps no token for another server', async () => {
+  await using a = await startNoting(tokens.a);
+  await using b = await startNoting(tokens.b);
+  using world = new CliWorld();
+  await twoContexts(world, a, b);
+  const token = world.path('new-token');
+  writeFileSync(token, tokens.b, { mode: 0o600 });
+  const replace = ['context', 'add', 'a', '--replace', '--no-check'];
+  equal((await world.run([...replace, '--token-file', token])).code, 0);
+  equal((await world.run(['secret', 'list'])).code, 5, 'the same gateway, by another token');
+  equal(a.seen.at(-1), tokens.b);
+  const moved = ['--server', b.server, '--ca', world.path('b.pem'), '--no-token'];
+  equal((await world.run([...replace, ...moved])).code, 0);
+  equal((await world.run(['secret', 'list'])).code, 5);
+  deepEqual(b.seen, [undefined], 'what another gateway gave is not shown to this one');
 });
 
 test('XDG directories are used, and a home that cannot be written stops nobody', async () => {
