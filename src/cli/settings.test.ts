@@ -4,10 +4,11 @@
  * Method: two gateways that note the tokens they see, and every way to name one.
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Fault } from '../base/fault.ts';
+import { pinOf } from '../client/connection.ts';
 import { operationExamples } from '../protocol/examples.ts';
 import { CliWorld } from '../testing/cli-world.ts';
 import { type HttpGateway, startHttpGateway } from '../testing/http-gateway.ts';
@@ -87,6 +88,42 @@ test('a context keeps its token from every other server', async () => {
   equal((await world.run(['secret', 'list', '--context', 'a'], { env: all })).code, 0);
   ok(b.seen.every((token) => token !== tokens.a));
   ok(a.seen.every((token) => token === tokens.a));
+});
+
+test('COFFER_PIN is enough to know the gateway by, and is the gateway that is meant or none', async () => {
+  await using a = await startNoting(tokens.a);
+  using world = new CliWorld();
+  const pin = pinOf(a.gateway.certificate.leaf);
+  const other = `sha256:${'0'.repeat(64)}`;
+  const env = { COFFER_ADDR: a.server, COFFER_TOKEN: tokens.a };
+  const list = async (given: string) =>
+    await world.run(['secret', 'list'], { env: { ...env, COFFER_PIN: given } });
+  equal((await list(pin)).code, 0);
+  equal((await list(`${other}, ${pin}`)).code, 0);
+  const before = a.seen.length;
+  match((await list(other)).stderr, /\[gateway\.untrusted\]\n/);
+  match((await list('sha256:abc')).stderr, /pin must be sha256:/);
+  match((await list('')).stderr, /\[gateway\.untrusted\]\n[^]*COFFER_PIN/, 'nothing is given');
+  equal(a.seen.length, before, 'no token was sent');
+});
+
+test('a project file counts in the directories below it, up to the top of the working tree', async () => {
+  await using a = await startNoting(tokens.a);
+  await using b = await startNoting(tokens.b);
+  using world = new CliWorld();
+  await twoContexts(world, a, b);
+  mkdirSync(world.path('tree/src/deep'), { recursive: true });
+  writeFileSync(world.path('tree/.coffer.yaml'), 'context: b\n');
+  const chosen = async (directory: string): Promise<string> => {
+    const run = await world.run(['config', 'explain'], { cwd: world.path(directory) });
+    return /^context +(\S+)/m.exec(run.stdout)?.[1] ?? '';
+  };
+  equal(await chosen('tree'), 'b');
+  equal(await chosen('tree/src/deep'), 'a', 'control: what is above belongs to somebody else');
+  mkdirSync(world.path('tree/.git'));
+  equal(await chosen('tree/src/deep'), 'b');
+  mkdirSync(world.path('tree/src/.git'));
+  equal(await chosen('tree/src/deep'), 'a', 'a working tree of its own');
 });
 
 test('a project file can choose a context and nothing that a token could follow', async () => {

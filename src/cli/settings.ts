@@ -9,7 +9,7 @@
  *   - A project file can choose a context and an output format, nothing else: it comes with code that
  *     somebody else wrote, and must not be able to send a token anywhere.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Fault } from '../base/fault.ts';
 import { logLevels, type LogLevel } from '../base/log.ts';
 import type { ProgramIo } from '../base/program.ts';
@@ -82,7 +82,7 @@ export async function readSettings(io: ProgramIo, flags: GlobalOptions): Promise
   const context = outright ? undefined : await findContext(env, picked);
   const server =
     outright ?? (context && { value: context.server, from: `context ${context.name}` });
-  // COFFER_ADDR, COFFER_TOKEN and COFFER_CACERT are one connection: `--context` overrules all three.
+  // What the environment says of a connection is one connection: `--context` overrules all of it.
   const given = flags.context !== undefined && env['COFFER_ADDR'] ? {} : env;
   const token = tokenSource(env, given, flags, context);
   const trust = trustSource(given, flags, context);
@@ -130,12 +130,23 @@ const projectSchema = schema.object({
 });
 
 async function readProjectFile(cwd: string): Promise<schema.Infer<typeof projectSchema>> {
-  const path = join(cwd, '.coffer.yaml');
-  const { existsSync } = await import('node:fs');
-  if (!existsSync(path)) return {};
+  const path = await findProjectFile(cwd);
+  if (path === undefined) return {};
   const { parseYaml } = await import('./yaml-text.ts');
   const [document] = parseYaml((await readUserFile(path)).toString('utf8'), path);
   return schema.parse(projectSchema, document?.value ?? {}, path);
+}
+
+/** In the current directory, else above it as far as its Git working tree reaches. */
+async function findProjectFile(cwd: string): Promise<string | undefined> {
+  const { existsSync } = await import('node:fs');
+  const directories = [cwd];
+  for (let at = cwd; dirname(at) !== at && !existsSync(join(at, '.git')); at = dirname(at)) {
+    directories.push(dirname(at));
+  }
+  const isTree = existsSync(join(directories.at(-1) ?? cwd, '.git'));
+  const paths = directories.map((directory) => join(directory, '.coffer.yaml'));
+  return (isTree ? paths : paths.slice(0, 1)).find((path) => existsSync(path));
 }
 
 function interactivity(io: ProgramIo, flags: GlobalOptions): Setting<boolean> {
@@ -198,6 +209,7 @@ function trustSource(
   const readCa = async (path: string): Promise<string> =>
     (await readUserFile(path)).toString('utf8');
   const { pin = [] } = flags;
+  const known = given['COFFER_PIN']?.split(/[\s,]+/).filter((text) => text !== '') ?? [];
   if (flags.ca !== undefined || pin.length > 0) {
     const { ca } = flags;
     const value = [...(ca === undefined ? [] : [`authority ${ca}`]), ...pin].join(', ');
@@ -209,9 +221,14 @@ function trustSource(
     };
   }
   const path = given['COFFER_CACERT'];
-  if (path) {
-    const setting = { value: `authority ${path}`, from: 'COFFER_CACERT' };
-    return { setting, file: path, read: async () => ({ ca: await readCa(path) }) };
+  if (path || known.length > 0) {
+    const value = [...(path ? [`authority ${path}`] : []), ...known].join(', ');
+    const from = path ? 'COFFER_CACERT' : 'COFFER_PIN';
+    const read = async (): Promise<Trust> => ({
+      ...(path ? { ca: await readCa(path) } : {}),
+      pins: known,
+    });
+    return { setting: { value, from }, file: path, read };
   }
   const { ca, pins } = context ?? {};
   if (ca === undefined && pins === undefined) {

@@ -60,6 +60,11 @@ export function nodePortCertificate(
   };
 }
 
+/** The certificate of the installation's authority, for clients that are to trust it. */
+export function authorityFile({ dataDirectory }: Pick<GatewayConfig, 'dataDirectory'>): string {
+  return join(dataDirectory, 'ca.crt');
+}
+
 /**
  * Makes the API's certificate and stores it, key in mode 0600. A renewed one is for the key that is
  * there, so that a crash between two files never leaves two that do not fit.
@@ -75,8 +80,7 @@ export function makeApiCertificate(
   const made = apiCertificate(authority, key, config, source);
   if (!known) writeDurably(keyFile, made.key, 0o600);
   writeDurably(join(config.dataDirectory, 'api.crt'), made.certificate, 0o644);
-  // For clients that want a file to trust rather than a pin.
-  writeDurably(join(config.dataDirectory, 'ca.crt'), authority.certificate.toString(), 0o644);
+  writeDurably(authorityFile(config), authority.certificate.toString(), 0o644);
   return made;
 }
 

@@ -131,7 +131,11 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
 Next:
   coffer gateway${flagsText(flags, config.dataDirectory)}
   coffer context add local --server ${server} --pin ${made.pin}    # asks for the token
-${unsealLine(request)}`,
+${unsealLine(request)}
+CI and other clients verify the gateway by one of
+  COFFER_PIN=${made.pin}
+  COFFER_CACERT=${made.authorityFile}    # a copy of it
+`,
   );
   return 0;
 }
@@ -154,8 +158,8 @@ async function initialiseWith(
 type Parts = readonly (string | Buffer)[];
 
 function asJson({ shares, ...made }: Initialised, server: string): Parts {
-  const { installation, ownerToken, pin } = made;
-  const rest = JSON.stringify({ installation, server, pin, ownerToken });
+  const { installation, ownerToken, pin, authorityFile } = made;
+  const rest = JSON.stringify({ installation, server, pin, authorityFile, ownerToken });
   const list = shares.flatMap((share, index) => [index === 0 ? '"' : ',"', share, '"']);
   return [`${rest.slice(0, -1)},"shares":[`, ...list, ']}\n'];
 }

@@ -6,7 +6,7 @@ import { isFault } from '../base/fault.ts';
 import { parseName, parsePathPattern } from '../model/name.ts';
 import { gatewayPrincipal } from '../model/principal.ts';
 import type { AuditEntry } from './audit/audit.ts';
-import { makeApiCertificate } from './certificates.ts';
+import { authorityFile, makeApiCertificate } from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { makeDataDirectory, sealContext, storePath } from './data-directory.ts';
@@ -19,6 +19,8 @@ export interface Initialised {
   readonly ownerToken: string;
   /** What a context pins: the key of the installation's authority. */
   readonly pin: string;
+  /** The authority's certificate, for clients that take no pin. */
+  readonly authorityFile: string;
   /** One per keeper; the caller shows and wipes them. Empty unless the seal is shares. */
   readonly shares: readonly Buffer[];
 }
@@ -52,7 +54,7 @@ export async function initialise(
     const { installation } = core.barrier;
     core.audit.close();
     await physical.close();
-    return { installation, ownerToken, pin: api.pin, shares };
+    return { installation, ownerToken, pin: api.pin, authorityFile: authorityFile(config), shares };
   } catch (error) {
     await physical.close();
     // Half an installation is none: the next attempt starts from nothing. One that was there stays.

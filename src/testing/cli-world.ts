@@ -33,6 +33,8 @@ export interface CliRunOptions {
   /** Standard output is a terminal. */
   readonly onTerminal?: boolean;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it is run; `path('')` when left out. */
+  readonly cwd?: string;
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
   /** Called with each piece of standard output. */
@@ -102,7 +104,7 @@ export class CliWorld implements Disposable {
     return {
       env,
       envBytes: (name) => (env[name] === undefined ? undefined : Buffer.from(env[name])),
-      cwd: join(this.home, 'work'),
+      cwd: options.cwd ?? join(this.home, 'work'),
       stdin: {
         isTty,
         async *chunks() {
