@@ -103,6 +103,91 @@ test('Audit.entries filters and pages; Audit.tail follows', async () => {
   await rejects(aborted, { name: 'AbortError' });
 });
 
+/** How often everybody else had a turn meanwhile. */
+async function turnsDuring(act: () => Promise<unknown>): Promise<number> {
+  let [turns, goesOn] = [0, true];
+  const turn = (): void => {
+    turns += 1;
+    if (goesOn) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await act();
+  goesOn = false;
+  return turns;
+}
+
+test('whoever reads a long log from its beginning stops nobody else, however little is shown', async () => {
+  const { audit } = await stores.start(stores.place(), new MemoryPhysical());
+  const wide = Array.from({ length: 8000 }, () => testEntry('x'));
+  for (let round = 0; round < 3; round++) {
+    await audit.commit({ ...testRequest('x'), entries: [testEntry('x'), ...wide] });
+  }
+  await audit.commit(testRequest('last'));
+  const turnsMin = Math.floor(audit.size / 256) - 1;
+  const { signal } = new AbortController();
+  const last = { action: 'last' };
+
+  const followed = await turnsDuring(async () => {
+    const found = await audit.tail({ from: 0, filter: last }).next(signal);
+    equal(found[0]?.sequence, audit.size - 1);
+  });
+  ok(followed >= turnsMin, `${followed} turns in a tail that shows one entry`);
+
+  const watched = await turnsDuring(async () => {
+    const tail = audit.tail({ from: 0 });
+    for (let seen = 0; seen < audit.size; ) seen += (await tail.next(signal)).length;
+  });
+  ok(watched >= turnsMin, `${watched} turns in a tail whose reader shows nothing`);
+
+  let pages = 0;
+  const listed = await turnsDuring(async () => {
+    for (let from: number | undefined = 0; from !== undefined; pages += 1) {
+      from = (await audit.entries({ from, limit: 10, filter: last })).next;
+    }
+  });
+  ok(pages >= 4 && listed >= turnsMin - pages, `${listed} turns in ${pages} pages`);
+
+  const unkind = await turnsDuring(async () => {
+    for (let from = 0; from < audit.size; from += 256) await audit.entries({ from, limit: 256 });
+  });
+  equal(unkind, 0, 'control: the same reads, with no turn in between');
+});
+
+test('reading the log opens about as many rows as it shows, however the entries were grouped', async () => {
+  for (const perCommit of [1, 8, 64, 500]) {
+    const physical = new MemoryPhysical();
+    const { audit } = await stores.start(stores.place(), physical);
+    const [first, ...others] = Array.from({ length: perCommit }, () => testEntry('x'));
+    const entries = [first ?? testEntry('x'), ...others] as const;
+    const commits = Math.ceil(2000 / perCommit);
+    for (let count = 0; count < commits; count++) {
+      await audit.commit({ ...testRequest('x'), entries });
+    }
+    const list = physical.list.bind(physical);
+    let [opened, reads] = [0, 0];
+    physical.list = async (prefix, options) => {
+      const rows = await list(prefix, options);
+      opened += rows.length;
+      return rows;
+    };
+    for (let from: number | undefined = 0; from !== undefined; reads += 1) {
+      from = (await audit.entries({ from, limit: 256 })).next;
+    }
+    // Where a page ends within a row, the next one begins with the same row.
+    ok(opened <= commits + 2 * reads, `${perCommit} to a row: ${opened} of ${commits} rows`);
+  }
+});
+
+test('a tail that is left while it catches up ends there', async () => {
+  const { audit } = await stores.start(stores.place(), new MemoryPhysical());
+  const wide = Array.from({ length: 8000 }, () => testEntry('x'));
+  await audit.commit({ ...testRequest('x'), entries: [testEntry('x'), ...wide] });
+  const leaving = new AbortController();
+  const left = audit.tail({ from: 0, filter: { action: 'none' } }).next(leaving.signal);
+  leaving.abort();
+  await rejects(left, { name: 'AbortError' });
+});
+
 test('a store that was put back is found by whoever remembers more (G5), and only they', async () => {
   const [place, physical] = [stores.place(), new MemoryPhysical()];
   const honest = await stores.start(place, physical);

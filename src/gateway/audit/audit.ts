@@ -92,9 +92,9 @@ export interface Tail {
   close(): void;
 }
 
-/** Entries read at once, and at most looked at for one page. */
+/** Entries read in one turn of the loop, some milliseconds; and at most looked at for one page. */
 const readEntriesMax = 256;
-const scanEntriesMax = 20_000;
+const scanEntriesMax = 20 * readEntriesMax;
 /** A signed head may be this old, in time and in entries, where one need not be the newest. */
 const recentMs = 1000;
 const recentEntries = 1000;
@@ -157,7 +157,12 @@ export class Audit {
     return { entries, next: at < this.size ? at : undefined };
   }
 
-  /** From `from`, or from what is recorded next. @throws Fault `barrier.sealed` */
+  /**
+   * From `from`, or from what is recorded next. Whoever has much to catch up with leaves every other
+   * turn to others.
+   *
+   * @throws Fault `barrier.sealed`
+   */
   tail(options: { readonly from?: number; readonly filter?: EntryFilter } = {}): Tail {
     let from = options.from ?? this.size;
     const filter = options.filter ?? {};
@@ -166,6 +171,8 @@ export class Audit {
       next: async (signal) => {
         while (!closing.signal.aborted) {
           if (from >= this.size) await this.#growth(signal, closing.signal);
+          else await this.#options.clock.nextTurn();
+          signal.throwIfAborted();
           const { entries, at } = await this.#scan({ from, limit: readEntriesMax, filter });
           from = at;
           if (entries.length > 0) return entries;
@@ -262,7 +269,11 @@ export class Audit {
     this.#wake();
   }
 
-  /** @returns What was found, and where to go on. */
+  /**
+   * Storage is read synchronously, so between two reads everybody else is given a turn.
+   *
+   * @returns What was found, and where to go on.
+   */
   async #scan(options: EntryScan): Promise<{ entries: EntryWithBytes[]; at: number }> {
     const { limit, filter = {} } = options;
     const ledger = await this.#open();
@@ -270,6 +281,7 @@ export class Audit {
     const end = Math.min(ledger.tree.size, options.from + scanEntriesMax);
     let at = options.from;
     while (at < end && entries.length < limit) {
+      if (at > options.from) await this.#options.clock.nextTurn();
       for (const bytes of await ledger.readEntries(at, Math.min(readEntriesMax, end - at))) {
         if (entries.length === limit) break;
         const entry = readEntry(bytes, at);

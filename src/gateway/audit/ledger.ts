@@ -197,6 +197,7 @@ async function readEntries(barrier: Barrier, from: number, count: number): Promi
   const entries: Buffer[] = [];
   let expected = first === undefined ? undefined : parseBundleId(first.id);
   let page = first === undefined ? [] : [first];
+  let last = { id: '', length: 0 };
   while (page.length > 0) {
     for (const { id, bytes } of page) {
       const start = parseBundleId(id);
@@ -207,9 +208,11 @@ async function readEntries(barrier: Barrier, from: number, count: number): Promi
       entries.push(...bundle.slice(Math.max(0, from - start), from + count - start));
       if (entries.length === count) return entries;
       expected = start + bundle.length;
+      last = { id, length: bundle.length };
     }
-    const after = page.at(-1)?.id ?? '';
-    page = [...(await audit.list({ after, limit: bundlesPerPage }))];
+    // About as many as are still needed: others would be opened for nothing.
+    const limit = Math.ceil((count - entries.length) / Math.max(last.length, 1));
+    page = [...(await audit.list({ after: last.id, limit: Math.min(limit, bundlesPerPage) }))];
   }
   throw new Fault('barrier.corrupt', { kind: 'audit', id: bundleId(expected ?? from) });
 }
