@@ -55,6 +55,8 @@ export const limits = {
   /** Audit entries, and bytes written, that share one fsync: one bundle stays one row. */
   commitGroupEntriesMax: 8192,
   commitGroupBytesMax: 8 * 1024 * 1024,
+  /** What one request may write, sealed: several times the largest apply there can be. */
+  commitRequestBytesMax: 64 * 1024 * 1024,
   /** Commits that wait. At 5,000 a second, three seconds; more is refused as busy. */
   commitQueueMax: 16_384,
   /** How long a node may keep secrets without hearing from the gateway; also the outage budget. */
@@ -100,6 +102,8 @@ export const limits = {
   /** Idempotency keys: how long an answer is replayed, and how many are kept. */
   idempotencyMs: 24 * 3_600_000,
   idempotencyRecordsMax: 100_000,
+  /** One such record: of a longer answer (an apply of some hundred documents) only that it was given. */
+  idempotencyRecordBytesMax: 64 * 1024,
   /** Requests of one principal: well above what one person or pipeline needs, well below all there is. */
   principalRequestsPerSecond: 10_000,
   principalRequestsBurst: 20_000,

@@ -8,7 +8,8 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { systemClock } from '../../base/clock.ts';
-import { isFault } from '../../base/fault.ts';
+import { AssertionError } from '../../base/assert.ts';
+import { type Fault, isFault } from '../../base/fault.ts';
 import {
   AuditedStores,
   recordedActions,
@@ -262,12 +263,54 @@ test('a request that no caller may make is refused alone', async () => {
     { ...testRequest('twice'), writes: [twice, twice] },
     { ...testRequest('log'), writes: [{ kind: 'audit', id: '0000000000000000', bytes }] },
     { ...testRequest('none'), entries: [] as never },
+    { ...testRequest('key'), writes: [{ kind: 'secret', id: 'a b', bytes }] },
+    { ...testRequest('key'), expectations: [{ kind: 'secret', id: 'é', revision: 0 }] },
     { ...testRequest('long'), entries: [{ ...testEntry('x'), resource: 'r'.repeat(30_000) }] },
   ];
   const good = audit.commit(testRequest('good', { b: 'x' }));
   for (const request of wrong) await rejects(audit.commit(request), { name: 'AssertionError' });
   deepEqual((await good).sequences, [0]);
   equal(audit.size, 1);
+});
+
+test('a request that does not fit into storage is refused alone, with a fault', async () => {
+  const { audit } = await stores.start(stores.place(), new MemoryPhysical());
+  const rowOf = (id: string, length: number) =>
+    ({ kind: 'group', id, bytes: Buffer.alloc(length) }) as const;
+  const mebibyte = 1024 * 1024;
+  const many = Array.from({ length: 33 }, (_, index) => rowOf(`g${index}`, 2 * mebibyte));
+  const tooLarge = [[rowOf('g', 4 * mebibyte)], many];
+  const outcomes = await Promise.allSettled([
+    audit.commit(testRequest('good', { a: 'x' })),
+    ...tooLarge.map((writes) => audit.commit({ ...testRequest('large'), writes })),
+    audit.commit({ ...testRequest('control'), writes: [rowOf('g', 3 * mebibyte)] }),
+    audit.commit({ ...testRequest('control'), writes: many.slice(0, 16) }),
+    audit.commit(testRequest('good too', { b: 'x' })),
+  ]);
+  const codes = outcomes.map((outcome) =>
+    outcome.status === 'fulfilled' ? 'ok' : (outcome.reason as Fault).code,
+  );
+  deepEqual(codes, ['ok', 'limit.exceeded', 'limit.exceeded', 'ok', 'ok', 'ok']);
+  equal(audit.state, 'ready');
+});
+
+test('a bug that shows itself only in storage fails its own request, and none that shares the commit', async () => {
+  const inner = new MemoryPhysical();
+  const plan: CommitPlan = ({ writes }) => {
+    if (writes.some(({ key }) => key === 'secret/bad')) throw new AssertionError('a bug');
+    return undefined;
+  };
+  const { audit } = await stores.start(stores.place(), new FaultyPhysical(inner, plan));
+  const names = ['one', 'bad', 'two', 'bad', 'three'];
+  const outcomes = await Promise.allSettled(
+    names.map((name, index) => audit.commit(testRequest(`${index}`, { [name]: 'x' }))),
+  );
+  for (const [index, { status }] of outcomes.entries()) {
+    equal(status, names[index] === 'bad' ? 'rejected' : 'fulfilled', `${index}`);
+  }
+  equal(audit.state, 'ready');
+  await audit.commit(testRequest('after', { four: 'x' }));
+  deepEqual(await recordedActions(audit), ['0', '2', '4', 'after'], 'it was never read-only');
 });
 
 test('a gateway that is sealed while commits wait refuses them all', async () => {

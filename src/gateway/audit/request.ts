@@ -1,7 +1,15 @@
 /** What is asked of the write path, and which requests may share a commit. */
 import { assert } from '../../base/assert.ts';
+import { Fault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
-import type { Maintenance, RecordExpectation, RecordWrite } from '../barrier/barrier.ts';
+import {
+  isPhysicalKey,
+  type Maintenance,
+  type RecordExpectation,
+  type RecordWrite,
+  rowBytesMax,
+  rowBytesOf,
+} from '../barrier/barrier.ts';
 import type { AuditEntry } from './entry.ts';
 
 export interface AuditRequest {
@@ -26,6 +34,8 @@ export interface Pending {
   /** Of the records that it writes or expects something of; kept, because a request may wait long. */
   readonly keys: readonly string[];
   readonly act: LogAct | undefined;
+  /** It was in a commit that failed by somebody's bug, and gets one of its own. */
+  readonly isAlone?: boolean;
   readonly resolve: (receipt: AuditReceipt) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -50,8 +60,14 @@ export function takeGroup(queue: Pending[], bounds: GroupBounds): Pending[] {
   let taken = 0;
   for (const pending of queue) {
     const { keys, request } = pending;
+    const isApart = pending.isAlone === true || group[0]?.isAlone === true;
     const full = group.length >= bounds.members || bytes >= bounds.bytes;
-    if (full || (entries > 0 && entries + request.entries.length > bounds.entries)) break;
+    if (
+      full ||
+      (isApart && group.length > 0) ||
+      (entries > 0 && entries + request.entries.length > bounds.entries)
+    )
+      break;
     taken += 1;
     const isSpecial = pending.act !== undefined || request.maintenance !== undefined;
     const collides = keys.some((key) => written.has(key) || awaited.has(key));
@@ -72,10 +88,18 @@ export function takeGroup(queue: Pending[], bounds: GroupBounds): Pending[] {
   return group;
 }
 
-/** What only a bug of a caller can break: found here, it does not touch those it is grouped with. */
-export function assertRequest({ writes, entries }: AuditRequest): void {
+/**
+ * Whatever can be wrong with a request by itself: found here, it does not touch those it is grouped with.
+ *
+ * @throws Fault `limit.exceeded` if it does not fit into storage.
+ * @throws AssertionError for what only a bug of a caller can break.
+ */
+export function assertRequest({ writes, expectations, entries }: AuditRequest): void {
   const { length } = entries;
   assert(length > 0 && length <= limits.commitGroupEntriesMax, 'every commit has its entries');
+  for (const { kind, id } of [...writes, ...expectations]) {
+    assert(isPhysicalKey(`${kind}/${id}`), 'a record has a key that storage takes');
+  }
   const ids = new Set(writes.map(({ kind, id }) => `${kind}/${id}`));
   assert(ids.size === writes.length, 'a request writes a record once');
   assert(
@@ -83,6 +107,21 @@ export function assertRequest({ writes, entries }: AuditRequest): void {
     'nobody but the log writes the log',
   );
   assert(entries.every(isShort), 'an entry is short');
+  requireFit(writes);
+}
+
+function requireFit(writes: readonly RecordWrite[]): void {
+  let total = 0;
+  for (const { kind, bytes } of writes) {
+    if (bytes === undefined) continue;
+    const row = rowBytesOf(kind, bytes.length);
+    if (row > rowBytesMax) {
+      throw new Fault('limit.exceeded', { what: kind, unit: 'bytes', max: rowBytesMax });
+    }
+    total += row;
+  }
+  const max = limits.commitRequestBytesMax;
+  if (total > max) throw new Fault('limit.exceeded', { what: 'request', unit: 'bytes', max });
 }
 
 /** Whether an entry's texts fit its encoding, whatever characters they are made of. */

@@ -100,13 +100,20 @@ export class Writer {
   async #flush(ledger: Ledger): Promise<void> {
     const { barrier, clock } = this.#options;
     const group = takeGroup(this.#queue, groupBounds);
+    let members: readonly Pending[] = [];
     try {
-      const members = group.filter((member) => this.#admit(member, ledger));
+      members = group.filter((member) => this.#admit(member, ledger));
       if (members.length === 0) return;
       await this.#commit(ledger, ledger.compose(members, clock.wallMs()));
     } catch (error) {
+      const isWell = barrier.state === 'ready' && this.#doubt === undefined;
+      if (isWell && members.length > 1) {
+        // A bug in one of them, and nothing is written: each by itself, so that it is no one else's.
+        this.#queue.unshift(...members.map((member) => ({ ...member, isAlone: true })));
+        return;
+      }
       for (const member of group) member.reject(again(error));
-      if (barrier.state === 'ready' && this.#doubt === undefined) return;
+      if (isWell) return;
       this.#rejectWaiting(error);
       if (barrier.state === 'ready') this.#fail(error);
     }
@@ -118,7 +125,7 @@ export class Writer {
     try {
       ({ revision } = await barrier.commit(composed.batch));
     } catch (error) {
-      if (barrier.state !== 'ready') throw error;
+      if (barrier.state !== 'ready' || !barrier.isInDoubt) throw error;
       this.#doubt = { ledger, composed };
       // In doubt: opening anew tells. If it was written after all, nobody needs to hear of it.
       if (!isFault(error, 'storage.failed') || !(await this.#wasWritten())) throw error;

@@ -16,7 +16,7 @@
  * Layout: docs/FORMATS.md#envelope. Vectors: vectors/envelope.json.
  */
 import { createHmac } from 'node:crypto';
-import { assert, defined } from '../../base/assert.ts';
+import { assert, AssertionError, defined } from '../../base/assert.ts';
 import { joinPrefixed, wipe } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { Fault } from '../../base/fault.ts';
@@ -48,6 +48,8 @@ import { RootKeys, type SealedUnder } from './root-keys.ts';
 import { RowIndex } from './row-index.ts';
 import { type BarrierBatch, isIndexed, keyringKey, type Prepared, Store } from './store.ts';
 
+export { isPhysicalKey, rowBytesMax } from '../physical/physical.ts';
+export { rowBytesOf } from './envelope.ts';
 export type { Feed } from './feed.ts';
 export type { LoadProgress } from './load.ts';
 export type { Maintenance } from './maintenance.ts';
@@ -137,6 +139,11 @@ export class Barrier {
   /** What the last commit gave as its trailer; empty in a new store. @throws Fault `barrier.sealed` */
   get trailer(): Uint8Array {
     return this.#store().trailer;
+  }
+
+  /** A failed commit may have left something in storage: nothing can be committed until `reopen`. */
+  get isInDoubt(): boolean {
+    return this.#doubt !== undefined;
   }
 
   get sealStatus(): SealStatus {
@@ -272,6 +279,7 @@ export class Barrier {
    * @throws Fault `request.conflict`: an expectation fails; nothing happened.
    * @throws Fault `storage.full`, `storage.failed`: nothing is visible, and `reopen` comes next.
    * @throws Fault `barrier.fenced`: another gateway has written here. This one is sealed.
+   * @throws AssertionError for a batch that no caller may make: nothing happened.
    */
   async commit(batch: BarrierBatch): Promise<{ readonly revision: number }> {
     assert(this.#flight.landed === undefined, 'one commit at a time');
@@ -287,7 +295,8 @@ export class Barrier {
       if (outcome.kind !== 'committed') throw new Fault('barrier.fenced');
       return { revision: prepared.physical.revision };
     } catch (error) {
-      if (this.#open?.store === store && store.revision < prepared.physical.revision) {
+      const isUnsure = !(error instanceof AssertionError);
+      if (isUnsure && this.#open?.store === store && store.revision < prepared.physical.revision) {
         this.#doubt = { prepared, error };
       }
       throw error;

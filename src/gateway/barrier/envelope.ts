@@ -198,6 +198,13 @@ export function paddedBytes(length: number, isValue: boolean): number {
   return Math.ceil(whole / step) * step;
 }
 
+/** How long a row is that holds this many bytes of plaintext. */
+export function rowBytesOf(kind: string, length: number): number {
+  const ownKey = hasOwnKey({ kind });
+  const body = paddedBytes(length, ownKey) + aeadOverheadBytes;
+  return headerBytes + (ownKey ? wrappedKeyBytes : 0) + body;
+}
+
 function pad(bytes: Uint8Array, isValue: boolean): Buffer {
   const padded = allocate(paddedBytes(bytes.length, isValue));
   padded.writeUInt32BE(bytes.length, 0);

@@ -14,6 +14,7 @@
  */
 import { openSqlite, type SqliteOptions } from './sqlite.ts';
 
+export { isPhysicalKey, rowBytesMax } from './key-range.ts';
 export { removeStore, storeFiles } from './sqlite-file.ts';
 
 /**
@@ -89,6 +90,7 @@ export interface Physical {
    *   After either, nothing of the batch is visible here, and nothing can be committed until
    *   `reopen`. After a reopen or a restart, `storage.full` still means that the batch is not there;
    *   `storage.failed` leaves it in doubt, whole or absent: `revision()` tells which.
+   * @throws AssertionError if no caller may make this batch: nothing was written, and others can commit.
    */
   commit(batch: PhysicalBatch): Promise<CommitOutcome>;
   /**
