@@ -381,6 +381,12 @@ export const faults = {
     says: ['There is no group {group}'],
     hint: 'Create the group first, or apply the group and its grant together.',
   },
+  'idempotency.done': {
+    status: 409,
+    exit: 6,
+    retry: 'never',
+    hint: 'The request with this idempotency key was carried out, and not again now. Its answer was too long to be kept: look at what there is.',
+  },
   'idempotency.in-flight': {
     status: 409,
     exit: 6,

@@ -5,7 +5,7 @@
  * barrier and audit log, with other inputs and as others.
  */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { limits } from '../base/limits.ts';
@@ -14,6 +14,7 @@ import { systemRandom } from '../base/random.ts';
 import { parseName, parseSecretName } from '../model/name.ts';
 import { SecretValue } from '../model/secret-value.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
+import { newOwner } from '../testing/new-owner.ts';
 import { bind, FakeSystem, RequestRig, testSettings } from '../testing/request-rig.ts';
 import { KeyFilePlace } from '../testing/unsealed-barrier.ts';
 import { openCore } from './core.ts';
@@ -21,8 +22,6 @@ import { MemoryPhysical } from '../testing/memory-physical.ts';
 
 const name = 'payments/db';
 const idempotencyKey = 'a-key';
-const place = new KeyFilePlace();
-after(() => place[Symbol.dispose]());
 
 async function setUp(clock = new ManualClock()) {
   const rig = new RequestRig({ clock });
@@ -155,7 +154,34 @@ test('no value and nothing plain of it is in what is kept', async () => {
   ok(!plain.includes(Buffer.from(canary).toString('base64')));
 });
 
-async function startCore(physical: MemoryPhysical) {
+test('of an answer that is long is kept that it was given: not again, and not to another input', async () => {
+  const { rig, owner } = await setUp();
+  const documents = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      kind: 'Group' as const,
+      name: parseName(`a-group-with-a-name-of-some-length-${index}`),
+      match: { docker: { labels: { app: `a${index}` } } },
+    }));
+  const apply = (count: number, key: string) =>
+    rig.ask(owner, 'policy.apply', { documents: documents(count) }, { idempotencyKey: key });
+  const keptOf = (): number => {
+    const rows = rig.records.dump().match(/^idempotency\/.*$/gm) ?? [];
+    return Math.max(...rows.map((row) => Buffer.from(row.split(' ')[2] ?? '', 'base64').length));
+  };
+  const first = await apply(20, 'a-short-answer');
+  deepEqual((await apply(20, 'a-short-answer')).output, first.output, 'control: a short one');
+  await apply(2000, 'a-long-answer');
+  const { revision } = rig.records;
+  ok(keptOf() < limits.idempotencyRecordBytesMax);
+  const entries = rig.audit.kept.length;
+  await rejects(apply(2000, 'a-long-answer'), { code: 'idempotency.done', detail: { revision } });
+  equal(rig.audit.kept.length, entries + 1);
+  equal(rig.audit.kept.at(-1)?.outcome, 'idempotency.done');
+  await rejects(apply(2001, 'a-long-answer'), { code: 'idempotency.mismatch' });
+  equal((await apply(2000, 'another-key')).replayed, undefined);
+});
+
+async function startCore(place: KeyFilePlace, physical: MemoryPhysical) {
   const core = await openCore({
     clock: systemClock,
     random: systemRandom,
@@ -173,22 +199,49 @@ async function startCore(physical: MemoryPhysical) {
   return { core, requests };
 }
 
+async function startWithOwner(place: KeyFilePlace, physical: MemoryPhysical) {
+  const started = await startCore(place, physical);
+  const { request, owner } = newOwner(started.core);
+  await started.core.audit.commit(request);
+  return { ...started, principal: owner };
+}
+
+test('the largest apply can carry a key, and others write on meanwhile', async () => {
+  using place = new KeyFilePlace();
+  const { core, requests, principal } = await startWithOwner(place, new MemoryPhysical());
+  const names = Array.from({ length: 10_000 }, (_, index) => parseName(`app-${index}`));
+  const documents = names.flatMap((group) => [
+    { kind: 'Group' as const, name: group, match: { docker: { labels: { app: group } } } },
+    { kind: 'Grant' as const, group, secrets: [{ secret: parseSecretName(name) }] },
+  ]);
+  const ask = { principal, requestId: 'r' };
+  const put = (text: string) =>
+    requests.handle({
+      ...{ ...ask, operation: 'secret.put', input: { name } },
+      value: SecretValue.copy(Buffer.from(text)),
+    } as const);
+  await put('one');
+  const apply = () =>
+    requests.handle({
+      ...ask,
+      operation: 'policy.apply',
+      input: { documents },
+      idempotencyKey,
+    } as const);
+  const [applied, second] = await Promise.all([apply(), put('two')]);
+  equal(applied.output.changes.length, 20_000);
+  ok((second.revision ?? 0) > 0);
+  equal(core.audit.state, 'ready');
+  equal(core.policy.grant(names[9999] ?? parseName('x'))?.value.secrets.length, 1);
+  await rejects(apply(), { code: 'idempotency.done' });
+  core.audit.close();
+});
+
 test('a key answers again after a restart', async () => {
+  using place = new KeyFilePlace();
   const physical = new MemoryPhysical();
-  const before = await startCore(physical);
-  const plan = before.core.identity.planPrincipal({
-    kind: 'user',
-    name: parseName('owner'),
-    bindings: [bind('owner', '**')],
-  });
-  const principal = await (async () => {
-    const entry = {
-      principal: { kind: 'gateway', id: 'gateway', name: 'gateway', method: 'self', source: 'x' },
-      ...{ action: 'init', resource: 'system', outcome: 'ok', rule: '', requestId: '', detail: {} },
-    } as const;
-    await before.core.audit.commit({ ...plan, entries: [entry] });
-    return before.core.identity.authenticate(plan.token, 'test');
-  })();
+  const before = await startWithOwner(place, physical);
+  const { principal } = before;
   const put = (requests: typeof before.requests, text: string) =>
     requests.handle({
       operation: 'secret.put',
@@ -203,7 +256,7 @@ test('a key answers again after a restart', async () => {
   const size = before.core.audit.size;
   before.core.audit.close();
 
-  const restarted = await startCore(physical);
+  const restarted = await startCore(place, physical);
   const again = await put(restarted.requests, 'value');
   deepEqual({ ...again, replayed: undefined }, { ...first, replayed: undefined });
   equal(again.replayed, true);

@@ -2,10 +2,11 @@
  * Idempotency keys: the same key with the same input gives the first answer again.
  *
  * A record is kept under a keyed hash of principal and key, with a keyed hash of the input (and of the
- * value, if there was one) and the answer. No answer that is kept holds a value or a credential.
+ * value, if there was one) and the answer. No answer that is kept holds a value or a credential. Of an
+ * answer that is long, as of a large apply, is kept that there was one.
  *
  * Promises
- *   - The answer is written in the commit of the effect: after a crash there are both or neither.
+ *   - What is kept is written in the commit of the effect: after a crash there are both or neither.
  *   - One key never answers another principal, another operation or another input.
  */
 import { assert } from '../base/assert.ts';
@@ -39,12 +40,18 @@ interface KeptRecord {
   readonly format: number;
   readonly digest: string;
   readonly atMs: number;
-  readonly reply: KeptReply;
+  /** Left out of a record that would be longer than `idempotencyRecordBytesMax` with it. */
+  readonly reply?: KeptReply;
 }
 
 /** One key while its request runs. */
 export interface IdempotencySlot {
-  /** The first answer, if there was one. @throws Fault `idempotency.mismatch` for another input */
+  /**
+   * The first answer, if there was one.
+   *
+   * @throws Fault `idempotency.mismatch` for another input, `idempotency.done` if that was carried out
+   *   and its answer is not kept.
+   */
   find(): Promise<Required<KeptReply> | undefined>;
   /** What keeps the answer, to be committed with the effect. */
   keep(reply: KeptReply): {
@@ -104,6 +111,7 @@ export class Idempotency implements Projection {
     const kept = decode(record.bytes);
     if (this.#isOutdated(kept.atMs)) return undefined;
     if (kept.digest !== digest) throw new Fault('idempotency.mismatch');
+    if (!kept.reply) throw new Fault('idempotency.done', { revision: record.revision });
     return { revision: record.revision, ...kept.reply };
   }
 
@@ -112,7 +120,7 @@ export class Idempotency implements Projection {
     const outdated = this.#outdated().filter((old) => old !== id);
     return {
       writes: [
-        this.#view.put(id, Buffer.from(JSON.stringify(record), 'utf8')),
+        this.#view.put(id, encode(record)),
         ...outdated.map((old) => this.#view.remove(old)),
       ],
       expectations: [this.#view.expect(id, known?.revision ?? 0)],
@@ -142,6 +150,14 @@ export class Idempotency implements Projection {
     if (!value) return this.#view.nameId('input', said);
     return value.use((bytes) => this.#view.nameId('input', said, bytes));
   }
+}
+
+/** Whole, or without its answer if that is too long: any bound of storage is far above. */
+function encode(record: KeptRecord): Buffer {
+  const whole = Buffer.from(JSON.stringify(record), 'utf8');
+  if (whole.length <= limits.idempotencyRecordBytesMax) return whole;
+  const { reply: _tooLong, ...rest } = record;
+  return Buffer.from(JSON.stringify(rest), 'utf8');
 }
 
 function decode(bytes: Uint8Array): KeptRecord {
