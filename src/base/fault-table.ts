@@ -385,6 +385,7 @@ export const faults = {
     status: 409,
     exit: 6,
     retry: 'never',
+    title: 'The request was carried out earlier',
     hint: 'The request with this idempotency key was carried out, and not again now. Its answer was too long to be kept: look at what there is.',
   },
   'idempotency.in-flight': {

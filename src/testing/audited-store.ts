@@ -7,7 +7,6 @@ import { silentLog } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import { Audit, type AuditEntry, type AuditRequest } from '../gateway/audit/audit.ts';
 import type { Barrier, Projection } from '../gateway/barrier/barrier.ts';
-import { MemoryPhysical } from './memory-physical.ts';
 import type { Physical } from '../gateway/physical/physical.ts';
 import { anonymousFrom } from '../model/principal.ts';
 import { KeyFilePlace } from './unsealed-barrier.ts';
@@ -69,16 +68,4 @@ export function testRequest(
 export async function recordedActions(audit: Audit): Promise<string[]> {
   const { entries } = await audit.entries({ from: 0, limit: 10_000 });
   return entries.map(({ action }) => action);
-}
-
-/** The store as it is now, to be put back later as by whoever has the disk. */
-export async function snapshotOf(physical: Physical): Promise<MemoryPhysical> {
-  const copy = new MemoryPhysical();
-  const rows = await physical.list('', { limit: 10_000 });
-  const revision = await physical.revision();
-  for (let at = 1; at <= revision; at++) {
-    const writes = rows.filter((row) => row.revision === at);
-    await copy.commit({ revision: at, writes, expectations: [] });
-  }
-  return copy;
 }

@@ -16,6 +16,7 @@ import type {
   Row,
   ScanOptions,
 } from '../gateway/physical/physical.ts';
+import { snapshotOf } from './physical-snapshot.ts';
 
 export type CommitMishap =
   /** Died before anything was written. */
@@ -26,8 +27,10 @@ export type CommitMishap =
   | 'full'
   /** The disk failed and the batch is not there. */
   | 'failed-before'
-  /** The disk failed and the batch is there all the same. */
+  /** The disk failed and the batch is there all the same: to be seen once the storage was opened anew. */
   | 'failed-after'
+  /** The same, and the disk goes on failing: it cannot be opened anew at once. */
+  | 'failed-on'
   /** Another writer took this revision with an empty batch. */
   | 'behind';
 
@@ -42,6 +45,9 @@ export class FaultyPhysical implements Physical {
   readonly #plan: CommitPlan;
   #crashed = false;
   #poison: 'storage.full' | 'storage.failed' | undefined;
+  /** What is seen in place of the storage until it is opened anew. */
+  #before: Physical | undefined;
+  #reopensRefused = 0;
 
   constructor(inner: Physical, plan: CommitPlan) {
     this.#inner = inner;
@@ -49,19 +55,19 @@ export class FaultyPhysical implements Physical {
   }
 
   async revision(): Promise<number> {
-    return this.#alive().revision();
+    return this.#seen().revision();
   }
 
   async get(key: PhysicalKey): Promise<Row | undefined> {
-    return this.#alive().get(key);
+    return this.#seen().get(key);
   }
 
   async list(prefix: string, options: ListOptions): Promise<readonly Row[]> {
-    return this.#alive().list(prefix, options);
+    return this.#seen().list(prefix, options);
   }
 
   async *scan(options: ScanOptions): AsyncGenerator<readonly Row[]> {
-    yield* this.#alive().scan(options);
+    yield* this.#seen().scan(options);
   }
 
   async commit(batch: PhysicalBatch): Promise<CommitOutcome> {
@@ -80,7 +86,10 @@ export class FaultyPhysical implements Physical {
         return this.#fail('storage.full');
       case 'failed-before':
         return this.#fail('storage.failed');
+      case 'failed-on':
       case 'failed-after':
+        if (mishap === 'failed-on') this.#reopensRefused = 2;
+        this.#before = await snapshotOf(inner);
         await inner.commit(batch);
         return this.#fail('storage.failed');
       case 'behind':
@@ -92,8 +101,14 @@ export class FaultyPhysical implements Physical {
   }
 
   async reopen(): Promise<void> {
-    await this.#alive().reopen();
+    const inner = this.#alive();
+    if (this.#reopensRefused > 0) {
+      this.#reopensRefused -= 1;
+      throw new Fault('storage.failed', { simulated: true });
+    }
+    await inner.reopen();
     this.#poison = undefined;
+    this.#before = undefined;
   }
 
   async purge(): Promise<void> {
@@ -115,6 +130,11 @@ export class FaultyPhysical implements Physical {
   #alive(): Physical {
     if (this.#crashed) throw new SimulatedCrash('this process has died');
     return this.#inner;
+  }
+
+  #seen(): Physical {
+    const inner = this.#alive();
+    return this.#before ?? inner;
   }
 
   #crash(): never {

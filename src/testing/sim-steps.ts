@@ -88,8 +88,7 @@ async function put(world: World, run: RunState): Promise<string> {
 
 /** How many versions there are, looked up after a crash if need be. */
 async function versionsOf(world: World, name: string): Promise<number> {
-  await world.pass(50);
-  await world.startGateway();
+  await world.untilCertain();
   return (
     world.gateway.core?.secrets.reader.find(parseSecretName(name))?.secret.versions.length ?? 0
   );
@@ -104,8 +103,7 @@ async function revokeOne(world: World, name: string): Promise<string> {
   if (!secret || secret.current === 0) return `revoke ${name}: nothing`;
   const version = secret.current;
   const outcome = await world.ask('secret.revoke', { name: parseSecretName(name), version });
-  await world.pass(50);
-  await world.startGateway();
+  await world.untilCertain();
   const stored = world.gateway.core?.secrets.reader.find(parseSecretName(name))?.secret;
   const state = stored?.versions.find(({ number }) => number === version)?.state;
   if (state === 'revoked') secret.revoked.add(version);
@@ -117,8 +115,7 @@ async function rollBack(world: World): Promise<string> {
   const secret = world.auditor.secrets.get(name);
   if (!secret || secret.words.length < 2) return `rollback ${name}: nothing`;
   const outcome = await world.ask('secret.rollback', { name: parseSecretName(name) });
-  await world.pass(50);
-  await world.startGateway();
+  await world.untilCertain();
   secret.current =
     world.gateway.core?.secrets.reader.find(parseSecretName(name))?.secret.current ??
     secret.current;
@@ -133,8 +130,7 @@ async function deleteOrRestore(world: World): Promise<string> {
   const outcome = secret.deleted
     ? await world.ask('secret.restore', { name: parseSecretName(name) })
     : await world.ask('secret.delete', { name: parseSecretName(name) }, { ifRevision: revision });
-  await world.pass(50);
-  await world.startGateway();
+  await world.untilCertain();
   const stored = world.gateway.core?.secrets.reader.find(parseSecretName(name))?.secret;
   secret.deleted = stored?.deletedAtMs !== undefined;
   return `delete or restore ${name}: ${outcome} (${secret.deleted})`;
@@ -163,8 +159,7 @@ async function changeGrant(world: World): Promise<string> {
         },
         { ifRevision: there?.revision ?? 0 },
       );
-  await world.pass(50);
-  await world.startGateway();
+  await world.untilCertain();
   const now = world.gateway.core?.policy.grant(parseName(group));
   if (now)
     world.auditor.grant(group, {
@@ -256,6 +251,7 @@ function commitFails(world: World): string {
     'full',
     'failed-before',
     'failed-after',
+    'failed-on',
   ] as const);
   if (mishap) world.mishaps.push(mishap);
   return `the next commit: ${mishap}`;
@@ -366,8 +362,7 @@ async function revokeNode(world: World): Promise<string> {
   if (!node) return 'revoke node: none';
   const name = parseName(node.name);
   const outcome = await world.ask('node.revoke', { name });
-  await world.pass(50);
-  await world.startGateway();
+  await world.untilCertain();
   if (world.gateway.core?.identity.nodes.find(name)?.node.state === 'revoked') {
     world.auditor.revoked.add(name);
   }

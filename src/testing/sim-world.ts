@@ -102,6 +102,16 @@ export class World {
     }
   }
 
+  /** The gateway is up, and knows what became of the last commit. */
+  async untilCertain(): Promise<void> {
+    await this.pass(50);
+    for (;;) {
+      await this.startGateway();
+      if (this.gateway.core?.audit.state !== 'read-only') return;
+      await this.pass(250);
+    }
+  }
+
   /** A machine gets a token, joins under a name that nobody had, and starts its enforcer. */
   async join(node: SimNode): Promise<string> {
     this.#joins += 1;

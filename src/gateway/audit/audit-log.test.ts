@@ -9,9 +9,10 @@ import { after, test } from 'node:test';
 import { openCheckpoint } from '../../crypto/checkpoint.ts';
 import { leafHashOf, verifyConsistency, verifyInclusion } from '../../crypto/merkle-verify.ts';
 import { parseVerifier } from '../../crypto/note.ts';
-import { AuditedStores, snapshotOf, testEntry, testRequest } from '../../testing/audited-store.ts';
+import { AuditedStores, testEntry, testRequest } from '../../testing/audited-store.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { MemoryPhysical } from '../../testing/memory-physical.ts';
+import { snapshotOf } from '../../testing/physical-snapshot.ts';
 
 const stores = new AuditedStores();
 after(() => stores.closeAll());

@@ -12,11 +12,11 @@ import {
   type AuditedStore,
   AuditedStores,
   recordedActions,
-  snapshotOf,
   testEntry,
   testRequest,
 } from '../../testing/audited-store.ts';
 import { FaultyPhysical } from '../../testing/faulty-physical.ts';
+import { snapshotOf } from '../../testing/physical-snapshot.ts';
 import type { KeyFilePlace } from '../../testing/unsealed-barrier.ts';
 import type { RecordKind } from '../barrier/barrier.ts';
 import { Envelope, readHeader } from '../barrier/envelope.ts';

@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { systemClock } from '../../base/clock.ts';
 import { AssertionError } from '../../base/assert.ts';
-import { type Fault, isFault } from '../../base/fault.ts';
+import { Fault, isFault } from '../../base/fault.ts';
 import {
   AuditedStores,
   recordedActions,
@@ -253,6 +253,31 @@ test('Audit turns read-only when storage fails, and recovers by itself with an e
   await until('it writes again', () => audit.state === 'ready');
   await audit.commit(testRequest('after', { b: '3' }));
   deepEqual(await recordedActions(audit), ['before', 'audit.recovered', 'after']);
+});
+
+test('what is acknowledged after a sealing in doubt is in storage', async () => {
+  const [place, inner] = [stores.place(), new MemoryPhysical()];
+  let fails = false;
+  const physical = new FaultyPhysical(inner, () => (fails ? 'failed-after' : undefined));
+  const reopen = physical.reopen.bind(physical);
+  physical.reopen = () => (fails ? Promise.reject(new Fault('storage.failed')) : reopen());
+  const { audit, barrier } = await stores.start(place, physical);
+  await audit.commit(testRequest('before', { a: '1' }));
+  fails = true;
+  await rejects(audit.commit(testRequest('in doubt', { b: '1' })), { code: 'storage.failed' });
+  await barrier.seal();
+  await rejects(barrier.unseal(Buffer.alloc(0)), { code: 'storage.failed' });
+  equal(audit.state, 'sealed');
+  fails = false;
+  await barrier.unseal(Buffer.alloc(0));
+  const state = (): string => audit.state;
+  while (state() !== 'ready') await systemClock.sleep(20);
+  await audit.commit(testRequest('after', { c: '1' }));
+  audit.close();
+  const { records, entries } = await truth(place, inner);
+  deepEqual(records, ['a', 'b', 'c']);
+  const asked = entries.filter((action) => action !== 'audit.recovered');
+  deepEqual(asked, ['before', 'in doubt', 'after']);
 });
 
 test('a request that no caller may make is refused alone', async () => {

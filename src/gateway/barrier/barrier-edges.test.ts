@@ -12,6 +12,7 @@ import { after, test } from 'node:test';
 import { joinPrefixed } from '../../base/bytes.ts';
 import { systemRandom } from '../../base/random.ts';
 import { AeadKey, sealBytes } from '../../crypto/aead.ts';
+import { FaultyPhysical } from '../../testing/faulty-physical.ts';
 import { KeyFilePlace } from '../../testing/unsealed-barrier.ts';
 import { MemoryPhysical } from '../../testing/memory-physical.ts';
 import { createSeal } from '../seal/seal.ts';
@@ -139,6 +140,61 @@ test('a storage that is at a revision of somebody else is not gone on from', asy
   const revision = await physical.revision();
   await physical.commit({ revision: revision + 1, writes: [], expectations: [] });
   await rejects(barrier.reopen(), { code: 'barrier.tampered' });
+});
+
+/** Over storage of which the third batch fails, and is there all the same. */
+async function inDoubt() {
+  const place = new KeyFilePlace();
+  after(() => place[Symbol.dispose]());
+  const disk = new MemoryPhysical();
+  let batches = 0;
+  const physical = new FaultyPhysical(disk, () => (++batches === 3 ? 'failed-after' : undefined));
+  const barrier = await place.unsealed({ physical });
+  await commit(barrier, [put('group', 'a', 'before')]);
+  const writes = [put('group', 'a', 'in doubt')];
+  await rejects(commit(barrier, writes), { code: 'storage.failed' });
+  return { barrier, disk };
+}
+
+test('a gateway that is sealed in doubt reads the storage anew, and what it commits is there', async () => {
+  const { barrier, disk } = await inDoubt();
+  await barrier.seal();
+  await barrier.unseal(none);
+  const groups = barrier.view('group');
+  equal((await groups.get('a'))?.bytes.toString(), 'in doubt');
+  equal(barrier.revision, await disk.revision());
+  await commit(barrier, [put('group', 'a', 'after')]);
+  equal((await groups.get('a'))?.bytes.toString(), 'after');
+  equal(barrier.revision, await disk.revision());
+});
+
+test('a batch is taken for committed only if it is the one that storage holds', async () => {
+  const honest = await inDoubt();
+  equal(await honest.barrier.reopen(), 'committed', 'control');
+  equal((await honest.barrier.view('group').get('a'))?.bytes.toString(), 'in doubt');
+
+  const { barrier, disk } = await inDoubt();
+  // At the same revision, something that this gateway did not write.
+  const head = await disk.get('barrier/head');
+  const get = disk.get.bind(disk);
+  disk.get = async (key) =>
+    key === 'barrier/head' && head
+      ? { ...head, bytes: head.bytes.map((byte) => byte ^ 1) }
+      : get(key);
+  await rejects(barrier.reopen(), { code: 'barrier.tampered', detail: { what: 'head' } });
+  disk.get = get;
+  equal(await barrier.reopen(), 'committed', 'control');
+});
+
+test('a storage whose last revision was written by somebody else is not gone on from', async () => {
+  const { physical, barrier } = await freshStore();
+  await commit(barrier, [put('group', 'a', 'x')]);
+  equal(await barrier.reopen(), 'absent', 'control');
+  const head = await physical.get('barrier/head');
+  await commit(barrier, []);
+  const get = physical.get.bind(physical);
+  physical.get = async (key) => (key === 'barrier/head' ? head : get(key));
+  await rejects(barrier.reopen(), { code: 'barrier.tampered', detail: { what: 'head' } });
 });
 
 test('a key is good for its own use only, and a destroyed one for none, also when it was stored', () => {

@@ -23,12 +23,9 @@ import { Fault } from '../../base/fault.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { AeadKey } from '../../crypto/aead.ts';
-import { makeId } from '../../model/id.ts';
 import type { Physical } from '../physical/physical.ts';
 import {
-  createSeal,
   createUnsealer,
-  rootKeyBytes,
   type SealContext,
   type SealKind,
   type SealRequest,
@@ -36,17 +33,22 @@ import {
   sealWeakenings,
   type Unsealer,
 } from '../seal/seal.ts';
-import { StateDigest } from './digest.ts';
 import { type Feed, Feeds } from './feed.ts';
-import { Keyring } from './keyring.ts';
-import { makeKeyringRow, openKeyringRow, parseKeyringRow } from './keyring-row.ts';
+import { openKeyringRow, parseKeyringRow } from './keyring-row.ts';
 import { type LoadProgress, loadStore } from './load.ts';
 import type { Maintenance } from './maintenance.ts';
+import { makeStore } from './new-store.ts';
 import { type Flight, listRecords, type ReadContext, readRecord } from './reading.ts';
 import type { Projection, RecordExpectation, RecordKind, View } from './record.ts';
 import { RootKeys, type SealedUnder } from './root-keys.ts';
-import { RowIndex } from './row-index.ts';
-import { type BarrierBatch, isIndexed, keyringKey, type Prepared, Store } from './store.ts';
+import {
+  type BarrierBatch,
+  headKey,
+  isIndexed,
+  keyringKey,
+  type Prepared,
+  type Store,
+} from './store.ts';
 
 export { isPhysicalKey, rowBytesMax } from '../physical/physical.ts';
 export { rowBytesOf } from './envelope.ts';
@@ -104,6 +106,8 @@ export class Barrier {
   #flight: Flight = { number: 0, landed: undefined };
   /** What a failed commit may have left in storage; `reopen` finds out. */
   #doubt: { readonly prepared: Prepared; readonly error: unknown } | undefined;
+  /** A commit failed since the storage was opened: what it shows may not be what it holds. */
+  #mustReopen = false;
 
   private constructor(options: BarrierOptions) {
     this.#options = options;
@@ -174,21 +178,18 @@ export class Barrier {
    * @throws Fault `barrier.initialised` if there is one already; what `createSeal` throws; `storage.*`
    */
   async initialise(request: SealRequest): Promise<{ readonly shares: readonly Buffer[] }> {
-    const { physical, clock, random } = this.#options;
+    const { physical } = this.#options;
     if (this.state !== 'empty') throw new Fault('barrier.initialised');
     if ((await physical.revision()) !== 0) throw new Fault('barrier.tampered', { what: 'keyring' });
     this.#loading = true;
     try {
-      const keyring = Keyring.create(makeId('installation', this.#options), clock.wallMs(), random);
-      const { seal, row, shares } = await this.#sealUnder(request, keyring);
-      const [digest, trailer] = [new StateDigest(), Buffer.alloc(0)];
-      const index = new RowIndex(random);
-      const store = new Store({ keyring, random, index, digest, revision: 0, trailer });
-      const prepared = store.prepare({ writes: [], expectations: [], trailer });
+      const means = { ...this.#options, seal: this.#sealContext() };
+      const { store, seal, keyringRow, shares } = await makeStore(request, means);
+      const prepared = store.prepare({ writes: [], expectations: [], trailer: store.trailer });
       const { revision, writes, expectations } = prepared.physical;
       const batch = {
         revision,
-        writes: [...writes, { key: keyringKey, bytes: row }],
+        writes: [...writes, { key: keyringKey, bytes: keyringRow }],
         expectations,
       };
       const outcome = await physical.commit(batch);
@@ -205,8 +206,8 @@ export class Barrier {
   /**
    * Supplies a passphrase, one share, or nothing, and once it is enough loads the store.
    *
-   * @throws what `Unsealer.supply` throws; Fault `barrier.tampered`, `barrier.corrupt`, `seal.corrupt`:
-   *   then it stays sealed.
+   * @throws what `Unsealer.supply` throws; Fault `barrier.tampered`, `barrier.corrupt`, `seal.corrupt`,
+   *   `storage.*`: then it stays sealed.
    */
   async unseal(
     material: Uint8Array,
@@ -298,6 +299,7 @@ export class Barrier {
       const isUnsure = !(error instanceof AssertionError);
       if (isUnsure && this.#open?.store === store && store.revision < prepared.physical.revision) {
         this.#doubt = { prepared, error };
+        this.#mustReopen = true;
       }
       throw error;
     } finally {
@@ -310,22 +312,28 @@ export class Barrier {
    * After a failed commit: opens the storage anew and finds out what became of the batch.
    *
    * @throws Fault `storage.*` if it still cannot be opened: try again later.
-   * @throws Fault `barrier.tampered` if the storage is at a revision that nobody here wrote.
+   * @throws Fault `barrier.tampered` if the storage holds a head that nobody here wrote.
+   * @throws Fault `barrier.sealed` if that was done meanwhile.
    */
   async reopen(): Promise<'absent' | 'committed'> {
     const { physical } = this.#options;
     const store = this.#store();
-    await physical.reopen();
+    await this.#reopenPhysical();
     const revision = await physical.revision();
-    const doubt = this.#doubt;
-    if (revision === doubt?.prepared.physical.revision) {
-      this.#doubt = undefined;
-      this.#takeOver(store, doubt.prepared);
-      return 'committed';
+    const head = Buffer.from((await physical.get(headKey))?.bytes ?? []);
+    if (this.#open?.store !== store) throw new Fault('barrier.sealed');
+    const { prepared } = this.#doubt ?? {};
+    const committed = revision === prepared?.physical.revision ? prepared : undefined;
+    const expected = committed ?? store;
+    if ((committed?.physical ?? store).revision !== revision) {
+      throw new Fault('barrier.tampered', { what: 'revision' });
     }
-    if (revision !== store.revision) throw new Fault('barrier.tampered', { what: 'revision' });
+    // The same revision may have been another batch's: no two heads are sealed alike.
+    if (!head.equals(expected.head)) throw new Fault('barrier.tampered', { what: 'head' });
     this.#doubt = undefined;
-    return 'absent';
+    if (committed === undefined) return 'absent';
+    this.#takeOver(store, committed);
+    return 'committed';
   }
 
   /** Pushes what was overwritten out of the storage, as far as it can. */
@@ -361,24 +369,15 @@ export class Barrier {
     this.#unsealer = createUnsealer(parseKeyringRow(row.bytes).record, this.#sealContext());
   }
 
-  async #sealUnder(
-    request: SealRequest,
-    keyring: Keyring,
-  ): Promise<{ seal: SealedUnder; row: Buffer; shares: readonly Buffer[] }> {
-    const { random } = this.#options;
-    const raw = random.bytes(rootKeyBytes);
-    try {
-      const { record, shares } = await createSeal(request, raw, this.#sealContext());
-      const seal = { record, key: AeadKey.fromBytes(raw) };
-      return { seal, row: makeKeyringRow(keyring, { ...seal, random }), shares };
-    } finally {
-      wipe(raw);
-    }
+  async #reopenPhysical(): Promise<void> {
+    await this.#options.physical.reopen();
+    this.#mustReopen = false;
   }
 
   async #load(key: AeadKey, onProgress?: (progress: LoadProgress) => void): Promise<void> {
     const { physical, projections, clock, log } = this.#options;
     const startedMs = clock.monotonicMs();
+    if (this.#mustReopen) await this.#reopenPhysical();
     const stored = defined(await physical.get(keyringKey), 'what was sealed has a keyring');
     const row = parseKeyringRow(stored.bytes);
     for (const projection of projections) projection.reset();

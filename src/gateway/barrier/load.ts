@@ -48,7 +48,8 @@ export async function loadStore(keyring: Keyring, options: LoadOptions): Promise
     await clock.nextTurn();
   }
   requireSame(head.digest, digest);
-  return new Store({ keyring, random, index, digest, revision, trailer: head.trailer });
+  const { trailer } = head;
+  return new Store({ keyring, random, index, digest, revision, trailer, head: head.head });
 }
 
 const unindexedPrefix = 'audit/';

@@ -43,11 +43,15 @@ export interface Prepared {
   readonly batch: BarrierBatch;
   readonly digest: StateDigest;
   readonly index: readonly IndexChange[];
+  /** The head's row, which no other batch has. */
+  readonly head: Buffer;
 }
 
 export interface Head {
   readonly digest: StateDigest;
   readonly trailer: Buffer;
+  /** Its row. */
+  readonly head: Buffer;
 }
 
 interface StoreParts {
@@ -57,6 +61,8 @@ interface StoreParts {
   readonly digest: StateDigest;
   readonly revision: number;
   readonly trailer: Buffer;
+  /** Its row; empty before the first commit. */
+  readonly head: Buffer;
 }
 
 export class Store implements Disposable {
@@ -69,6 +75,7 @@ export class Store implements Disposable {
   #digest: StateDigest;
   #revision: number;
   #trailer: Buffer;
+  #head: Buffer;
 
   constructor(parts: StoreParts) {
     this.index = parts.index;
@@ -79,6 +86,7 @@ export class Store implements Disposable {
     this.#digest = parts.digest;
     this.#revision = parts.revision;
     this.#trailer = parts.trailer;
+    this.#head = parts.head;
   }
 
   /** Nothing can be prepared after this. */
@@ -100,6 +108,11 @@ export class Store implements Disposable {
 
   get trailer(): Buffer {
     return this.#trailer;
+  }
+
+  /** The head's row as it stands in storage. */
+  get head(): Buffer {
+    return this.#head;
   }
 
   /** Which of these are not so. */
@@ -131,17 +144,19 @@ export class Store implements Disposable {
       index.push({ key, revision, keyNumber: write.bytes ? keyring.active('root') : 0 });
     }
     this.#addMaintenance(batch, rows, index);
-    rows.push({ key: headKey, bytes: sealHead(envelope, { digest, ...batch }, revision) });
-    return { physical: { revision, writes: rows, expectations: [] }, batch, digest, index };
+    const head = sealHead(envelope, { digest, ...batch }, revision);
+    rows.push({ key: headKey, bytes: head });
+    return { physical: { revision, writes: rows, expectations: [] }, batch, digest, index, head };
   }
 
   /** To be called once the batch is durable. */
   apply(prepared: Prepared): void {
-    const { physical, batch, digest, index } = prepared;
+    const { physical, batch, digest, index, head } = prepared;
     assert(physical.revision === this.#revision + 1, 'batches are applied in order');
     this.#revision = physical.revision;
     this.#digest = digest;
     this.#trailer = Buffer.from(batch.trailer);
+    this.#head = head;
     for (const { key, revision, keyNumber } of index) {
       if (keyNumber === 0) this.index.delete(key);
       else this.index.set(key, { revision, keyNumber });
@@ -201,7 +216,7 @@ export function openHead(envelope: Envelope, row: Uint8Array, revision: number):
   if (bytes?.[0] !== headVersion) return undefined;
   const [trailer, ...parts] = splitPrefixed(bytes.subarray(1)) ?? [];
   const digest = StateDigest.fromParts(parts);
-  return trailer && digest && { digest, trailer };
+  return trailer && digest && { digest, trailer, head: Buffer.from(row) };
 }
 
 function headPlace(revision: number): {
