@@ -102,11 +102,9 @@ const recentEntries = 1000;
 export class Audit {
   readonly #options: AuditOptions;
   readonly #writer: Writer;
-  #opening: { readonly generation: number; readonly ledger: Promise<Ledger> } | undefined;
+  /** Of this unsealing: what is here goes when the barrier is sealed. */
+  #opening: Promise<Ledger> | undefined;
   #ledger: Ledger | undefined;
-  #signed:
-    | { readonly ledger: Ledger; size: number; epoch: number; note: string; atMs: number }
-    | undefined;
   readonly #waiting = new Set<() => void>();
   #rewrapping: Promise<void> | undefined;
 
@@ -117,6 +115,7 @@ export class Audit {
       ledger: () => this.#open(),
       onGrowth: () => this.#wake(),
     });
+    options.barrier.onLeave(() => this.#forget());
   }
 
   get state(): AuditState {
@@ -196,7 +195,7 @@ export class Audit {
     options: { readonly recent?: boolean } = {},
   ): Promise<CheckpointReply> {
     const ledger = await this.#open();
-    const recentWillDo = options.recent === true && since <= (this.#signed?.size ?? 0);
+    const recentWillDo = options.recent === true && since <= (ledger.signed?.size ?? 0);
     const { size, note } = this.#sign(ledger, recentWillDo);
     if (since > size) throw new Fault('request.invalid', { what: 'since', size });
     const consistency = await this.#prove(ledger, (read) => consistencyProof(since, size, read));
@@ -314,27 +313,33 @@ export class Audit {
   #open(): Promise<Ledger> {
     const { barrier, random } = this.#options;
     if (barrier.state !== 'ready') return Promise.reject(new Fault('barrier.sealed'));
-    const { generation } = barrier;
-    if (this.#opening?.generation !== generation) {
-      const ledger = Ledger.open(barrier, random);
-      this.#opening = { generation, ledger };
-      ledger.then(
-        (opened) => {
-          if (opened.generation === barrier.generation) this.#ledger = opened;
-        },
-        () => {
-          if (this.#opening?.ledger === ledger) this.#opening = undefined;
-        },
-      );
-    }
-    return this.#opening.ledger;
+    if (this.#opening) return this.#opening;
+    const opening = Ledger.open(barrier, random);
+    this.#opening = opening;
+    opening.then(
+      (opened) => {
+        if (this.#opening === opening) this.#ledger = opened;
+      },
+      () => {
+        if (this.#opening === opening) this.#opening = undefined;
+      },
+    );
+    return opening;
+  }
+
+  /** The barrier was sealed: the key that signs goes with the others. */
+  #forget(): void {
+    this.#ledger?.[Symbol.dispose]();
+    this.#ledger = undefined;
+    this.#opening = undefined;
+    this.#writer.forget();
   }
 
   /** What is known without waiting. @throws Fault `barrier.sealed` */
   #current(): { readonly frontier: Frontier; readonly suspected: boolean } {
     const { barrier } = this.#options;
     const { trailer } = barrier;
-    if (this.#ledger?.generation !== barrier.generation) return decodeTrailer(trailer);
+    if (!this.#ledger) return decodeTrailer(trailer);
     const { tree, suspected } = this.#ledger;
     return { frontier: tree.frontier, suspected };
   }
@@ -343,8 +348,8 @@ export class Audit {
     const { clock } = this.#options;
     const { size } = ledger.tree;
     const epoch = ledger.epochEnds.length;
-    const signed = this.#signed;
-    if (signed?.ledger === ledger && signed.epoch === epoch) {
+    const { signed } = ledger;
+    if (signed?.epoch === epoch) {
       const recent =
         clock.monotonicMs() - signed.atMs < recentMs && size - signed.size < recentEntries;
       if (signed.size === size || (recentWillDo && recent)) return signed;
@@ -352,7 +357,7 @@ export class Audit {
     const origin = ledger.signer.name;
     const checkpoint = { origin, size, root: ledger.tree.root(), extensions: epochLines(epoch) };
     const note = signCheckpoint(checkpoint, ledger.signer);
-    this.#signed = { ledger, size, epoch, note, atMs: clock.monotonicMs() };
+    ledger.signed = { size, epoch, note, atMs: clock.monotonicMs() };
     return { size, note };
   }
 

@@ -33,8 +33,17 @@ export interface Composed {
   readonly firstSequence: number;
 }
 
-export class Ledger {
-  readonly generation: number;
+/** A head as it was signed. */
+export interface SignedHead {
+  readonly size: number;
+  readonly epoch: number;
+  readonly note: string;
+  readonly atMs: number;
+}
+
+export class Ledger implements Disposable {
+  /** The last one. */
+  signed: SignedHead | undefined;
   readonly tree: AuditTree;
   readonly signer: NoteSigner;
   readonly #barrier: Barrier;
@@ -54,7 +63,6 @@ export class Ledger {
       readonly newKey: RecordWrite | undefined;
     },
   ) {
-    this.generation = barrier.generation;
     this.#barrier = barrier;
     this.tree = parts.tree;
     this.signer = parts.signer;
@@ -64,6 +72,7 @@ export class Ledger {
 
   /** @throws Fault `barrier.sealed`, `barrier.corrupt` */
   static async open(barrier: Barrier, random: Random): Promise<Ledger> {
+    const { generation } = barrier;
     const trailer = decodeTrailer(barrier.trailer);
     const keys = barrier.view('audit-key');
     const stored = await keys.get(signingKeyId);
@@ -78,7 +87,15 @@ export class Ledger {
     const tree = await AuditTree.open(trailer.frontier, blocks, (from, count) =>
       readEntries(barrier, from, count),
     );
+    if (barrier.generation !== generation || barrier.state !== 'ready') {
+      throw new Fault('barrier.sealed');
+    }
     return new Ledger(barrier, { tree, signer, trailer, newKey });
+  }
+
+  /** Wipes what has not been stored yet; the rest is gone once nobody holds it. */
+  [Symbol.dispose](): void {
+    if (this.#newKey?.bytes) wipe(this.#newKey.bytes);
   }
 
   /** Whether a rollback is suspected; kept with every commit until it is accepted. */
@@ -129,7 +146,7 @@ export class Ledger {
     this.tree.adopt(composed.growth);
     this.#trailer = composed.trailer;
     if (composed.members.some(({ act }) => act === 'accept')) this.#answered = composed.alarms;
-    if (this.#newKey?.bytes) wipe(this.#newKey.bytes);
+    this[Symbol.dispose]();
     this.#newKey = undefined;
   }
 

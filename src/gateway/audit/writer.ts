@@ -76,6 +76,11 @@ export class Writer {
     });
   }
 
+  /** Lets go of what was composed with keys that are gone: once sealed, only storage tells what it holds. */
+  forget(): void {
+    this.#doubt = undefined;
+  }
+
   /** Refuses what waits and stops trying to recover. */
   close(): void {
     this.#closing.abort();

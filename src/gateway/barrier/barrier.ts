@@ -98,6 +98,7 @@ interface Open {
 export class Barrier {
   readonly #options: BarrierOptions;
   readonly #feeds = new Feeds();
+  readonly #leaving: (() => void)[] = [];
   #unsealer: Unsealer | undefined;
   #loading = false;
   #open: Open | undefined;
@@ -263,6 +264,11 @@ export class Barrier {
     return this.#feeds.open();
   }
 
+  /** What is done whenever the keys are forgotten: by whoever derived anything from them. */
+  onLeave(act: () => void): void {
+    this.#leaving.push(act);
+  }
+
   /** Which of these are not so now. @throws Fault `barrier.sealed` */
   failing(expectations: readonly RecordExpectation[]): readonly RecordExpectation[] {
     return this.#store().failing(expectations);
@@ -410,6 +416,7 @@ export class Barrier {
     this.#open = undefined;
     this.#doubt = undefined;
     for (const projection of this.#options.projections) projection.reset();
+    for (const act of this.#leaving) act();
     this.#feeds.lose();
   }
 
