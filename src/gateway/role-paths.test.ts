@@ -95,7 +95,7 @@ test('a token for a path that nothing is called is refused', async () => {
   for (const [index, path] of right.entries()) await create(path, `x-${index}`);
   const collections = operationNames.map((name) => {
     const { resource } = operationNamed(name);
-    return resource(examplesIn(ownPlace)[name].input as never);
+    return resource(examplesIn(ownPlace)[name].input);
   });
   for (const [index, resource] of [...new Set(collections)].entries()) {
     const path = /^(secrets|groups|grants|nodes|tokens|workloads)$/.test(resource)
