@@ -3,7 +3,7 @@
  * what is to be kept; nothing goes backwards, nothing is held that was not recorded first, the log verifies,
  * no value is readable anywhere else, nobody reads what was never granted to it, who is revoked is cut off,
  * sealed means sealed, and once the faults stop everything is where it should be and stays there, longer than
- * any certificate lives (G26–G30, G35, G8).
+ * any certificate lives (G8, G21, G26–G30, G35).
  * Method: real gateway, enforcer and watchdog code over virtual time; one seed is one run. Controls: bugs
  * planted on purpose, each of which the auditor must find.
  *
