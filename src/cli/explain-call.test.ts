@@ -195,7 +195,7 @@ test('what --policy prints is enough for the command, and each path of it is nee
     const rehearse = argv[0] === 'audit' ? line : [...line, '--dry-run=server'];
     for (const path of paths) {
       const others = paths.filter((one) => one !== path);
-      const COFFER_TOKEN = await tokenFor(others.length > 0 ? others : ['none/of/it']);
+      const COFFER_TOKEN = await tokenFor(others.length > 0 ? others : ['secrets/none/of/it']);
       const { code } = await world.run(rehearse, { env: { COFFER_TOKEN } });
       equal(code, 4, `control: ${argv.join(' ')} without ${path}`);
     }
