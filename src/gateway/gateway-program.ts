@@ -111,13 +111,14 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
   }
   const config = gatewayConfig(flags);
   const request = await sealRequest(flags, io);
-  const made = await initialiseWith(config, request, io);
   const server = `https://${config.advertise}`;
-  try {
-    await writeParts(io.stdout, flags.json ? asJson(made, server) : asText(made));
-  } finally {
-    made.shares.forEach(wipe);
-  }
+  const made = await initialiseWith(config, request, io, async (shown) => {
+    try {
+      await writeParts(io.stdout, flags.json ? asJson(shown, server) : asText(shown));
+    } finally {
+      shown.shares.forEach(wipe);
+    }
+  });
   if (flags.json) return 0;
   if (request.kind === 'keyfile') {
     io.stderr.write(
@@ -144,11 +145,12 @@ async function initialiseWith(
   config: GatewayConfig,
   request: SealRequest,
   io: ProgramIo,
+  show: (made: Initialised) => Promise<void>,
 ): Promise<Initialised> {
   const { clock, random } = io;
   try {
     const { initialise } = await import('./init.ts');
-    return await initialise(config, request, { clock, random, log: logTo(io, 'warn') });
+    return await initialise(config, request, { clock, random, log: logTo(io, 'warn') }, show);
   } finally {
     if (request.kind === 'passphrase') wipe(request.passphrase);
   }

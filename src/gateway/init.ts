@@ -2,7 +2,10 @@
  * `coffer init`: makes an installation: storage, keys under a seal, the authority, the API's
  * certificate and the owner. What it returns is shown once and kept nowhere.
  */
-import { isFault } from '../base/fault.ts';
+import { existsSync, lstatSync, rmSync } from 'node:fs';
+import { wipe } from '../base/bytes.ts';
+import { Fault, isFault } from '../base/fault.ts';
+import type { Authority } from '../crypto/x509.ts';
 import { parseName, parsePathPattern } from '../model/name.ts';
 import { gatewayPrincipal } from '../model/principal.ts';
 import type { AuditEntry } from './audit/audit.ts';
@@ -11,7 +14,7 @@ import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { makeDataDirectory, sealContext, storePath } from './data-directory.ts';
 import type { GatewayContext } from './gateway.ts';
-import { openPhysical, removeStore } from './physical/physical.ts';
+import { openPhysical, type Physical, removeStore } from './physical/physical.ts';
 import type { SealRequest } from './seal/seal.ts';
 
 export interface Initialised {
@@ -25,16 +28,62 @@ export interface Initialised {
   readonly shares: readonly Buffer[];
 }
 
-/** @throws Fault `barrier.initialised`, `seal.*`, `storage.*` */
+type Show = (made: Initialised) => Promise<void>;
+
+/**
+ * Nothing is in storage until the last step, the one commit: an init that ends before it, however it
+ * does, has made nothing, and the next one goes on from what it left.
+ *
+ * @param show - Is given what is shown once while there is still no installation, so that none can be
+ *   made whose token and shares nobody saw.
+ * @throws Fault `barrier.initialised`, `barrier.tampered`, `seal.*`, `storage.*`
+ */
 export async function initialise(
   config: GatewayConfig,
   request: SealRequest,
   context: GatewayContext,
+  show: Show = async () => {},
 ): Promise<Initialised> {
   makeDataDirectory(config);
   const path = storePath(config);
+  const wasInterrupted = existsSync(path);
   const physical = await openPhysical({ kind: 'sqlite', path, missing: 'create' });
-  const fresh = (await physical.revision()) === 0;
+  const core = await openEmpty(config, context, physical);
+  const { keyFile } = config;
+  const seal = wasInterrupted ? goingOn(request, keyFile) : request;
+  const makesKeyFile =
+    keyFile !== undefined && seal.kind === 'keyfile' && !seal.existing && !existsSync(keyFile);
+  let shares: readonly Buffer[] = [];
+  try {
+    ({ shares } = await core.barrier.initialise(seal));
+    const made = Promise.withResolvers<Initialised>();
+    await makeOwner(core, async (authority, ownerToken) => {
+      const { pin } = makeApiCertificate(authority, config, context);
+      const { installation } = core.barrier;
+      const file = authorityFile(config);
+      const shown = { installation, ownerToken, pin, authorityFile: file, shares };
+      await show(shown);
+      made.resolve(shown);
+    });
+    core.audit.close();
+    await physical.close();
+    return await made.promise;
+  } catch (error) {
+    await physical.close();
+    shares.forEach(wipe);
+    removeStore(path);
+    // Of this attempt; where the seal refused there was one already.
+    if (makesKeyFile && !isFault(error, 'seal.key-file')) rmSync(keyFile, { force: true });
+    throw error;
+  }
+}
+
+/** @throws Fault `barrier.initialised` if there is anything in the store; it is then left as it is */
+async function openEmpty(
+  config: GatewayConfig,
+  context: GatewayContext,
+  physical: Physical,
+): Promise<Core> {
   try {
     const core = await openCore({
       ...context,
@@ -48,23 +97,36 @@ export async function initialise(
         trustDomain: config.trustDomain,
       }),
     });
-    const { shares } = await core.barrier.initialise(request);
-    const ownerToken = await makeOwner(core);
-    const api = makeApiCertificate(core.identity.authorityForGateway(), config, context);
-    const { installation } = core.barrier;
-    core.audit.close();
-    await physical.close();
-    return { installation, ownerToken, pin: api.pin, authorityFile: authorityFile(config), shares };
+    if (core.barrier.state !== 'empty') throw new Fault('barrier.initialised');
+    return core;
   } catch (error) {
     await physical.close();
-    // Half an installation is none: the next attempt starts from nothing. One that was there stays.
-    if (fresh && !isFault(error, 'barrier.initialised')) removeStore(path);
     throw error;
   }
 }
 
-/** There is no default token and no default password (V24). @returns the owner's token */
-export async function makeOwner(core: Core): Promise<string> {
+/**
+ * An init was interrupted here. The key file that it may have made is used: it opens nothing yet. One that
+ * it had no time to write is made anew.
+ */
+function goingOn(request: SealRequest, keyFile: string | undefined): SealRequest {
+  if (request.kind !== 'keyfile' || keyFile === undefined) return request;
+  const there = lstatSync(keyFile, { throwIfNoEntry: false });
+  if (there?.isFile() === true && there.size === 0) rmSync(keyFile);
+  else if (there) return { ...request, existing: true };
+  return request;
+}
+
+/**
+ * The one commit of a new installation: keyring, authority and owner. There is no default token and no
+ * default password (V24).
+ *
+ * @param before - Is given the authority and the owner's token while nothing of them is in storage.
+ */
+export async function makeOwner(
+  core: Core,
+  before: (authority: Authority, ownerToken: string) => Promise<void> = async () => {},
+): Promise<string> {
   const owner = core.identity.planPrincipal({
     kind: 'user',
     name: parseName('owner'),
@@ -82,13 +144,14 @@ export async function makeOwner(core: Core): Promise<string> {
   });
   const writes = [...authority.writes, ...owner.writes];
   try {
+    await before(authority.authority, owner.token);
     await core.audit.commit({
       writes,
       expectations: [...authority.expectations, ...owner.expectations],
       entries: [entry('system.init', authority.detail), entry('principal.create', owner.detail)],
     });
+    return owner.token;
   } finally {
     for (const write of writes) write.bytes?.fill(0);
   }
-  return owner.token;
 }

@@ -28,8 +28,11 @@ export class KeyFilePlace {
   /** A barrier that is unsealed, made anew if the storage is empty. */
   async unsealed(setting: BarrierSetting = {}): Promise<Barrier> {
     const barrier = await this.opened(setting);
-    if (barrier.state === 'empty') await barrier.initialise({ kind: 'keyfile' });
-    else await barrier.unseal(Buffer.alloc(0));
+    const none = Buffer.alloc(0);
+    if (barrier.state === 'empty') {
+      await barrier.initialise({ kind: 'keyfile' });
+      await barrier.commit({ writes: [], expectations: [], trailer: none });
+    } else await barrier.unseal(none);
     return barrier;
   }
 

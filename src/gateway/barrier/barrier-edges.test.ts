@@ -129,9 +129,50 @@ test('an installation is not made anew over the storage of one whose keyring was
     const writes = rows.filter(({ key }) => key !== 'barrier/keyring');
     await stripped.commit({ revision: at, writes, expectations: [] });
   }
-  const barrier = await new KeyFilePlace().opened({ physical: stripped });
+  using place = new KeyFilePlace();
+  const tampered = { code: 'barrier.tampered', detail: { what: 'keyring' } };
+  await rejects(place.opened({ physical: stripped }), tampered);
+  // Also where it says that nothing was ever committed.
+  stripped.revision = async () => 0;
+  await rejects(place.opened({ physical: stripped }), tampered);
+  equal((await place.opened()).state, 'empty', 'control');
+});
+
+test('a keyring that is taken away while the gateway runs is missed when it is sealed, and unsealed', async () => {
+  const { physical, barrier } = await freshStore();
+  const get = physical.get.bind(physical);
+  physical.get = async (key) => (key === 'barrier/keyring' ? undefined : get(key));
+  await rejects(barrier.seal(), { code: 'barrier.tampered' });
+  equal(barrier.state, 'sealed');
+  await rejects(barrier.unseal(none), { code: 'barrier.tampered' });
+  physical.get = get;
+  await barrier.unseal(none);
+  equal(barrier.state, 'ready', 'control');
+});
+
+test('a new installation is in storage with its first commit, and whole', async () => {
+  using place = new KeyFilePlace();
+  const disk = new MemoryPhysical();
+  let fails = true;
+  const physical = new FaultyPhysical(disk, () => (fails ? 'full' : undefined));
+  const barrier = await place.opened({ physical });
+  await barrier.initialise({ kind: 'keyfile' });
+  await rejects(commit(barrier, [put('group', 'a', 'x')]), { code: 'storage.full' });
+  deepEqual([await disk.revision(), await disk.list('', { limit: 9 })], [0, []]);
+  equal(await barrier.reopen(), 'absent');
+  fails = false;
+  await commit(barrier, [put('group', 'a', 'x')]);
+  const again = await place.unsealed({ physical: disk });
+  equal((await again.view('group').get('a'))?.bytes.toString(), 'x');
+});
+
+test('a new installation that is sealed before its first commit was never there', async () => {
+  using place = new KeyFilePlace();
+  const barrier = await place.opened();
+  await barrier.initialise({ kind: 'keyfile' });
+  await barrier.seal();
   equal(barrier.state, 'empty');
-  await rejects(barrier.initialise({ kind: 'keyfile' }), { code: 'barrier.tampered' });
+  await rejects(barrier.unseal(none), { code: 'barrier.empty' });
 });
 
 test('a storage that is at a revision of somebody else is not gone on from', async () => {

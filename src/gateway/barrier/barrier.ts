@@ -16,7 +16,7 @@
  * Layout: docs/FORMATS.md#envelope. Vectors: vectors/envelope.json.
  */
 import { createHmac } from 'node:crypto';
-import { assert, AssertionError, defined } from '../../base/assert.ts';
+import { assert, AssertionError } from '../../base/assert.ts';
 import { joinPrefixed, wipe } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { Fault } from '../../base/fault.ts';
@@ -114,7 +114,11 @@ export class Barrier {
     this.#options = options;
   }
 
-  /** Looks at the storage: `empty` or `sealed`. @throws Fault `seal.corrupt`, `seal.key-file` */
+  /**
+   * Looks at the storage: `empty` or `sealed`.
+   *
+   * @throws Fault `seal.corrupt`, `seal.key-file`; `barrier.tampered` if there are rows and no keyring
+   */
   static async open(options: BarrierOptions): Promise<Barrier> {
     const barrier = new Barrier(options);
     await barrier.#prepareUnsealer();
@@ -173,30 +177,19 @@ export class Barrier {
   }
 
   /**
-   * Makes a new installation in an empty storage and leaves it unsealed.
+   * Makes a new installation for an empty storage and leaves it unsealed. It is in storage with the
+   * first commit, whole; until then there is none.
    *
    * @returns For shares: one text per keeper, to be shown once and wiped.
-   * @throws Fault `barrier.initialised` if there is one already; what `createSeal` throws; `storage.*`
+   * @throws Fault `barrier.initialised` if there is one already; what `createSeal` throws
    */
   async initialise(request: SealRequest): Promise<{ readonly shares: readonly Buffer[] }> {
-    const { physical } = this.#options;
     if (this.state !== 'empty') throw new Fault('barrier.initialised');
-    if ((await physical.revision()) !== 0) throw new Fault('barrier.tampered', { what: 'keyring' });
     this.#loading = true;
     try {
       const means = { ...this.#options, seal: this.#sealContext() };
-      const { store, seal, keyringRow, shares } = await makeStore(request, means);
-      const prepared = store.prepare({ writes: [], expectations: [], trailer: store.trailer });
-      const { revision, writes, expectations } = prepared.physical;
-      const batch = {
-        revision,
-        writes: [...writes, { key: keyringKey, bytes: keyringRow }],
-        expectations,
-      };
-      const outcome = await physical.commit(batch);
-      if (outcome.kind !== 'committed') throw new Fault('barrier.initialised');
-      store.apply(prepared);
-      await this.#prepareUnsealer();
+      const { store, seal, shares } = await makeStore(request, means);
+      this.#unsealer = createUnsealer(seal.record, means.seal);
       this.#enter(store, seal);
       return { shares };
     } finally {
@@ -369,10 +362,13 @@ export class Barrier {
   }
 
   async #prepareUnsealer(): Promise<void> {
-    const row = await this.#options.physical.get(keyringKey);
+    const { physical } = this.#options;
     this.#unsealer?.reset();
-    if (row === undefined) return;
-    this.#unsealer = createUnsealer(parseKeyringRow(row.bytes).record, this.#sealContext());
+    const row = await physical.get(keyringKey);
+    const isEmpty =
+      (await physical.revision()) === 0 && !(await physical.list('', { limit: 1 }))[0];
+    if (!row && !isEmpty) throw new Fault('barrier.tampered', { what: 'keyring' });
+    this.#unsealer = row && createUnsealer(parseKeyringRow(row.bytes).record, this.#sealContext());
   }
 
   async #reopenPhysical(): Promise<void> {
@@ -384,7 +380,8 @@ export class Barrier {
     const { physical, projections, clock, log } = this.#options;
     const startedMs = clock.monotonicMs();
     if (this.#mustReopen) await this.#reopenPhysical();
-    const stored = defined(await physical.get(keyringKey), 'what was sealed has a keyring');
+    const stored = await physical.get(keyringKey);
+    if (stored === undefined) throw new Fault('barrier.tampered', { what: 'keyring' });
     const row = parseKeyringRow(stored.bytes);
     for (const projection of projections) projection.reset();
     try {

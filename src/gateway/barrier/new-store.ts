@@ -1,4 +1,4 @@
-/** A new installation: its keys, the seal they are under, and a store that nothing was committed to yet. */
+/** A new installation: its keys, their seal, and a store whose first commit brings them along. */
 import { wipe } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
@@ -15,7 +15,6 @@ import { Store } from './store.ts';
 export interface NewStore {
   readonly store: Store;
   readonly seal: SealedUnder;
-  readonly keyringRow: Buffer;
   /** One text per keeper, to be shown once and wiped. */
   readonly shares: readonly Buffer[];
 }
@@ -34,8 +33,8 @@ export async function makeStore(
     const keyringRow = makeKeyringRow(keyring, { ...seal, random });
     const [index, digest] = [new RowIndex(random), new StateDigest()];
     const [trailer, head] = [Buffer.alloc(0), Buffer.alloc(0)];
-    const store = new Store({ keyring, random, index, digest, revision: 0, trailer, head });
-    return { store, seal, keyringRow, shares };
+    const parts = { keyring, random, index, digest, revision: 0, trailer, head, keyringRow };
+    return { store: new Store(parts), seal, shares };
   } finally {
     wipe(raw);
   }

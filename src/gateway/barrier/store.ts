@@ -63,6 +63,8 @@ interface StoreParts {
   readonly trailer: Buffer;
   /** Its row; empty before the first commit. */
   readonly head: Buffer;
+  /** Of a store that nothing was committed to: goes with the first commit. */
+  readonly keyringRow?: Buffer;
 }
 
 export class Store implements Disposable {
@@ -76,6 +78,7 @@ export class Store implements Disposable {
   #revision: number;
   #trailer: Buffer;
   #head: Buffer;
+  #keyringRow: Buffer | undefined;
 
   constructor(parts: StoreParts) {
     this.index = parts.index;
@@ -87,6 +90,7 @@ export class Store implements Disposable {
     this.#revision = parts.revision;
     this.#trailer = parts.trailer;
     this.#head = parts.head;
+    this.#keyringRow = parts.keyringRow;
   }
 
   /** Nothing can be prepared after this. */
@@ -134,6 +138,7 @@ export class Store implements Disposable {
     const digest = this.#digest.copy();
     const index: IndexChange[] = [];
     const rows: RowWrite[] = [];
+    if (this.#keyringRow) rows.push({ key: keyringKey, bytes: this.#keyringRow });
     for (const write of batch.writes) {
       rows.push(sealWrite(envelope, write, revision));
       if (!isIndexed(write.kind)) continue;
@@ -157,6 +162,7 @@ export class Store implements Disposable {
     this.#digest = digest;
     this.#trailer = Buffer.from(batch.trailer);
     this.#head = head;
+    this.#keyringRow = undefined;
     for (const { key, revision, keyNumber } of index) {
       if (keyNumber === 0) this.index.delete(key);
       else this.index.set(key, { revision, keyNumber });

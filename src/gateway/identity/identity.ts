@@ -15,7 +15,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { Fault } from '../../base/fault.ts';
 import type { Random } from '../../base/random.ts';
-import { makeAuthority } from '../../crypto/x509.ts';
+import { type Authority, makeAuthority } from '../../crypto/x509.ts';
 import { makeId } from '../../model/id.ts';
 import type { Name } from '../../model/name.ts';
 import type { Binding, Principal } from '../../model/principal.ts';
@@ -185,7 +185,7 @@ export class Identity {
   }
 
   /** The authority that signs for nodes and for the gateway's node port, at `init`. Wipe the write. */
-  planAuthority(): IdentityPlan {
+  planAuthority(): IdentityPlan & { readonly authority: Authority } {
     const { views, clock, random, settings } = this.#options;
     const authority = makeAuthority({
       commonName: 'Cofferdam node authority',
@@ -199,6 +199,7 @@ export class Identity {
       writes: [view.put(authorityRecordId, encodeAuthority(authority))],
       expectations: [view.expect(authorityRecordId, 0)],
       detail: {},
+      authority,
     };
   }
 
