@@ -1,15 +1,14 @@
 /** Lists: pages put together, limits said, and `--watch` where the gateway has a stream of changes. */
 import type { JsonOperation } from '../protocol/event-cursor.ts';
 import type { OperationInput, OperationOutput } from '../protocol/operations.ts';
-import { isFault } from '../base/fault.ts';
 import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
 import type { Given } from './given.ts';
-import { checkInput } from './operation-command.ts';
-import { type ListBody, showList, showRow, type View } from './output.ts';
+import { checkInput, membersOf } from './operation-command.ts';
+import { type ListBody, showList, type View } from './output.ts';
 import { needed, type Permission } from './permissions.ts';
 import type { Session } from './session.ts';
 import type { refuseUnknown } from './unknown-names.ts';
-import { visible } from '../base/visible-text.ts';
+import { WatchedRows } from './watched-rows.ts';
 
 type ListOperation = {
   [Name in JsonOperation]: OperationOutput<Name> extends {
@@ -50,10 +49,7 @@ export interface ListCommand<Name extends ListOperation> {
   /** What its options name: refused if nothing is found and it does not exist. */
   readonly named?: (given: Given) => Parameters<typeof refuseUnknown>[1];
   /** The kind that events name; with it there is a `--watch`. */
-  readonly watched?: {
-    readonly kind: string;
-    readonly get: (session: Session, name: string) => Promise<ItemOf<Name> | undefined>;
-  };
+  readonly watched?: string;
   readonly name?: string;
   /** What `filter` asks for. */
   readonly alsoNeeds?: (given: Given) => readonly Permission[];
@@ -75,23 +71,77 @@ export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>)
       ...(spec.alsoNeeds?.(given) ?? []),
     ],
     async run(session, given) {
-      const watching = watched !== undefined && given.flag('watch') && !session.isExplaining;
-      // Opened before the list is read, so that no change falls in between.
-      const changes = watching ? await openWatch(session) : undefined;
-      const wanted = (await spec.filter?.(given, session)) ?? {};
-      const body = await readList(session, spec.operation, wanted, given);
-      if (body.items.length === 0 && spec.named) {
-        const { refuseUnknown } = await import('./unknown-names.ts');
-        await refuseUnknown(session, spec.named(given));
+      refuseSortedWatch(given);
+      const filter = (await spec.filter?.(given, session)) ?? {};
+      const read = (): Promise<ListBody<ItemOf<Name>>> =>
+        readList(session, spec.operation, filter, given);
+      const first = async (): Promise<ListBody<ItemOf<Name>>> => {
+        const body = await read();
+        if (body.items.length === 0 && spec.named) {
+          const { refuseUnknown } = await import('./unknown-names.ts');
+          await refuseUnknown(session, spec.named(given));
+        }
+        return body;
+      };
+      const headers = given.option('headers') !== false;
+      if (watched === undefined || !given.flag('watch') || session.isExplaining) {
+        const body = sorted(spec.view, await first(), given.text('sortBy'));
+        await showList(session, spec.view, body, { headers });
+        return;
       }
-      await showList(session, spec.view, sorted(spec.view, body, given.text('sortBy')), {
-        headers: given.option('headers') !== false,
+      // Opened before the list is read, so that no change falls in between.
+      const changes = await openWatch(session);
+      const rows = new WatchedRows(session, {
+        view: spec.view,
+        headers,
+        keyOf: (item) => spec.view.nameOf(item),
+        goneText: (item) => `${spec.view.kind}/${spec.view.nameOf(item)} is no longer listed`,
       });
-      if (watched && changes) {
-        await showChanges(session, { spec, watched, given, changes, items: body.items });
+      await rows.begin(await first());
+      for await (const { kind, name } of changes) {
+        if (kind === 'policy' && policyKinds.has(watched)) await rows.renew(await read());
+        if (kind !== watched) continue;
+        const item = await findListed(session, spec, { filter, name });
+        if (item === undefined) rows.miss(name);
+        else await rows.see(item);
       }
     },
   };
+}
+
+/** A row that comes later cannot stand above others. */
+export function refuseSortedWatch(given: Given): void {
+  if (given.flag('watch') && given.text('sortBy') !== undefined) {
+    throw usage('--watch shows changes as they come: leave --sort-by out');
+  }
+}
+
+/** The item of a name, if the list that was asked for has it: the gateway decides, by the same filter. */
+async function findListed<Name extends ListOperation>(
+  session: Session,
+  { operation, view }: ListCommand<Name>,
+  { filter, name }: { readonly filter: Filter; readonly name: string },
+): Promise<ItemOf<Name> | undefined> {
+  const { prefix } = filter;
+  if (typeof prefix === 'string' && !name.startsWith(prefix)) return undefined;
+  // Of all names that begin so, this one is the first.
+  const narrowed = takesPrefix(operation) ? { ...filter, prefix: name, limit: 1 } : filter;
+  let cursor: string | undefined;
+  do {
+    const input: OperationInput<Name> = checkInput(operation, {
+      ...{ limit: pageMax, ...narrowed, cursor },
+    });
+    const { output } = await session.call(operation, input);
+    const items = output.items as readonly ItemOf<Name>[];
+    const found = items.find((item) => view.nameOf(item) === name);
+    if (found !== undefined || narrowed !== filter) return found;
+    cursor = output.nextCursor;
+  } while (cursor !== undefined);
+  return undefined;
+}
+
+function takesPrefix(operation: ListOperation): boolean {
+  return Object.hasOwn(membersOf(operation), 'prefix');
 }
 
 /** Says on standard error when there is more than was asked for. */
@@ -145,11 +195,21 @@ function compare(left: unknown, right: unknown): number {
 
 type Change = OperationOutput<'event.watch'>;
 
+/** @returns what changes from now on. @throws Fault if the gateway refuses to tell */
 export async function openWatch(session: Session): Promise<AsyncIterable<Change>> {
   const client = await session.client();
-  const events = client.watch('event.watch', {}, { signal: session.signal });
+  const opened = Promise.withResolvers<void>();
+  const events = client.watch(
+    'event.watch',
+    {},
+    {
+      signal: session.signal,
+      onOpen: opened.resolve,
+    },
+  );
   let first: ReturnType<typeof events.next> | undefined = events.next();
-  first.catch(() => undefined);
+  first.then(() => opened.resolve(), opened.reject);
+  await opened.promise;
   return {
     async *[Symbol.asyncIterator]() {
       for (;;) {
@@ -164,50 +224,3 @@ export async function openWatch(session: Session): Promise<AsyncIterable<Change>
 
 /** Kinds that `policy.apply` changes, many at once and without an event for each. */
 const policyKinds: ReadonlySet<string> = new Set(['group', 'grant']);
-
-async function showChanges<Name extends ListOperation>(
-  session: Session,
-  what: {
-    readonly spec: ListCommand<Name>;
-    readonly watched: NonNullable<ListCommand<Name>['watched']>;
-    readonly given: Given;
-    readonly changes: AsyncIterable<Change>;
-    readonly items: readonly ItemOf<Name>[];
-  },
-): Promise<void> {
-  const { spec, watched, given, changes } = what;
-  const { view } = spec;
-  const known = new Map(what.items.map((item) => [view.nameOf(item), JSON.stringify(item)]));
-  const show = async (item: ItemOf<Name>): Promise<void> => {
-    known.set(view.nameOf(item), JSON.stringify(item));
-    await showRow(session, view, item);
-  };
-  const gone = (name: string, change: string): void => {
-    known.delete(name);
-    session.note(visible(`${view.kind}/${name} ${change}`));
-  };
-  session.isFollowing = true;
-  for await (const { kind, name, change } of changes) {
-    if (kind === 'policy' && policyKinds.has(watched.kind)) {
-      const wanted = (await spec.filter?.(given, session)) ?? {};
-      const body = await readList(session, spec.operation, wanted, given);
-      const items = body.items;
-      const names = new Set(items.map((item) => view.nameOf(item)));
-      // Of a list that was cut off nothing can be told of what is behind.
-      const missing = body.nextCursor === undefined ? [...known.keys()] : [];
-      for (const old of missing) if (!names.has(old)) gone(old, 'delete');
-      for (const item of items) {
-        if (known.get(view.nameOf(item)) !== JSON.stringify(item)) await show(item);
-      }
-    }
-    if (kind !== watched.kind) continue;
-    try {
-      const item = await watched.get(session, name);
-      if (item !== undefined) await show(item);
-    } catch (error) {
-      // Gone again in between; whatever else is wrong ends the watch.
-      if (!isFault(error, 'resource.unknown')) throw error;
-      gone(name, change);
-    }
-  }
-}

@@ -84,7 +84,7 @@ export const commands: readonly CommandSpec[] = [
       },
     ],
     filter: (given) => ({ state: given.option('state') }),
-    watched: { kind: 'node', get: findNode },
+    watched: 'node',
   }),
   token,
   revoke,

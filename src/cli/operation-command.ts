@@ -169,7 +169,8 @@ export function pairsOf(
   );
 }
 
-function membersOf(name: JsonOperation): Readonly<Record<string, schema.Schema<unknown>>> {
+/** What an operation takes, by name. */
+export function membersOf(name: JsonOperation): Readonly<Record<string, schema.Schema<unknown>>> {
   const { input } = operationNamed(name);
   assert('members' in input, 'the input of every operation is an object');
   return (

@@ -76,11 +76,16 @@ export async function showText(
 }
 
 /** Of a watched list: one more row, or one more JSON line. */
-export async function showRow<Item>(session: Session, view: View<Item>, item: Item): Promise<void> {
+export async function showRow<Item>(
+  session: Session,
+  view: View<Item>,
+  item: Item,
+  { headers = false }: { readonly headers?: boolean } = {},
+): Promise<void> {
   const { kind } = await session.format();
   if (kind === 'name') session.print(`${view.kind}/${visible(view.nameOf(item))}\n`);
   else if (kind === 'table' || kind === 'wide') {
-    session.print(tableOf(session, view, [item], { headers: false }));
+    session.print(tableOf(session, view, [item], { headers }));
   } else if (kind === 'json') session.print(`${jsonText(item)}\n`);
   else await showData(session, item);
 }

@@ -270,11 +270,7 @@ export const commands: readonly CommandSpec[] = [
     examples: ['coffer group list', 'coffer group list --prefix payments- -o wide'],
     options: [prefixOption],
     filter: (given) => ({ prefix: given.option('prefix') }),
-    watched: {
-      kind: 'group',
-      get: async (session, name) =>
-        (await session.call('group.get', checkInput('group.get', { name }))).output,
-    },
+    watched: 'group',
   }),
   operationCommand({
     operation: 'group.get',
@@ -312,11 +308,7 @@ export const commands: readonly CommandSpec[] = [
     options: [prefixOption, { flags: '--secret <name>', about: 'those that give this secret' }],
     named: (given) => ({ secret: given.text('secret') }),
     filter: (given) => ({ prefix: given.option('prefix'), secret: given.option('secret') }),
-    watched: {
-      kind: 'grant',
-      get: async (session, group) =>
-        (await session.call('grant.get', checkInput('grant.get', { group }))).output,
-    },
+    watched: 'grant',
   }),
   operationCommand({
     operation: 'grant.get',

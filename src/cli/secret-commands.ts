@@ -293,7 +293,7 @@ export const commands: readonly CommandSpec[] = [
       selector: given.option('selector'),
       deleted: given.option('deleted'),
     }),
-    watched: { kind: 'secret', get: getSecret },
+    watched: 'secret',
   }),
   operationCommand({
     operation: 'secret.get',

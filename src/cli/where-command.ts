@@ -1,14 +1,14 @@
 /** `coffer where`: which containers hold which version of which secret, now and from now on. */
 import type { OperationOutput } from '../protocol/operations.ts';
-import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
+import type { CommandSpec, OptionSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
-import { listOptions, openWatch, readList, sorted } from './list-command.ts';
-import { showList, showRow } from './output.ts';
+import { listOptions, openWatch, readList, refuseSortedWatch, sorted } from './list-command.ts';
+import { type ListBody, showList } from './output.ts';
 import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
 import { refuseUnknown } from './unknown-names.ts';
 import { type HoldingItem, holdingView } from './views.ts';
-import { visible } from '../base/visible-text.ts';
+import { WatchedRows } from './watched-rows.ts';
 
 /** Of the events, those behind which a holding may have changed. */
 const stirringKinds: ReadonlySet<string> = new Set([
@@ -58,26 +58,39 @@ const where: CommandSpec = {
     ...(given.flag('watch') ? [needed('event.watch')] : []),
   ],
   async run(session, given) {
-    if (given.flag('watch') && given.text('sortBy') !== undefined) {
-      throw usage('--watch shows changes as they come: leave --sort-by out');
+    refuseSortedWatch(given);
+    const read = (): Promise<ListBody<HoldingItem>> =>
+      readList(session, 'holding.list', filterOf(given), given);
+    const first = async (): Promise<ListBody<HoldingItem>> => {
+      const body = await read();
+      if (body.items.length === 0) {
+        await refuseUnknown(session, {
+          secret: given.maybeWord('secret'),
+          node: given.text('node'),
+          workload: given.text('workload'),
+        });
+      }
+      return body;
+    };
+    const headers = given.option('headers') !== false;
+    if (!given.flag('watch') || session.isExplaining) {
+      const body = sorted(holdingView, await first(), given.text('sortBy'));
+      await showList(session, holdingView, body, { headers });
+      return;
     }
-    const read = async (): Promise<readonly HoldingItem[]> =>
-      (await readList(session, 'holding.list', filterOf(given), given)).items;
-    const watching = given.flag('watch') && !session.isExplaining;
     // Opened before the list is read, so that no change falls in between.
-    const changes = watching ? await openWatch(session) : undefined;
-    const items = await read();
-    if (items.length === 0) {
-      await refuseUnknown(session, {
-        secret: given.maybeWord('secret'),
-        node: given.text('node'),
-        workload: given.text('workload'),
-      });
-    }
-    const shown = sorted(holdingView, { items }, given.text('sortBy'));
-    await showList(session, holdingView, shown, { headers: given.option('headers') !== false });
-    if (changes) {
-      await showChanges(session, { items, read, stirs: new Stirs(session, given, changes) });
+    const changes = await openWatch(session);
+    const rows = new WatchedRows(session, {
+      view: holdingView,
+      headers,
+      keyOf: ({ workloadId, secret, file }) => `${workloadId} ${secret} ${file}`,
+      goneText: ({ workload, secret }) => `${workload} no longer holds ${secret}`,
+    });
+    await rows.begin(await first());
+    const stirs = new Stirs(session, given, changes);
+    for (;;) {
+      await stirs.next();
+      await rows.renew(await read());
     }
   },
 };
@@ -137,33 +150,6 @@ class Stirs {
     await clock.sleep(quietMs, signal);
     // What came in between is seen by the look that follows.
     if (this.#stirred.promise === promise) this.#stirred = Promise.withResolvers();
-  }
-}
-
-async function showChanges(
-  session: Session,
-  start: {
-    readonly items: readonly HoldingItem[];
-    readonly read: () => Promise<readonly HoldingItem[]>;
-    readonly stirs: Stirs;
-  },
-): Promise<void> {
-  const keyOf = (item: HoldingItem): string => `${item.workloadId} ${item.secret} ${item.file}`;
-  const mapOf = (items: readonly HoldingItem[]): Map<string, HoldingItem> =>
-    new Map(items.map((item) => [keyOf(item), item]));
-  let known = mapOf(start.items);
-  session.isFollowing = true;
-  for (;;) {
-    await start.stirs.next();
-    const now = mapOf(await start.read());
-    for (const [key, item] of now) {
-      if (JSON.stringify(known.get(key)) !== JSON.stringify(item))
-        await showRow(session, holdingView, item);
-    }
-    for (const [key, item] of known) {
-      if (!now.has(key)) session.note(visible(`${item.workload} no longer holds ${item.secret}`));
-    }
-    known = now;
   }
 }
 

@@ -113,11 +113,15 @@ export class Client {
     });
   }
 
-  /** Follows events, reconnecting from the last one seen, until the signal aborts or the gateway refuses. */
+  /**
+   * Follows events, reconnecting from the last one seen, until the signal aborts or the gateway refuses.
+   *
+   * @param options.onOpen - Called when it follows: whatever happens from then on is seen.
+   */
   async *watch<Name extends EventOperation>(
     name: Name,
     input: OperationInput<Name>,
-    options: { readonly signal?: AbortSignal } = {},
+    options: { readonly signal?: AbortSignal; readonly onOpen?: () => void } = {},
   ): AsyncGenerator<WatchedEvent<OperationOutput<Name>>, void, undefined> {
     const { signal } = options;
     let from = input;
@@ -125,7 +129,7 @@ export class Client {
     while (!isAborted(signal)) {
       try {
         const response = await this.#send(name, from, options);
-        for await (const event of readEvents<OperationOutput<Name>>(response)) {
+        for await (const event of readEvents<OperationOutput<Name>>(response, options.onOpen)) {
           failures = 0;
           if (event.id !== undefined) from = { ...from, [eventCursor.after]: event.id };
           yield event;

@@ -19,12 +19,14 @@ const eventCharsMax = 1024 * 1024;
 /** @throws Fault as the gateway named it; `gateway.unreachable` when cut; returns when it ends. */
 export async function* readEvents<Output>(
   response: IncomingMessage,
+  onOpen: () => void = () => undefined,
 ): AsyncGenerator<WatchedEvent<Output>, void, undefined> {
   const type = response.headers['content-type'];
   if (response.statusCode !== 200 || type !== 'text/event-stream') {
     await readAnswer(response);
     throw new Fault('remote.invalid', { problem: 'answered no events' });
   }
+  onOpen();
   let rest = '';
   response.setEncoding('utf8');
   try {
