@@ -26,6 +26,14 @@ import { startTicksOf } from './holders.ts';
 import { atExit } from './left-behind.ts';
 import { becomesSo } from './until.ts';
 
+/** Another network than this machine's own, for the gateway. */
+export interface InstallationNetwork {
+  readonly gatewayHost: string;
+  /** Words before each program that place it there. */
+  readonly gatewayIn: readonly string[];
+  readonly enforcerIn: readonly string[];
+}
+
 export interface InstallationOptions {
   /** Where the enforcer finds containers: an engine's socket, or a directory of registered processes. */
   readonly runtime: { readonly dockerSocket: string } | { readonly processDirectory: string };
@@ -34,6 +42,7 @@ export interface InstallationOptions {
   readonly enforcerArguments?: readonly string[];
   /** Of the enforcer's Node, beside its own. */
   readonly enforcerNodeFlags?: readonly string[];
+  readonly network?: InstallationNetwork;
   /** Gets each line that the programs log. */
   readonly onLog?: (program: string, line: string) => void;
 }
@@ -106,7 +115,11 @@ export class Installation implements AsyncDisposable {
   }
 
   get address(): string {
-    return `https://127.0.0.1:${this.#ports.api}`;
+    return `https://${this.#host}:${this.#ports.api}`;
+  }
+
+  get #host(): string {
+    return this.#options.network?.gatewayHost ?? '127.0.0.1';
   }
 
   get pin(): string {
@@ -235,12 +248,8 @@ export class Installation implements AsyncDisposable {
   #gatewayFlags(): readonly string[] {
     return [
       ...['--data', join(this.directory, 'data'), '--key-file', join(this.directory, 'key')],
-      ...[
-        '--listen',
-        `127.0.0.1:${this.#ports.api}`,
-        '--node-listen',
-        `127.0.0.1:${this.#ports.nodes}`,
-      ],
+      ...['--listen', `${this.#host}:${this.#ports.api}`],
+      ...['--node-listen', `${this.#host}:${this.#ports.nodes}`],
       ...(this.#options.gatewayArguments ?? []),
     ];
   }
@@ -258,10 +267,11 @@ export class Installation implements AsyncDisposable {
       HOME: this.directory,
       NODE_COMPILE_CACHE: compileCache,
     };
-    const child = spawn(process.execPath, [...nodeFlags, coffer, ...argv], {
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const { network } = this.#options;
+    const where = (name === 'enforcer' ? network?.enforcerIn : network?.gatewayIn) ?? [];
+    const words = [...where, process.execPath, ...nodeFlags, coffer, ...argv];
+    const [file = '', ...rest] = words;
+    const child = spawn(file, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     return watchProgram(name, child, systemClock, this.#options.onLog);
   }
 }

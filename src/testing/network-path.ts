@@ -1,7 +1,7 @@
 /**
- * The network between node and gateway, in a test's hands. Cut, it drops packets as a firewall does:
- * connections stay open, nothing passes, new ones are taken and never answered. Led elsewhere, whoever
- * dials the gateway reaches an impostor.
+ * The network between node and gateway, in a test's hands, inside the test's own process. Cut, connections
+ * stay open, nothing passes, new ones are taken and never answered. Led elsewhere, whoever dials the gateway
+ * reaches an impostor. For packets that the kernel drops, see `gateway-network.ts`.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';

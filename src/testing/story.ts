@@ -19,7 +19,7 @@ import { type ImageName, provideImage } from './images.ts';
 import { Installation, type InstallationOptions } from './installation.ts';
 
 export interface StoryOptions
-  extends Pick<InstallationOptions, 'gatewayArguments' | 'enforcerArguments'> {
+  extends Pick<InstallationOptions, 'gatewayArguments' | 'enforcerArguments' | 'network'> {
   readonly images: readonly ImageName[];
 }
 
