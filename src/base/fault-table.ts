@@ -255,6 +255,14 @@ export const faults = {
     says: ['Another enforcer is using {directory}'],
     hint: 'Stop it first. A second enforcer on the same machine needs its own --state and --run directories.',
   },
+  'enforcer.kernel-too-old': {
+    status: 501,
+    exit: 1,
+    retry: 'after-change',
+    title: 'This kernel lacks system calls that the enforcer needs',
+    says: ['This kernel ({release}) does not know {missing}'],
+    hint: 'Linux 5.12 or later is needed, and 6.4 or later where swap is on. A seccomp filter that answers in the name of the kernel does the same: run the enforcer without one.',
+  },
   'enforcer.not-joined': {
     status: 409,
     exit: 6,
@@ -757,8 +765,11 @@ export const faults = {
     exit: 1,
     retry: 'after-change',
     title: 'The container engine is not supported',
-    says: ['The container engine speaks API version {api}; {oldest} or later is needed'],
-    hint: 'Docker 20.10 or Podman 4, on this machine, is needed.',
+    says: [
+      'The container engine speaks version {api} of the API; {least} or later is needed',
+      'The container engine speaks no version of the API before {oldest}; {newest} is the last that is known here',
+    ],
+    hint: 'Docker 20.10 or later is needed. One that is too new needs a newer enforcer.',
   },
   'seal.busy': {
     status: 503,

@@ -1,10 +1,12 @@
 /**
  * Checks of what an enforcer needs on its machine. They only look: nothing is mounted, no namespace is
- * entered; what a kernel can do is read off its version and its files.
+ * entered; a kernel is asked which calls it knows by making them on nothing.
  */
 import { readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
+import { isFault, sentenceOf } from '../base/fault.ts';
 import { swapAreas } from '../base/swap-areas.ts';
+import { agreeOnEngineApi } from '../wire/engine-api.ts';
 import { UnixHttp } from '../wire/unix-http.ts';
 import type { Finding } from './doctor-command.ts';
 import type { Session } from './session.ts';
@@ -14,9 +16,8 @@ export interface NodePlaces {
   readonly state: string;
 }
 
-/** Linux 5.2: fsopen, fsmount, move_mount. 6.4: tmpfs with noswap. */
-const mountApi = [5, 2] as const;
-const noswap = [6, 4] as const;
+/** Of tmpfs with noswap. */
+const noswapSince = [6, 4] as const;
 const sysAdminBit = 21n;
 const engineTimeoutMs = 5_000;
 
@@ -32,39 +33,50 @@ export async function* nodeChecks(
   session: Session,
   places: NodePlaces,
 ): AsyncGenerator<Finding, void, undefined> {
-  yield kernelFinding();
+  yield await kernelFinding();
   yield await swapFinding();
   yield await namespaceFinding();
   yield await capabilityFinding();
+  yield await selinuxFinding();
   yield await engineFinding(session, places.socket);
   yield await stateFinding(places.state);
 }
 
-function kernelFinding(): Finding {
+async function kernelFinding(): Promise<Finding> {
   const check = 'kernel';
   if (process.platform !== 'linux') {
     const fix = 'Containers are reached through Linux namespaces: run the enforcer on Linux.';
     return { check, result: 'fail', found: process.platform, fix };
   }
+  const { missingCalls } = await import('../linux/libc.ts');
+  const missing = missingCalls();
   const found = `Linux ${release()}`;
-  if (isAtLeast(mountApi)) return { check, result: 'pass', found: `${found}: fsopen, setns` };
-  return { check, result: 'fail', found, fix: 'Linux 5.2 or later is needed; 6.4 is better.' };
-}
-
-function isAtLeast([major, minor]: readonly [number, number]): boolean {
-  const [ownMajor = 0, ownMinor = 0] = release().split(/[.-]/).map(Number);
-  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
+  if (missing.length === 0) return { check, result: 'pass', found: `${found} knows every call` };
+  const fix = 'Linux 5.12 or later is needed; 6.4 or later where swap is on.';
+  return { check, result: 'fail', found: `${found} does not know ${missing.join(', ')}`, fix };
 }
 
 async function swapFinding(): Promise<Finding> {
   const check = 'swap';
-  if (isAtLeast(noswap)) {
+  if (await hasNoswap()) {
     return { check, result: 'pass', found: 'tmpfs can be kept out of swap (noswap)' };
   }
   const areas = swapAreas(await readFile('/proc/swaps', 'utf8').catch(() => '')).length;
   if (areas === 0) return { check, result: 'pass', found: 'there is no swap' };
   const fix = 'Use Linux 6.4 or later, or turn swap off: swapoff -a.';
   return { check, result: 'fail', found: `${areas} swap areas, and no noswap`, fix };
+}
+
+/** Some distributions brought it to older kernels. Only root can ask. */
+async function hasNoswap(): Promise<boolean> {
+  if (process.platform !== 'linux') return false;
+  const { kernelHasNoswap } = await import('../linux/tmpfs.ts');
+  try {
+    return kernelHasNoswap();
+  } catch {
+    const [major = 0, minor = 0] = release().split(/[.-]/).map(Number);
+    return major > noswapSince[0] || (major === noswapSince[0] && minor >= noswapSince[1]);
+  }
 }
 
 async function namespaceFinding(): Promise<Finding> {
@@ -90,6 +102,16 @@ async function capabilityFinding(): Promise<Finding> {
   return { check, result: 'warn', found: 'no CAP_SYS_ADMIN here', fix };
 }
 
+/** Mounts would be made, and their files shown to nobody. */
+async function selinuxFinding(): Promise<Finding> {
+  const check = 'selinux';
+  const mode = await readFile('/sys/fs/selinux/enforce', 'utf8').catch(() => '');
+  if (mode.trim() !== '1') return { check, result: 'pass', found: 'SELinux does not enforce here' };
+  const fix =
+    'Containers under SELinux may not read what is mounted for them. Not supported yet: use another node.';
+  return { check, result: 'fail', found: 'SELinux enforces', fix };
+}
+
 async function engineFinding(session: Session, socketPath: string): Promise<Finding> {
   const check = 'engine';
   const engine = new UnixHttp({
@@ -100,10 +122,19 @@ async function engineFinding(session: Session, socketPath: string): Promise<Find
   });
   try {
     const reply = await engine.send({ method: 'GET', path: '/version', signal: session.signal });
-    const { Version: version } = JSON.parse(reply.body.toString('utf8')) as { Version?: string };
-    const found = `${socketPath}: version ${version ?? 'unknown'}`;
+    const said = JSON.parse(reply.body.toString('utf8')) as Readonly<Record<string, string>>;
+    const {
+      Version: version = 'unknown',
+      ApiVersion: api = '0',
+      MinAPIVersion: oldest = '0',
+    } = said;
+    const found = `${socketPath}: version ${version}, API ${agreeOnEngineApi({ api, oldest })}`;
     return { check, result: 'pass', found };
   } catch (error) {
+    if (isFault(error)) {
+      const found = `${socketPath}: ${sentenceOf(error)}`;
+      return { check, result: 'fail', found, fix: error.spec.hint };
+    }
     const problem = (error as NodeJS.ErrnoException).code ?? 'answers something else';
     const fix = `Start the engine, give this user access to ${socketPath}, or name it with --engine-socket.`;
     return { check, result: 'fail', found: `${socketPath}: ${problem}`, fix };

@@ -3,7 +3,11 @@
  * with what to do; and nothing is found when nothing is wrong.
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
@@ -114,4 +118,35 @@ test('doctor on a node sees a state directory that others can read', async () =>
   chmodSync(state, 0o755);
   const { stdout } = await world.run(['doctor', '--node', '--state', state]);
   match(stdout, /fail +enforcer +.*mode 755\n +fix: chmod 700/);
+});
+
+test('doctor on a node sees an engine that is too old for the enforcer', async () => {
+  using world = new CliWorld();
+  for (const [api, found] of [
+    ['1.40', /fail +engine +.*1\.40 of the API; 1\.41 or later/],
+    ['1.41', /pass +engine +.*API 1\.41/],
+  ] as const) {
+    const answer = JSON.stringify({ Version: '19.03', ApiVersion: api, MinAPIVersion: '1.12' });
+    const socket = world.path(`engine-${api}.sock`);
+    const server = createServer((_request, response) => response.end(answer));
+    await once(server.listen(socket), 'listening');
+    const { stdout } = await world.run(['doctor', '--node', '--engine-socket', socket]);
+    server.close();
+    match(stdout, found);
+  }
+});
+
+const skip = process.getuid?.() === 0 ? false : 'needs root: sudo npm run verify';
+
+test('doctor on a node sees SELinux enforce', { skip }, () => {
+  const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
+  const examined = (enforce: string): string => {
+    const pretend = `mount -t tmpfs none /sys/fs && mkdir /sys/fs/selinux
+      echo ${enforce} > /sys/fs/selinux/enforce
+      exec "$0" ${coffer} doctor --node`;
+    const words = ['--mount', 'sh', '-ec', pretend, process.execPath];
+    return spawnSync('unshare', words, { encoding: 'utf8' }).stdout;
+  };
+  match(examined('1'), /fail +selinux +SELinux enforces/);
+  match(examined('0'), /pass +selinux/);
 });

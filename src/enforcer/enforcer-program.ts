@@ -1,5 +1,6 @@
 /** `coffer enforcer` and `coffer watchdog`: from arguments to a running program, and its end. */
 import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { Fault } from '../base/fault.ts';
 import { describeFlags, type FlagSpec, readFlags } from '../base/flags.ts';
 import { type LogLevel, logLevels, logTo } from '../base/log.ts';
@@ -79,10 +80,18 @@ async function enforcer(argv: readonly string[], io: ProgramIo): Promise<number>
     watchdog: flags['no-watchdog'] === undefined,
   };
   if (process.getuid?.() !== 0) throw new Fault('enforcer.not-root');
+  await requireKernel();
   const { runEnforcer } = await import('./enforcer.ts');
   const { clock, random, signal } = io;
   await runEnforcer(config, { clock, random, log, version, signal });
   return 0;
+}
+
+/** Now, and not with each container. */
+async function requireKernel(): Promise<void> {
+  const { missingCalls } = await import('../linux/libc.ts');
+  const missing = missingCalls().join(', ');
+  if (missing !== '') throw new Fault('enforcer.kernel-too-old', { release: release(), missing });
 }
 
 async function watchdog(argv: readonly string[], io: ProgramIo): Promise<number> {

@@ -46,7 +46,7 @@ export const MOUNT_ATTR_NOSUID = 0x02;
 export const MOUNT_ATTR_NODEV = 0x04;
 export const MOUNT_ATTR_NOEXEC = 0x08;
 
-/** These have had the same number on every architecture since Linux 5.1. */
+/** These have had the same number on every architecture since Linux 5.1. The last is from Linux 5.12. */
 const number = {
   pidfd_send_signal: 424,
   open_tree: 428,
@@ -149,6 +149,16 @@ function check(call: string, result: number): number {
 
 function negativeErrno(result: number): number {
   return result < 0 ? -koffi.errno() : result;
+}
+
+/** Calls that this kernel does not know. Each is made once, on no descriptor: it cannot come to anything. */
+export function missingCalls(): readonly string[] {
+  return Object.entries(number)
+    .filter(([, call]) => {
+      const result = c.callSetattr(call, -1, '', 0, null, 0);
+      return result < 0 && koffi.errno() === koffi.os.errno['ENOSYS'];
+    })
+    .map(([name]) => name);
 }
 
 // Descriptors

@@ -10,14 +10,10 @@
 import type { Clock } from '../../base/clock.ts';
 import { Fault, isFault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
+import { agreeOnEngineApi, engineApiMin } from '../../wire/engine-api.ts';
 import { UnixHttp, type UnixHttpReply } from '../../wire/unix-http.ts';
 import { containerOf, parseJson, record, text, texts } from './docker-record.ts';
 import type { RuntimeContainer } from './runtime.ts';
-
-/** Docker 20.10 and Podman 4. Older ones lack nothing we use, but nobody tests them. */
-const apiVersionMin = '1.41';
-/** Newest version whose changes were read. */
-const apiVersionMax = '1.48';
 
 /** Repository digests change with a pull or push, so image events empty this. */
 const imagesRememberedMax = 512;
@@ -38,7 +34,7 @@ export interface EngineVersion {
 export class DockerClient {
   readonly #http: UnixHttp;
   readonly #images = new Map<string, readonly string[]>();
-  #base = `/v${apiVersionMin}`;
+  #base = `/v${engineApiMin}`;
 
   constructor(options: { readonly socketPath: string; readonly clock: Clock }) {
     this.#http = new UnixHttp({
@@ -58,10 +54,7 @@ export class DockerClient {
     const version = record(parseJson(reply.body), 'version');
     const api = text(version, 'ApiVersion');
     const oldest = typeof version['MinAPIVersion'] === 'string' ? version['MinAPIVersion'] : '1.0';
-    if (isOlder(api, apiVersionMin) || isOlder(apiVersionMax, oldest)) {
-      throw new Fault('runtime.unsupported', { api, oldest });
-    }
-    const agreed = isOlder(api, apiVersionMax) ? api : apiVersionMax;
+    const agreed = agreeOnEngineApi({ api, oldest });
     this.#base = `/v${agreed}`;
     this.forgetImages();
     const seconds = Math.floor(Date.parse(reply.headers.date ?? '') / 1000);
@@ -190,10 +183,4 @@ function segment(id: string): string {
     throw new Fault('runtime.invalid', { field: 'id' });
   }
   return id;
-}
-
-function isOlder(left: string, right: string): boolean {
-  const [leftMajor = 0, leftMinor = 0] = left.split('.').map(Number);
-  const [rightMajor = 0, rightMinor = 0] = right.split('.').map(Number);
-  return leftMajor !== rightMajor ? leftMajor < rightMajor : leftMinor < rightMinor;
 }

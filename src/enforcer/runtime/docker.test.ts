@@ -192,13 +192,19 @@ describe('docker client and engines that are not what they should be', () => {
   test('an engine that is too old is unsupported', async () => {
     const version = { ApiVersion: '1.40', MinAPIVersion: '1.12', Version: '19.03' };
     await using old = await fakeEngine(JSON.stringify(version));
-    await rejects(clientOn(old.socketPath).connect(), { code: 'runtime.unsupported' });
+    await rejects(clientOn(old.socketPath).connect(), {
+      code: 'runtime.unsupported',
+      message: /api="1\.40" least="1\.41"/,
+    });
   });
 
   test('an engine that dropped what we speak is unsupported', async () => {
     const version = { ApiVersion: '1.99', MinAPIVersion: '1.90', Version: '99' };
     await using future = await fakeEngine(JSON.stringify(version));
-    await rejects(clientOn(future.socketPath).connect(), { code: 'runtime.unsupported' });
+    await rejects(clientOn(future.socketPath).connect(), {
+      code: 'runtime.unsupported',
+      message: /oldest="1\.90" newest="1\.48"/,
+    });
   });
 
   test('nonsense is invalid', async () => {
