@@ -185,11 +185,11 @@ export class Holdings {
     };
   }
 
-  /** Workloads whose mount somebody inside covered, altered or removed. */
+  /** Tends what is held. @returns Workloads whose mount somebody inside covered, altered or removed. */
   async tampered(): Promise<readonly string[]> {
     const found = new Set<string>();
     for (const holding of this.#held.values()) {
-      const state = await this.#stateOf(holding);
+      const state = await this.#stateOf(holding, 'tend');
       // What cannot be seen now is looked at again.
       if (state === undefined || state === 'in-place' || state === 'gone') continue;
       found.add(holding.workloadId);
@@ -377,9 +377,12 @@ export class Holdings {
   }
 
   /** @returns undefined if nobody can tell: the kernel refused the look. That is not `gone`. */
-  async #stateOf(key: SetKey): Promise<MountState | undefined> {
+  async #stateOf(
+    key: SetKey,
+    look: 'inspect' | 'tend' = 'inspect',
+  ): Promise<MountState | undefined> {
     try {
-      return await this.#options.mounts.inspect(mountIdOf(key));
+      return await this.#options.mounts[look](mountIdOf(key));
     } catch (error) {
       if (!isFault(error)) throw error;
       this.#failed(key, error);

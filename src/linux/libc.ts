@@ -89,6 +89,9 @@ const c = {
   fchdir: libc.func('int fchdir(int fd)'),
   fchmod: libc.func('int fchmod(int fd, unsigned int mode)'),
   fchown: libc.func('int fchown(int fd, unsigned int uid, unsigned int gid)'),
+  fchownat: libc.func(
+    'int fchownat(int fd, const char *path, unsigned int uid, unsigned int gid, int flags)',
+  ),
   fgetxattr: libc.func('long fgetxattr(int fd, const char *name, void *value, size_t size)'),
   fsetxattr: libc.func(
     'int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)',
@@ -239,6 +242,11 @@ export function fgetxattr(fd: number, name: string, bytesMax: number): Uint8Arra
 
 export function mkdirat(fd: number, path: string, mode: number): void {
   check('mkdirat', c.mkdirat(fd, path, mode));
+}
+
+/** Of the name itself, should it be a symbolic link. */
+export function fchownat(fd: number, path: string, { uid, gid }: Owner): void {
+  check('fchownat', c.fchownat(fd, path, uid, gid, AT_SYMLINK_NOFOLLOW));
 }
 
 export function linkat(fd: number, path: string, newFd: number, newPath: string): void {

@@ -20,7 +20,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { until } from '../testing/until.ts';
 import { close } from './libc.ts';
-import { HeldProcess, mapOutside, parseIdMap, signalProcess } from './process.ts';
+import { HeldProcess, mapOutside, ownerIn, parseIdMap, signalProcess } from './process.ts';
 
 function startSleeper(): ChildProcess & { readonly pid: number } {
   const child = spawn('sleep', ['60'], { stdio: 'ignore' });
@@ -43,6 +43,21 @@ test('HeldProcess reads the process while it lives and knows when it has ended',
   equal(held.openRoot(), undefined);
   equal(held.openMountNamespace(), undefined);
   equal(held.read('mountinfo'), undefined);
+});
+
+test('ownerIn tells whom files must belong to, of all the ids that a process has', () => {
+  const status = 'Name:\tUid:\t9\nState:\tS (sleeping)\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n';
+  deepEqual(ownerIn(status), { uid: 2, gid: 6 });
+  throws(() => ownerIn('Uid:\t1\n'));
+});
+
+test('HeldProcess tells whom a process runs as', async () => {
+  const child = startSleeper();
+  using held = HeldProcess.open(child.pid);
+  deepEqual(held?.owner(), { uid: process.geteuid?.(), gid: process.getegid?.() });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  equal(held?.owner(), undefined);
 });
 
 const python = spawnSync('python3', ['-c', 'import ctypes']).status === 0;

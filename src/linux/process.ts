@@ -26,6 +26,7 @@ import {
   O_DIRECTORY,
   O_PATH,
   O_RDONLY,
+  type Owner,
   openat,
   PROC_SUPER_MAGIC,
   pidfdOpen,
@@ -136,6 +137,12 @@ export class HeldProcess implements Disposable {
     return this.#unlessEnded((fd) => readText(fd, name));
   }
 
+  /** Who it runs as by now, in numbers of here. undefined if it has ended. */
+  owner(): Owner | undefined {
+    const status = this.read('status');
+    return status === undefined ? undefined : ownerIn(status);
+  }
+
   /**
    * The number here of a user or group id inside its user namespace.
    *
@@ -229,6 +236,15 @@ function parseStat(text: string): { readonly lives: boolean; readonly startTicks
     lives: (state !== 'Z' && state !== 'X') || threads > 1,
     startTicks: Number(defined(fields[19], 'stat has a start time')),
   };
+}
+
+/** The effective user and group in the text of a `status`: whose files it can read. */
+export function ownerIn(status: string): Owner {
+  const effective = (name: string): number => {
+    const ids = new RegExp(`^${name}:\\t(\\d+)\\t(\\d+)`, 'm').exec(status);
+    return Number(defined(ids?.[2], 'a status has users and groups'));
+  };
+  return { uid: effective('Uid'), gid: effective('Gid') };
 }
 
 export function parseIdMap(text: string): IdRange[] {

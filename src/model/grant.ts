@@ -26,7 +26,7 @@ export const grantedSecretSchema = schema.object({
   /** The file's name in the workload's directory; the secret's last segment when left out. */
   file: schema.optional(nameSchema),
   mode: schema.optional(modeSchema),
-  /** Inside the container; the container's own user when left out. */
+  /** Inside the container; whom its first process runs as when left out, and then they follow it. */
   uid: schema.optional(idSchema),
   gid: schema.optional(idSchema),
 });

@@ -55,7 +55,7 @@ export interface WorkloadProcess {
   readonly userNamespace: number;
   /** The longest path among its control groups. */
   readonly cgroup: string;
-  /** Effective ids, translated to the host: what a file must belong to so that it can be read. */
+  /** Effective ids, translated to the host, at the time of the look. Files belong to those of the moment. */
   readonly uid: number;
   readonly gid: number;
   /** True if it runs in a user namespace of its own, so that its root is not the host's root. */

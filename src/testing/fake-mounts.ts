@@ -163,6 +163,10 @@ export class FakeMounts implements Mounts {
     });
   }
 
+  tend(id: string): Promise<MountState> {
+    return this.inspect(id);
+  }
+
   /** One after the other, as the one thread that makes the real calls. */
   #inTurn<T>(act: () => T): Promise<T> {
     const turn = this.#tail.then(this.#pause).then(act);

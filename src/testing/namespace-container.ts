@@ -67,25 +67,16 @@ export class NamespaceContainer implements AsyncDisposable {
   readonly pid: number;
   readonly startTicks: number;
   readonly mountNamespace: number;
-  /** Host ids of the first process. */
-  readonly uid: number;
-  readonly gid: number;
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #output: AsyncIterator<string>;
   #commands = 0;
 
-  private constructor(
-    child: ChildProcessWithoutNullStreams,
-    output: Interface,
-    options: ContainerOptions,
-  ) {
+  private constructor(child: ChildProcessWithoutNullStreams, output: Interface) {
     this.#child = child;
     this.#output = output[Symbol.asyncIterator]();
     this.pid = firstChildOf(child.pid ?? 0);
     this.startTicks = startTicksOf(this.pid) ?? 0;
     this.mountNamespace = statSync(`/proc/${this.pid}/ns/mnt`).ino;
-    this.uid = (options.firstOutsideId ?? 0) + (options.uid ?? 0);
-    this.gid = this.uid;
   }
 
   static async start(options: ContainerOptions = {}): Promise<NamespaceContainer> {
@@ -101,7 +92,7 @@ export class NamespaceContainer implements AsyncDisposable {
       'the container is there',
       alive(child, () => firstChildOf(child.pid ?? 0) !== 0),
     );
-    const container = new NamespaceContainer(child, createInterface(child.stdout), options);
+    const container = new NamespaceContainer(child, createInterface(child.stdout));
     await container.run('true');
     return container;
   }
@@ -118,6 +109,12 @@ export class NamespaceContainer implements AsyncDisposable {
       if (line.value === end) return lines.join('\n').trimEnd();
       lines.push(line.value);
     }
+  }
+
+  /** The first process goes on as this user of `etc/passwd`, as where an image's entry point does so. */
+  become(user: string): Promise<string> {
+    // The shell that ran the command is no more when it ends, so the next one says that.
+    return this.run(`exec su -s /bin/sh ${user} -c "echo end-${this.#commands + 1}; exec /bin/sh"`);
   }
 
   async stop(): Promise<void> {

@@ -13,8 +13,8 @@
  * Does not promise
  *   - Anything against root on this host, or against who may speak to the container engine; both can
  *     create any container. Facts that such people choose freely are marked `declared`.
- *   - That ids stay as they are: a program may change its user later. What counts is the user at the
- *     time of the call.
+ *   - That ids stay as they are: a program may change its user later. Files follow it (`enforcer/mount`);
+ *     what is said here is the user at the time of the call.
  */
 import { createHash } from 'node:crypto';
 import { joinPrefixed } from '../../base/bytes.ts';

@@ -2,7 +2,7 @@
  * What the kernel says about one process. Nothing in here comes from the container or its engine.
  */
 import { statSync } from 'node:fs';
-import { bootId, HeldProcess } from '../../linux/process.ts';
+import { bootId, HeldProcess, ownerIn } from '../../linux/process.ts';
 import type { WorkloadProcess } from '../../model/workload.ts';
 
 export interface ProcessFacts extends Omit<WorkloadProcess, 'cgroup' | 'userNamespaced'> {
@@ -39,8 +39,7 @@ export function readProcess(pid: number): ProcessFacts | undefined {
     mountNamespace: namespaces.mnt,
     userNamespace: namespaces.user,
     pidNamespace: namespaces.pid,
-    uid: Number(statusField(status, 'Uid')[1]),
-    gid: Number(statusField(status, 'Gid')[1]),
+    ...ownerIn(status),
     cgroups: parseCgroups(cgroup),
     mayAdminister: (BigInt(`0x${statusField(status, 'CapBnd')[0]}`) & capSysAdminBit) !== 0n,
   };

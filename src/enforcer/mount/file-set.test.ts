@@ -34,11 +34,10 @@ function place(t: TestContext): { readonly path: string; readonly base: number }
 
 const file = (name: string, content: NewFile['content'], mode = 0o400): NewFile => ({
   ...{ name, mode, content },
-  ...owner,
+  chosen: {},
 });
 const setOf = (revision: number, ...files: readonly NewFile[]): NewSet => ({
-  ...{ revision, files, mode: 0o500 },
-  ...owner,
+  ...{ revision, files, mode: 0o500, owner },
 });
 
 test('a set that cannot be written whole is not there', (t) => {

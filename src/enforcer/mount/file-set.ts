@@ -16,7 +16,9 @@ import { allocate, wipe } from '../../base/bytes.ts';
 import {
   AT_REMOVEDIR,
   close,
+  fchmod,
   fchown,
+  fchownat,
   ftruncate,
   getdents,
   isErrno,
@@ -29,6 +31,7 @@ import {
   O_NONBLOCK,
   O_RDONLY,
   O_WRONLY,
+  type Owner,
   openat,
   read,
   readlinkat,
@@ -46,11 +49,14 @@ const dataName = '..data';
 const dataNextName = '..data_next';
 const setNamePattern = /^\.\.(0|[1-9][0-9]{0,15})$/;
 
+/** What was chosen for a file in particular; the rest is the set's, and follows it. */
+type ChosenOwner = Partial<Owner>;
+
 /** One file's content, shared by all sets that keep it. */
 interface StoredFile {
   readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
+  owner: Owner;
+  chosen: ChosenOwner;
   readonly size: number;
   /** Sets that hold it. The last one to be emptied overwrites it. */
   holders: number;
@@ -60,15 +66,14 @@ export interface StoredSet {
   readonly revision: number;
   readonly name: string;
   readonly fd: number;
-  readonly mode: number;
+  mode: number;
   readonly files: Map<string, StoredFile>;
 }
 
 export interface NewFile {
   readonly name: string;
   readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
+  readonly chosen: ChosenOwner;
   readonly content: Uint8Array | 'keep';
 }
 
@@ -77,8 +82,8 @@ export interface NewSet {
   readonly files: readonly NewFile[];
   /** Of its directory. */
   readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
+  /** Of its directory, and of files for which no other was chosen. */
+  readonly owner: Owner;
 }
 
 /** Writes a set beside the one in place. Nobody sees it yet. On failure nothing of it is left. */
@@ -94,10 +99,11 @@ export function writeSet(base: number, set: NewSet, previous: StoredSet | undefi
     files: new Map(),
   };
   try {
-    fchown(fd, set.uid, set.gid);
-    for (const file of set.files) {
-      if (file.content === 'keep') keepFile(stored, file, previous);
-      else writeFile(stored, file, file.content);
+    fchown(fd, set.owner.uid, set.owner.gid);
+    for (const { content, ...file } of set.files) {
+      const owned = { ...file, owner: { ...set.owner, ...file.chosen } };
+      if (content === 'keep') keepFile(stored, owned, previous);
+      else writeFile(stored, owned, content);
     }
     return stored;
   } catch (error) {
@@ -117,24 +123,29 @@ function makeSetDirectory(base: number, name: string, mode: number): void {
   }
 }
 
-function writeFile(stored: StoredSet, file: NewFile, content: Uint8Array): void {
-  const { name, mode, uid, gid } = file;
+interface OwnedFile extends Omit<NewFile, 'content'> {
+  readonly owner: Owner;
+}
+
+function writeFile(stored: StoredSet, file: OwnedFile, content: Uint8Array): void {
+  const { name, mode, owner, chosen } = file;
   const fd = openat(stored.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
-  stored.files.set(name, { mode, uid, gid, size: content.length, holders: 1 });
+  stored.files.set(name, { mode, owner, chosen, size: content.length, holders: 1 });
   try {
     write(fd, content);
-    if (uid !== 0 || gid !== 0) fchown(fd, uid, gid);
+    if (owner.uid !== 0 || owner.gid !== 0) fchown(fd, owner.uid, owner.gid);
   } finally {
     close(fd);
   }
 }
 
-function keepFile(stored: StoredSet, file: NewFile, previous: StoredSet | undefined): void {
+function keepFile(stored: StoredSet, file: OwnedFile, previous: StoredSet | undefined): void {
   const kept = previous?.files.get(file.name);
   assert(previous !== undefined && kept !== undefined, 'a file that is kept is there');
-  if (kept.mode === file.mode && kept.uid === file.uid && kept.gid === file.gid) {
+  if (kept.mode === file.mode && isSameOwner(kept.owner, file.owner)) {
     linkat(previous.fd, file.name, stored.fd, file.name);
     kept.holders += 1;
+    kept.chosen = file.chosen;
     stored.files.set(file.name, kept);
     return;
   }
@@ -155,6 +166,29 @@ function readFile(directory: number, name: string, size: number): Uint8Array {
   } finally {
     close(fd);
   }
+}
+
+/**
+ * Gives the set that is shown to another user. Contents and names stay as they are, and so does what a
+ * reader has open. The files change hands first and the directory that leads to them last: where nobody else
+ * is let through, the new user finds nothing or all of it.
+ */
+export function giveSet(base: number, stored: StoredSet, to: Pick<NewSet, 'mode' | 'owner'>): void {
+  for (const [name, file] of stored.files) {
+    const owner = { ...to.owner, ...file.chosen };
+    if (isSameOwner(owner, file.owner)) continue;
+    fchownat(stored.fd, name, owner);
+    file.owner = owner;
+  }
+  for (const directory of [stored.fd, base]) {
+    fchown(directory, to.owner.uid, to.owner.gid);
+    fchmod(directory, to.mode);
+  }
+  stored.mode = to.mode;
+}
+
+export function isSameOwner(one: Owner, other: Owner): boolean {
+  return one.uid === other.uid && one.gid === other.gid;
 }
 
 /** The one step that readers see: from now on the names lead to this set. */
@@ -276,11 +310,15 @@ function openShownSet(base: number): StoredSet | undefined {
     throw error;
   }
   const files = new Map<string, StoredFile>();
+  const set = statx(fd);
   for (const file of listNames(fd)) {
     const { type, mode, uid, gid, size } = statx(fd, file);
-    if (type === S_IFREG && isFileName(file)) files.set(file, { mode, uid, gid, size, holders: 1 });
+    if (type !== S_IFREG || !isFileName(file)) continue;
+    // An id that differs from the set's was chosen.
+    const chosen = { ...(uid === set.uid ? {} : { uid }), ...(gid === set.gid ? {} : { gid }) };
+    files.set(file, { mode, owner: { uid, gid }, chosen, size, holders: 1 });
   }
-  return { revision: Number(name.slice(2)), name, fd, mode: statx(fd).mode, files };
+  return { revision: Number(name.slice(2)), name, fd, mode: set.mode, files };
 }
 
 /** Erases whatever stands there, as far as we could have made it. */

@@ -19,6 +19,7 @@ import {
   eraseAll,
   eraseSet,
   forEach,
+  giveSet,
   hideSet,
   type NewSet,
   showSet,
@@ -28,7 +29,7 @@ import {
 import { inspectMount } from './inspect-mount.ts';
 import type { MountState } from './mount.ts';
 import type { CommandSet } from './mount-command.ts';
-import type { SetOwner } from './set-owner.ts';
+import { directoryMode, type SetOwner } from './set-owner.ts';
 import { removeStandIn } from './stand-in.ts';
 
 /** What opening a mount left in our hands. */
@@ -50,6 +51,8 @@ export class HeldMount {
   readonly #retired: StoredSet[] = [];
   #set: StoredSet;
   #urgent = false;
+  /** It changed hands, and a call failed on the way. */
+  #isHalfGiven = false;
 
   constructor(parts: HeldMountParts) {
     this.#parts = parts;
@@ -73,6 +76,7 @@ export class HeldMount {
     if (set.revision < this.#set.revision) {
       throw new Fault('mount.stale', { revision: set.revision, inPlace: this.#set.revision });
     }
+    this.#followOwner();
     const next = this.#parts.owner.resolve(set, contents);
     this.#refuseUnknownKept(next);
     const { baseFd } = this.#parts;
@@ -128,6 +132,12 @@ export class HeldMount {
     while (this.#retired.some(({ revision }) => revision < before)) this.#eraseOldest();
   }
 
+  /** Gives the files to whom the process runs as by now, then as `inspect`. */
+  tend(): MountState {
+    this.#followOwner();
+    return this.inspect();
+  }
+
   inspect(): MountState {
     return inspectMount(this.#parts.process, this.#parts.segments, this.#parts.mountId);
   }
@@ -178,6 +188,16 @@ export class HeldMount {
     if (this.inspect() === 'in-place') return false;
     const mounts = parseMountinfo(process.read('mountinfo') ?? '');
     return mounts.some((entry) => entry.parentId === mountId);
+  }
+
+  /** At once, also while a set waits to be written: who reads now should be able to. */
+  #followOwner(): void {
+    const { owner, baseFd } = this.#parts;
+    if (!owner.follow() && !this.#isHalfGiven) return;
+    this.#isHalfGiven = true;
+    const mode = directoryMode(this.#set.files.values(), owner.ids);
+    giveSet(baseFd, this.#set, { owner: owner.ids, mode });
+    this.#isHalfGiven = false;
   }
 
   #closeParts(): void {

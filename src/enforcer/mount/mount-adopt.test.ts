@@ -33,8 +33,8 @@ async function holdAndKill(options: MountHolderOptions, delayMs: number): Promis
 }
 
 function plainPlace(container: NamespaceContainer): MountPlace {
-  const { pid, startTicks, mountNamespace, uid, gid } = container;
-  return { process: { pid, startTicks, mountNamespace, uid, gid }, target: '/run/secrets' };
+  const { pid, startTicks, mountNamespace } = container;
+  return { process: { pid, startTicks, mountNamespace }, target: '/run/secrets' };
 }
 
 /** What is in place is exactly one revision's set, and nothing else lies in the tmpfs. */
@@ -150,6 +150,18 @@ describe('adopt', { skip: whyNoContainers(), timeout: 1_200_000 }, () => {
     equal(await opened.mounts.adopt('half', place), undefined);
     equal(readFileSync(open, 'utf8'), '');
     closeSync(open);
+    equal(await container.run('grep -c coffer /proc/mounts'), '0');
+  });
+
+  test('place mounts anew what was half withdrawn', async () => {
+    await using container = await NamespaceContainer.start({ readOnlyRoot: true });
+    const place = placeIn(container);
+    await leaveBehind((mounts) => mounts.place('half', place, holderSet(1)));
+    await container.run(`${makeWritable}; rm /run/secrets/..data`);
+    await using opened = new TestMounts();
+    equal((await opened.mounts.place('half', place, holderSet(2))).outcome, 'mounted');
+    await expectWhole(container, 2);
+    await opened.mounts.withdraw('half');
     equal(await container.run('grep -c coffer /proc/mounts'), '0');
   });
 

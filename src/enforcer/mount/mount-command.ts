@@ -39,7 +39,7 @@ export type MountCommand =
   | { readonly kind: 'withdraw'; readonly id: string }
   | { readonly kind: 'adopt'; readonly id: string; readonly place: MountPlace }
   | { readonly kind: 'find'; readonly id: ''; readonly process: MountProcess }
-  | { readonly kind: 'inspect'; readonly id: string }
+  | { readonly kind: 'inspect' | 'tend'; readonly id: string }
   /** Empties the replaced sets whose revision is lower than `before`. */
   | { readonly kind: 'retire'; readonly id: string; readonly before: number }
   /** Nothing is going on: gives back the memory that earlier commands took. */
@@ -56,6 +56,7 @@ export interface MountAnswers {
   adopt: Adopted | undefined;
   find: readonly FoundMount[];
   inspect: MountState;
+  tend: MountState;
   retire: undefined;
   rest: undefined;
   release: undefined;

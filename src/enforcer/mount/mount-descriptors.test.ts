@@ -75,9 +75,9 @@ const skip = whyNoContainers() || (strace ? false : 'needs strace: apt-get insta
 describe('a visit to a mount namespace', { skip, timeout: 120_000 }, () => {
   test('consists of the calls that are meant and of nothing that takes a path', async () => {
     await using container = await NamespaceContainer.start();
-    const { pid, startTicks, mountNamespace, uid, gid } = container;
+    const { pid, startTicks, mountNamespace } = container;
     const place = {
-      process: { pid, startTicks, mountNamespace, uid, gid },
+      process: { pid, startTicks, mountNamespace },
       target: '/run/secrets',
     };
     const program = fileURLToPath(new URL('../../testing/mount-holder.ts', import.meta.url));

@@ -26,9 +26,9 @@ class Teller implements AsyncDisposable {
   readonly #said: AsyncIterator<string>;
 
   constructor(container: NamespaceContainer, wrapper: readonly string[] = []) {
-    const { pid, startTicks, mountNamespace, uid, gid } = container;
+    const { pid, startTicks, mountNamespace } = container;
     const place = {
-      process: { pid, startTicks, mountNamespace, uid, gid },
+      process: { pid, startTicks, mountNamespace },
       target: '/run/secrets',
     };
     const options: MountHolderOptions = { id: 'told', place, firstRevision: 1, mode: 'told' };

@@ -104,6 +104,8 @@ function begin(command: MountCommand, contents: Uint8Array): Settle {
       return () => findMounts(command.process);
     case 'inspect':
       return () => mount?.inspect() ?? 'gone';
+    case 'tend':
+      return () => mount?.tend() ?? 'gone';
     case 'retire':
       return () => {
         mount?.retire(command.before);

@@ -249,8 +249,8 @@ describe('mounts refuse', { skip, timeout: 300_000 }, () => {
     const set = setOf(1, { a: 'b' });
     const at = (process: object): Promise<unknown> =>
       opened.mounts.place('who', { ...placeIn(container), process: { ...plain, ...process } }, set);
-    const { pid, startTicks, mountNamespace, uid, gid } = container;
-    const plain = { pid, startTicks, mountNamespace, uid, gid };
+    const { pid, startTicks, mountNamespace } = container;
+    const plain = { pid, startTicks, mountNamespace };
     await rejects(at({ startTicks: startTicks + 1 }), { code: 'mount.process-gone' });
     await rejects(at({ mountNamespace: mountNamespace + 1 }), { code: 'mount.namespace-changed' });
     const own = hostProcess();

@@ -33,8 +33,8 @@ export type MountProcess = Pick<WorkloadProcess, 'pid' | 'startTicks' | 'mountNa
 
 /** Where a set goes: one directory in the mount namespace of one process. */
 export interface MountPlace {
-  /** `uid` and `gid`, on the host, own the directories and the files that name no other owner. */
-  readonly process: MountProcess & Pick<WorkloadProcess, 'uid' | 'gid'>;
+  /** Whom it runs as owns the directories and the files that name no other owner: see `tend`. */
+  readonly process: MountProcess;
   /** Absolute directory inside the container; see `checkTarget`. Usually /run/secrets. */
   readonly target: string;
 }
@@ -44,7 +44,7 @@ export interface SetFile {
   readonly name: string;
   /** Permission bits, 0o000 … 0o777; 0o400 unless there is a reason. */
   readonly mode: number;
-  /** As numbered inside the container; the place's owner when left out. */
+  /** As numbered inside the container; whom the process runs as when left out. */
   readonly uid?: number;
   readonly gid?: number;
   /** `keep`: the same bytes as the file of this name has in the set that is in place. */
@@ -144,6 +144,13 @@ export interface Mounts {
 
   /** @returns `gone` also when no mount of this id is held. */
   inspect(id: string): Promise<MountState>;
+
+  /**
+   * Gives the files to whom the process runs as by now, then as `inspect`. `place` does so too, and in the
+   * first seconds after it has mounted, when images that start as root become another user, it is done
+   * without being asked. What is open stays open; watchers are told of no new set.
+   */
+  tend(id: string): Promise<MountState>;
 
   /**
    * Nothing is answered for longer than anything takes, or ever again: what is asked now may never be

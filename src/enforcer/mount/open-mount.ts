@@ -190,7 +190,7 @@ interface NewMount {
 
 function makeMount(context: MountContext, id: string, wanted: NewMount): HeldMount {
   const { reach, place } = wanted;
-  const owner = new SetOwner(reach.process, place.process);
+  const owner = SetOwner.of(reach.process);
   const set = owner.resolve(wanted.set, wanted.contents);
   const keeping = set.files.find((file) => file.content === 'keep');
   if (keeping !== undefined) throw new Fault('mount.keep-unknown', { name: keeping.name });
@@ -244,7 +244,7 @@ function rootOf(process: HeldProcess): Owner {
 function fill(mountFd: number, id: string, set: NewSet): StoredSet {
   const baseFd = openat(mountFd, '.', O_RDONLY | O_DIRECTORY);
   try {
-    fchown(baseFd, set.uid, set.gid);
+    fchown(baseFd, set.owner.uid, set.owner.gid);
     fchmod(baseFd, set.mode);
     mark(baseFd, id);
     const stored = writeSet(baseFd, set, undefined);
@@ -353,7 +353,8 @@ function takeUp(
       return undefined;
     }
     isKept = true;
-    const owner = new SetOwner(process, place.process);
+    const { uid, gid } = statx(baseFd);
+    const owner = new SetOwner(process, { uid, gid });
     return new HeldMount({ id, segments, process, owner, baseFd, viewFd: targetFd, mountId, set });
   } finally {
     if (!isKept) for (const fd of fds) close(fd);

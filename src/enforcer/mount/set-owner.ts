@@ -1,22 +1,42 @@
 /**
  * Who owns the files of a mount, and with what modes the directories above them let readers through.
+ *
+ * It is whom the container's first process runs as by now, unless another was chosen for a file: many images
+ * start as root and become another user on the way to their program.
  */
 import { Fault } from '../../base/fault.ts';
+import type { Owner } from '../../linux/libc.ts';
 import type { HeldProcess } from '../../linux/process.ts';
-import type { NewFile, NewSet } from './file-set.ts';
+import { isSameOwner, type NewFile, type NewSet } from './file-set.ts';
 import type { CommandFile, CommandSet } from './mount-command.ts';
 
 export class SetOwner {
-  readonly uid: number;
-  readonly gid: number;
   readonly #process: HeldProcess;
   readonly #outside = new Map<string, number>();
+  #ids: Owner;
 
-  /** @param owner - Host ids, of directories and of files that name no other owner. */
-  constructor(process: HeldProcess, owner: { readonly uid: number; readonly gid: number }) {
+  /** @param ids - Host ids, of directories and of files that name no other owner. */
+  constructor(process: HeldProcess, ids: Owner) {
     this.#process = process;
-    this.uid = owner.uid;
-    this.gid = owner.gid;
+    this.#ids = ids;
+  }
+
+  /** @throws Fault `mount.process-gone` */
+  static of(process: HeldProcess): SetOwner {
+    const ids = process.owner();
+    if (ids === undefined) throw new Fault('mount.process-gone', { pid: process.pid });
+    return new SetOwner(process, ids);
+  }
+
+  get ids(): Owner {
+    return this.#ids;
+  }
+
+  /** Looks who it is by now. @returns whether it is another than before */
+  follow(): boolean {
+    const before = this.#ids;
+    this.#ids = this.#process.owner() ?? before;
+    return !isSameOwner(before, this.#ids);
   }
 
   /** @throws Fault `mount.owner-unmapped` */
@@ -26,7 +46,7 @@ export class SetOwner {
       return {
         name,
         mode,
-        ...this.#ownerOf(file),
+        chosen: this.#chosenFor(file),
         content:
           content === undefined
             ? 'keep'
@@ -34,13 +54,13 @@ export class SetOwner {
       };
     });
     const { revision } = set;
-    return { revision, files, mode: directoryMode(files, this), uid: this.uid, gid: this.gid };
+    return { revision, files, mode: directoryMode(files, this.#ids), owner: this.#ids };
   }
 
-  #ownerOf(file: CommandFile): { readonly uid: number; readonly gid: number } {
+  #chosenFor({ uid, gid }: CommandFile): Partial<Owner> {
     return {
-      uid: file.uid === undefined ? this.uid : this.#outsideId('uid', file.uid),
-      gid: file.gid === undefined ? this.gid : this.#outsideId('gid', file.gid),
+      ...(uid === undefined ? {} : { uid: this.#outsideId('uid', uid) }),
+      ...(gid === undefined ? {} : { gid: this.#outsideId('gid', gid) }),
     };
   }
 
@@ -56,13 +76,16 @@ export class SetOwner {
 
 /** The least that lets everyone through who may read at least one of the files. */
 export function directoryMode(
-  files: readonly Pick<NewFile, 'mode' | 'uid' | 'gid'>[],
-  owner: { readonly uid: number; readonly gid: number },
+  files: Iterable<Pick<NewFile, 'mode' | 'chosen'>>,
+  owner: Owner,
 ): number {
-  const everyone = files.some(
-    ({ mode, uid, gid }) =>
-      uid !== owner.uid || (mode & 0o007) !== 0 || ((mode & 0o070) !== 0 && gid !== owner.gid),
-  );
-  if (everyone) return 0o555;
-  return files.some(({ mode }) => (mode & 0o070) !== 0) ? 0o550 : 0o500;
+  let mode = 0o500;
+  for (const { mode: bits, chosen } of files) {
+    const { uid, gid } = { ...owner, ...chosen };
+    const isForGroup = (bits & 0o070) !== 0;
+    if (uid !== owner.uid || (bits & 0o007) !== 0 || (isForGroup && gid !== owner.gid))
+      return 0o555;
+    if (isForGroup) mode = 0o550;
+  }
+  return mode;
 }

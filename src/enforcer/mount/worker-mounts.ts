@@ -48,6 +48,10 @@ export interface WorkerMountsOptions extends MountWorkerOptions {
 /** Until what could not be erased is tried again. */
 const retireAgainAfterMs = 5_000;
 
+/** The owner is looked at after this, after twice as long, and so on, until whoever holds the mount looks. */
+const tendAfterMsFirst = 100;
+const tendAfterMsMax = 15_000;
+
 /** A hundred short values. */
 const contentsBytesMin = 8 * 1024;
 
@@ -69,6 +73,8 @@ export class WorkerMounts implements Mounts {
   readonly #options: WorkerMountsOptions;
   readonly #worker: Worker;
   readonly #graces = new Map<string, Timer>();
+  /** Mounts that are new. */
+  readonly #tended = new Map<string, Timer>();
   readonly #lull: Lull;
   #isRested = false;
   /** The batch that is being gathered in this turn. */
@@ -106,12 +112,14 @@ export class WorkerMounts implements Mounts {
     const { retired, ...result } = await this.#ask(command);
     this.#cancelGrace(id);
     if (retired) this.#startGrace(id, result.revision);
+    if (result.outcome === 'mounted') this.#tendSoon(id, tendAfterMsFirst);
     return result;
   }
 
   async withdraw(id: string): Promise<WithdrawResult> {
     const result = await this.#ask({ kind: 'withdraw', id });
     this.#cancelGrace(id);
+    cancelTimer(this.#tended, id);
     return result;
   }
 
@@ -128,6 +136,10 @@ export class WorkerMounts implements Mounts {
     return this.#ask({ kind: 'inspect', id });
   }
 
+  async tend(id: string): Promise<MountState> {
+    return this.#ask({ kind: 'tend', id });
+  }
+
   get isStuck(): boolean {
     return this.#isStuck;
   }
@@ -137,8 +149,7 @@ export class WorkerMounts implements Mounts {
   }
 
   async close(): Promise<void> {
-    for (const id of this.#graces.keys()) this.#cancelGrace(id);
-    this.#lull[Symbol.dispose]();
+    this.#stopTimers();
     if (this.#over !== undefined) return;
     const released = this.#ask({ kind: 'release', id: '' });
     this.#over = new AssertionError('mounts are used before they are closed');
@@ -156,8 +167,7 @@ export class WorkerMounts implements Mounts {
     command: Command,
   ): Promise<MountAnswers[Command['kind']]> {
     if (this.#over !== undefined) throw this.#over;
-    // A look comes round by itself, and leaves next to nothing.
-    if (command.kind !== 'inspect' && command.kind !== 'rest') this.#lull.stir();
+    if (!idleCommands.has(command.kind)) this.#lull.stir();
     const outcome = await new Promise<MountOutcome>((resolve, reject) => {
       if (this.#commands.length === 0) queueMicrotask(() => this.#flush());
       this.#commands.push(command);
@@ -217,8 +227,7 @@ export class WorkerMounts implements Mounts {
     this.#hasEnded = true;
     this.#isStuck = true;
     this.#over = error;
-    for (const id of this.#graces.keys()) this.#cancelGrace(id);
-    this.#lull[Symbol.dispose]();
+    this.#stopTimers();
     this.#watch?.cancel();
     this.#options.log.error('mount.ended', errorFields(error));
     const asking = [...this.#sent.splice(0).flat(), ...this.#asking.splice(0)];
@@ -253,9 +262,42 @@ export class WorkerMounts implements Mounts {
   }
 
   #cancelGrace(id: string): void {
-    this.#graces.get(id)?.cancel();
-    this.#graces.delete(id);
+    cancelTimer(this.#graces, id);
   }
+
+  /** Many images start as root, and become another user on the way to their program. */
+  #tendSoon(id: string, afterMs: number): void {
+    if (afterMs > tendAfterMsMax) return;
+    cancelTimer(this.#tended, id);
+    const timer = this.#options.clock.setTimer(afterMs, () => {
+      this.#tended.delete(id);
+      this.tend(id).then(
+        (state) => {
+          const isOurs = this.#over === undefined && !this.#tended.has(id);
+          if (isOurs && state !== 'gone') this.#tendSoon(id, afterMs * 2);
+        },
+        (error: unknown) => {
+          this.#options.log.warn('mount.tend-failed', { id, ...errorFields(error) });
+        },
+      );
+    });
+    this.#tended.set(id, timer);
+  }
+
+  #stopTimers(): void {
+    for (const timers of [this.#graces, this.#tended]) {
+      for (const id of timers.keys()) cancelTimer(timers, id);
+    }
+    this.#lull[Symbol.dispose]();
+  }
+}
+
+/** They come round by themselves, and leave next to nothing. */
+const idleCommands: ReadonlySet<MountCommand['kind']> = new Set(['inspect', 'tend', 'rest']);
+
+function cancelTimer(timers: Map<string, Timer>, id: string): void {
+  timers.get(id)?.cancel();
+  timers.delete(id);
 }
 
 /** Copies of the contents of one batch, one after the other. */
@@ -294,5 +336,5 @@ function plainProcess({ pid, startTicks, mountNamespace }: MountProcess): MountP
 }
 
 function plainPlace({ process, target }: MountPlace): MountPlace {
-  return { process: { ...plainProcess(process), uid: process.uid, gid: process.gid }, target };
+  return { process: plainProcess(process), target };
 }
