@@ -281,8 +281,12 @@ export const faults = {
     status: 503,
     exit: 7,
     retry: 'after-change',
-    title: 'The run directory cannot be used safely',
-    hint: 'The run directory must be a directory of this user with mode 0700, on a tmpfs. --run chooses another.',
+    title: 'The run directory is not safe to use',
+    says: [
+      'The run directory {directory} is not safe to use ({reason})',
+      'The run directory {directory} is not safe to use',
+    ],
+    hint: 'It must be a directory that belongs to root, with mode 0700, on a tmpfs. Choose another with --run.',
   },
   'enforcer.state-unsafe': {
     status: 503,

@@ -14,14 +14,17 @@ import {
 } from './audit-verify.ts';
 import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
 import type { Given } from './given.ts';
-import { listCommand } from './list-command.ts';
+import { listOptions, pageMax, readList, sorted } from './list-command.ts';
 import { checkInput, operationCommand } from './operation-command.ts';
-import { showRow, showText, tableOf } from './output.ts';
+import { showList, showRow, showText, tableOf } from './output.ts';
 import { needed } from './permissions.ts';
 import { writeNewFile } from './private-file.ts';
+import { timeOf } from './relative-time.ts';
 import type { Session } from './session.ts';
-import { entryView } from './views.ts';
+import { type EntryItem, entryView } from './views.ts';
 import { visible, visibleLines } from '../base/visible-text.ts';
+
+const lastDefault = 500;
 
 const filterOptions: readonly OptionSpec[] = [
   {
@@ -29,14 +32,22 @@ const filterOptions: readonly OptionSpec[] = [
     about: 'entries after this one',
     whole: { min: 0, max: 2 ** 53 - 1 },
   },
-  { flags: '--action <action>', about: 'such as secret.put' },
+  { flags: '--since <time>', about: 'recorded since: 30m, 2h, 7d, or 2026-03-01T10:40:00Z' },
+  { flags: '--action <action>', about: 'such as secret.put; secret.* for all that begin so' },
   { flags: '--actor <name>', about: 'name or id of who acted' },
-  { flags: '--resource <resource>', about: 'such as secrets/payments/db-password' },
+  { flags: '--resource <resource>', about: 'such as secrets/payments/db, secrets/payments/**' },
   { flags: '--outcome <outcome>', about: 'ok, denied, or the code of a fault' },
+  { flags: '--changes', about: 'only what changed something' },
 ];
 
-function filterOf(given: Given): Readonly<Record<string, unknown>> {
+function filterOf(session: Session, given: Given): Readonly<Record<string, unknown>> {
+  const since = given.text('since');
+  if (given.option('after') !== undefined && given.number('last') !== undefined) {
+    throw usage('--after and --last exclude each other');
+  }
   return {
+    since: since === undefined ? undefined : timeOf('--since', since, session.io.clock.wallMs()),
+    changes: given.flag('changes') || undefined,
     after: given.option('after'),
     action: given.option('action'),
     actor: given.option('actor'),
@@ -45,26 +56,74 @@ function filterOf(given: Given): Readonly<Record<string, unknown>> {
   };
 }
 
-/** Where the last so many entries begin: the second line of a checkpoint is the size of the log. */
-async function afterAllBut(
+const lastOption: OptionSpec = {
+  flags: '--last <n>',
+  about: `the last so many; ${lastDefault} when left out`,
+  whole: { min: 1, max: 1_000_000 },
+};
+
+const list: CommandSpec = {
+  name: 'audit list',
+  aliases: ['ls'],
+  summary: 'List audit entries, the last ones, or those after one',
+  examples: [
+    'coffer audit list --last 20',
+    'coffer audit list --changes --since 2h',
+    "coffer audit list --action 'secret.*' --actor ada --resource 'secrets/payments/**' -o wide",
+  ],
+  options: [...filterOptions, lastOption, ...listOptions],
+  permissions: () => [needed('audit.list')],
+  async run(session, given) {
+    const filter = filterOf(session, given);
+    const body =
+      filter['after'] === undefined
+        ? { items: await readLast(session, filter, given) }
+        : await readList(session, 'audit.list', filter, given);
+    await showList(session, entryView, sorted(entryView, body, given.text('sortBy')), {
+      headers: given.option('headers') !== false,
+    });
+  },
+};
+
+/** Oldest first, as they happened. */
+async function readLast(
   session: Session,
-  last: number | undefined,
-): Promise<{ readonly after?: number }> {
-  if (last === undefined || session.isExplaining) return {};
-  const { output } = await session.call('audit.checkpoint', {});
-  const size = Number(output.checkpoint.split('\n')[1]);
-  return Number.isSafeInteger(size) && size > last ? { after: size - last - 1 } : {};
+  filter: Readonly<Record<string, unknown>>,
+  given: Given,
+): Promise<readonly EntryItem[]> {
+  const asked = [given.number('last'), given.number('limit')].filter((most) => most !== undefined);
+  const most = asked.length === 0 ? lastDefault : Math.min(...asked);
+  const wanted = given.flag('all') ? Number.POSITIVE_INFINITY : most;
+  const items: EntryItem[] = [];
+  let cursor: string | undefined;
+  do {
+    const limit = Math.min(pageMax, wanted - items.length);
+    const input = { ...filter, newestFirst: true, limit, cursor };
+    const { output } = await session.call('audit.list', checkInput('audit.list', input));
+    items.push(...output.items);
+    cursor = output.nextCursor;
+  } while (cursor !== undefined && items.length < wanted);
+  if (cursor !== undefined && asked.length === 0) {
+    session.warn(`The last ${items.length}. There are more: use --all, or --last.`);
+  }
+  return items.toReversed();
 }
 
 const tail: CommandSpec = {
   name: 'audit tail',
   summary: 'Follow the audit log until interrupted',
-  examples: ['coffer audit tail', 'coffer audit tail --outcome denied -o json'],
-  options: filterOptions,
-  permissions: () => [needed('audit.tail')],
+  examples: ['coffer audit tail --last 10', 'coffer audit tail --outcome denied -o json'],
+  options: [...filterOptions, { ...lastOption, about: 'begin with the last so many' }],
+  permissions: (_session, given) => [
+    needed('audit.tail'),
+    ...(given.number('last') === undefined ? [] : [needed('audit.list')]),
+  ],
   async run(session, given) {
-    const input = checkInput('audit.list', filterOf(given));
+    const input = checkInput('audit.list', filterOf(session, given));
     await session.explain('audit.tail', input);
+    const before = given.number('last') === undefined ? [] : await readLast(session, input, given);
+    const last = before.at(-1)?.sequence;
+    const after = last === undefined ? {} : { after: last };
     const client = await session.client();
     session.isFollowing = true;
     const { kind } = await session.format();
@@ -72,7 +131,9 @@ const tail: CommandSpec = {
     session.columnWidths.push(8, 24, 12, 18, 32);
     if (kind === 'table' || kind === 'wide')
       session.print(tableOf(session, entryView, [], { headers: true }));
-    for await (const { output } of client.watch('audit.tail', input, { signal: session.signal })) {
+    for (const entry of before) await showRow(session, entryView, entry);
+    const follow = client.watch('audit.tail', { ...input, ...after }, { signal: session.signal });
+    for await (const { output } of follow) {
       await showRow(session, entryView, output);
     }
   },
@@ -161,29 +222,7 @@ async function* bundleLines(
 }
 
 export const commands: readonly CommandSpec[] = [
-  listCommand({
-    operation: 'audit.list',
-    summary: 'List audit entries, oldest first',
-    view: entryView,
-    examples: [
-      'coffer audit list --last 20',
-      'coffer audit list --action secret.put --actor ada',
-      'coffer audit list --resource secrets/payments/db-password -o wide',
-    ],
-    options: [
-      ...filterOptions,
-      {
-        flags: '--last <n>',
-        about: 'of the last so many entries',
-        whole: { min: 1, max: 1_000_000 },
-      },
-    ],
-    alsoNeeds: (given) => (given.number('last') === undefined ? [] : [needed('audit.checkpoint')]),
-    filter: async (given, session) => ({
-      ...filterOf(given),
-      ...(await afterAllBut(session, given.number('last'))),
-    }),
-  }),
+  list,
   tail,
   verify,
   prove,

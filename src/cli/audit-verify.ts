@@ -313,14 +313,14 @@ async function report(
   };
   const before =
     seenSize === 0
-      ? 'nothing was remembered of this log'
-      : `it begins with the ${seenSize} entries that were verified before`;
+      ? 'none: first verification from this machine'
+      : `the log begins with the ${seenSize} entries that it verified`;
   const lines = [
     `verified: all ${size} entries from ${what.source}`,
-    `  entries  each in its place; together they give the signed root`,
-    `  root     ${root}`,
-    `  key      ${verifierKey}`,
-    `  before   ${before}`,
+    `  entries         all present and in order; their hash matches the signed root`,
+    `  root            ${root}`,
+    `  key             ${verifierKey}`,
+    `  previous check  ${before}`,
   ];
   await showText(session, body, {
     name: `audit/${size}`,

@@ -21,7 +21,7 @@ type ListOperation = {
 
 type ItemOf<Name extends ListOperation> = OperationOutput<Name>['items'][number];
 
-const pageMax = 500;
+export const pageMax = 500;
 
 export const listOptions: readonly OptionSpec[] = [
   {

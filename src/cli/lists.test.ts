@@ -70,8 +70,12 @@ test('lists hand their filters on', async () => {
       ['workload', 'list', '-l', 'tier=backend', '--group', 'api', '--prefix', 'a'],
       { selector: 'tier=backend', group: 'api', prefix: 'a' },
     ],
-    [['audit', 'list', '--last', '20', '--outcome', 'denied'], { after: 1021, outcome: 'denied' }],
-    [['audit', 'list', '--last', '5000'], {}],
+    [
+      ['audit', 'list', '--last', '20', '--outcome', 'denied'],
+      { newestFirst: true, outcome: 'denied' },
+    ],
+    [['audit', 'list'], { newestFirst: true }],
+    [['audit', 'list', '--after', '5', '--changes'], { after: 5, changes: true }],
   ];
   for (const [argv, wanted] of cases) {
     const { code, asked, stderr } = await run([...argv, '--limit', '7']);

@@ -17,6 +17,8 @@ export const formatNames = ['table', 'wide', 'json', 'yaml', 'name', 'jsonpath=â
 export interface View<Item> {
   /** `secret`; with a name it makes `secret/payments/db-password`. */
   readonly kind: string;
+  /** Where it is not that with an s. */
+  readonly plural?: string;
   nameOf(item: Item): string;
   readonly columns: readonly Column<Item>[];
 }
@@ -51,7 +53,7 @@ export async function showList<Item>(
   if (format.kind === 'name') {
     for (const item of body.items) session.print(`${view.kind}/${visible(view.nameOf(item))}\n`);
   } else if (format.kind === 'table' || format.kind === 'wide') {
-    if (body.items.length === 0) session.note(`No ${view.kind}s found.`);
+    if (body.items.length === 0) session.note(`No ${view.plural ?? `${view.kind}s`} found.`);
     else session.print(tableOf(session, view, body.items, { headers }));
   } else await showData(session, body);
 }

@@ -1,4 +1,5 @@
-/** Times as kubectl shows them: the two largest units that matter. */
+/** Times as kubectl shows them: the two largest units that matter; and as people type them. */
+import { usage } from './command-spec.ts';
 
 /** @param iso - RFC 3339, or nothing known. */
 export function ageOf(iso: string | undefined, nowMs: number): string {
@@ -28,4 +29,23 @@ export function duration(ms: number): string {
 
 function join(large: number, largeUnit: string, small: number, smallUnit: string): string {
   return small === 0 ? `${large}${largeUnit}` : `${large}${largeUnit}${small}${smallUnit}`;
+}
+
+const unitMs: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** `2h` before now, or a time, as the API takes it. @throws Fault `cli.usage` */
+export function timeOf(option: string, text: string, nowMs: number): string {
+  const [, number, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  const timeMs =
+    number === undefined ? Date.parse(text) : nowMs - Number(number) * (unitMs[unit] ?? 0);
+  const isDated = number !== undefined || /^\d{4}-\d\d-\d\d/.test(text);
+  if (!isDated || Number.isNaN(timeMs)) {
+    throw usage(`${option} must be 30s, 5m, 2h or 7d ago, or a time such as 2026-03-01T10:40:00Z`);
+  }
+  return new Date(timeMs).toISOString();
 }

@@ -129,6 +129,7 @@ export const holdingView: View<HoldingItem> = {
 
 export const entryView: View<EntryItem> = {
   kind: 'entry',
+  plural: 'entries',
   nameOf: (entry) => String(entry.sequence),
   columns: [
     { title: 'SEQUENCE', of: (entry) => String(entry.sequence) },

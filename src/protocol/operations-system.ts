@@ -50,6 +50,17 @@ export type AuditEntryView = schema.Infer<typeof auditEntryView>;
 
 const auditFilter = {
   after: schema.optional(treeSize),
+  /** Operations that changed something, and nothing else. */
+  changes: schema.optional(schema.boolean()),
+  /** Recorded then or later. */
+  since: schema.optional(
+    schema.string({
+      min: 20,
+      max: 30,
+      pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/,
+      description: 'a time in UTC, such as 2026-03-01T10:40:00Z',
+    }),
+  ),
   action: schema.optional(shortText),
   actor: schema.optional(shortText),
   resource: schema.optional(shortText),
@@ -58,12 +69,17 @@ const auditFilter = {
 
 export const systemOperations = {
   'audit.list': operation({
-    summary: 'List audit entries, oldest first',
+    summary: 'List audit entries, oldest first unless asked otherwise',
     method: 'GET',
     path: '/v1/audit',
     body: 'none',
     reply: 'json',
-    input: schema.object({ ...pageMembers, ...auditFilter }),
+    input: schema.object({
+      ...pageMembers,
+      ...auditFilter,
+      /** Pages from the end of the log on; not with `after`. */
+      newestFirst: schema.optional(schema.boolean()),
+    }),
     output: pageOf(auditEntryView),
     resource: () => 'audit',
     effect: 'read',

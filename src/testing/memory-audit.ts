@@ -55,6 +55,18 @@ export class MemoryAudit implements Kept {
     };
   }
 
+  async entriesBack(options: {
+    readonly before: number;
+    readonly limit: number;
+    readonly filter?: EntryFilter;
+  }) {
+    const found = this.#matching(0, options.filter ?? {})
+      .filter(({ sequence }) => sequence < options.before)
+      .toReversed();
+    const entries = found.slice(0, options.limit);
+    return { entries, next: found.length > entries.length ? entries.at(-1)?.sequence : undefined };
+  }
+
   tail(options: { readonly from?: number; readonly filter?: EntryFilter }) {
     let from = options.from ?? this.size;
     return {
@@ -103,13 +115,17 @@ export class MemoryAudit implements Kept {
   }
 
   #matching(from: number, filter: EntryFilter): EntryWithBytes[] {
-    const { actor, action, resource, outcome } = filter;
+    const { actor, action, resource, outcome, actions, sinceMs = 0 } = filter;
+    const fits = (wanted: string, text: string): boolean =>
+      wanted.endsWith('*') ? text.startsWith(wanted.replace(/\*+$/, '')) : wanted === text;
     return this.kept
       .slice(from)
       .filter(
         (entry) =>
-          (action ?? entry.action) === entry.action &&
-          (resource ?? entry.resource) === entry.resource &&
+          entry.timeMs >= sinceMs &&
+          actions?.has(entry.action) !== false &&
+          fits(action ?? '*', entry.action) &&
+          fits(resource ?? '*', entry.resource) &&
           (outcome ?? entry.outcome) === entry.outcome &&
           [undefined, entry.principal.id, entry.principal.name].includes(actor),
       );

@@ -9,10 +9,12 @@ import { after, test } from 'node:test';
 import { openCheckpoint } from '../../crypto/checkpoint.ts';
 import { leafHashOf, verifyConsistency, verifyInclusion } from '../../crypto/merkle-verify.ts';
 import { parseVerifier } from '../../crypto/note.ts';
+import { gatewayPrincipal } from '../../model/principal.ts';
 import { AuditedStores, testEntry, testRequest } from '../../testing/audited-store.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { MemoryPhysical } from '../../testing/memory-physical.ts';
 import { snapshotOf } from '../../testing/physical-snapshot.ts';
+import { type EntryFilter, matches } from './filter.ts';
 
 const stores = new AuditedStores();
 after(() => stores.closeAll());
@@ -64,6 +66,69 @@ test('every entry is proved by an inclusion proof, and every size by a consisten
   }
   await rejects(audit.checkpoint(size + 1), { code: 'request.invalid' });
   await rejects(audit.prove(size), { code: 'resource.unknown' });
+});
+
+test('Audit.entriesBack gives what Audit.entries gives, from the end on', async () => {
+  const { audit } = await stores.start(stores.place(), new MemoryPhysical());
+  await Promise.all(
+    Array.from({ length: 700 }, (_, index) => audit.commit(testRequest(index % 10 ? 'x' : 'y'))),
+  );
+  for (const filter of [{}, { action: 'y' }, { action: 'none' }]) {
+    for (const limit of [1, 9, 700, 1000]) {
+      const found: number[] = [];
+      let before: number | undefined = 700;
+      while (before !== undefined) {
+        const page = await audit.entriesBack({ before, limit, filter });
+        ok(page.entries.length <= limit);
+        found.push(...page.entries.map(({ sequence }) => sequence));
+        before = page.next;
+      }
+      const { entries } = await audit.entries({ from: 0, limit: 1000, filter });
+      deepEqual(found, entries.map(({ sequence }) => sequence).toReversed());
+    }
+  }
+  const last = await audit.entriesBack({ before: 10_000, limit: 2 });
+  deepEqual([last.entries.map(({ sequence }) => sequence), last.next], [[699, 698], 698]);
+  const [newest] = last.entries;
+  const later = { sinceMs: (newest?.timeMs ?? 0) + 1 };
+  deepEqual(await audit.entriesBack({ before: 700, limit: 9, filter: later }), {
+    entries: [],
+    next: undefined,
+  });
+  const then = { sinceMs: newest?.timeMs ?? 0 };
+  ok((await audit.entriesBack({ before: 700, limit: 9, filter: then })).entries.length > 0);
+});
+
+test('matches: conditions hold together, and an asterisk at the end stands for what follows', () => {
+  const principal = { ...gatewayPrincipal, id: 'prn_1', name: 'ada' };
+  const about = { action: 'secret.put', resource: 'secrets/payments/db', outcome: 'ok' };
+  const entry = {
+    ...about,
+    principal,
+    rule: '',
+    requestId: '',
+    detail: {},
+    sequence: 1,
+    timeMs: 5,
+  };
+  const holding: readonly EntryFilter[] = [
+    {},
+    { action: 'secret.put', actor: 'ada' },
+    { action: 'secret.*', actor: 'prn_1', resource: 'secrets/payments/**', outcome: 'ok' },
+    { action: '*', resource: 'secrets/pay*', sinceMs: 5 },
+    { actions: new Set(['secret.put']) },
+  ];
+  const failing: readonly EntryFilter[] = [
+    { action: 'secret' },
+    { action: 'secret.*', actor: 'eve' },
+    { action: 's*t.put' },
+    { resource: 'secrets/mail/**' },
+    { resource: 'secrets/payments' },
+    { sinceMs: 6 },
+    { actions: new Set(['secret.get']) },
+  ];
+  for (const filter of holding) ok(matches(filter, entry), JSON.stringify(filter));
+  for (const filter of failing) ok(!matches(filter, entry), JSON.stringify(filter));
 });
 
 test('Audit.entries filters and pages; Audit.tail follows', async () => {

@@ -64,6 +64,11 @@ export interface EntryScan {
   readonly filter?: EntryFilter;
 }
 
+export interface EntryBackScan extends Omit<EntryScan, 'from'> {
+  /** Of entries before this one. */
+  readonly before: number;
+}
+
 export interface EntryPage {
   readonly entries: readonly EntryWithBytes[];
   /** Where to go on; `undefined` at the end. */
@@ -154,6 +159,32 @@ export class Audit {
   async entries(options: EntryScan): Promise<EntryPage> {
     const { entries, at } = await this.#scan(options);
     return { entries, next: at < this.size ? at : undefined };
+  }
+
+  /** The same from the end on: the newest first, and `next` is what to go on before. */
+  async entriesBack(options: EntryBackScan): Promise<EntryPage> {
+    const { limit, filter = {} } = options;
+    const ledger = await this.#open();
+    const entries: EntryWithBytes[] = [];
+    const start = Math.min(options.before, ledger.tree.size);
+    const end = Math.max(0, start - scanEntriesMax);
+    let at = start;
+    while (at > end && entries.length < limit) {
+      if (at < start) await this.#options.clock.nextTurn();
+      const from = Math.max(end, at - readEntriesMax);
+      const read = await ledger.readEntries(from, at - from);
+      const chunk = read.map((bytes, index) => readEntry(bytes, from + index));
+      const { sinceMs = 0 } = filter;
+      const isOver = chunk.every(({ timeMs }) => timeMs < sinceMs);
+      for (const entry of chunk.toReversed()) {
+        if (entries.length === limit) break;
+        at = entry.sequence;
+        if (matches(filter, entry)) entries.push(entry);
+      }
+      // A clock that was set back reaches over a few entries, not over all of these.
+      if (isOver) return { entries, next: undefined };
+    }
+    return { entries, next: at > 0 ? at : undefined };
   }
 
   /**

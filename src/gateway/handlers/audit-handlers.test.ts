@@ -2,7 +2,7 @@
  * Goal: events tell of every change and every delivery, each to those alone who may read what it is about.
  * Method: real handlers over records in memory; deliveries are written on the log as delivery writes them.
  */
-import { deepEqual } from 'node:assert/strict';
+import { deepEqual, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Principal } from '../../model/principal.ts';
 import { gatewayPrincipal } from '../../model/principal.ts';
@@ -72,4 +72,35 @@ test('event.watch is silent about secrets and workloads that the caller may not 
     'delivery team/db withdraw',
     'secret team/db put',
   ]);
+});
+
+test('audit.list gives changes alone, since a time, and the newest first', async () => {
+  const rig = new RequestRig();
+  const owner = await rig.owner();
+  await rig.put(owner, 'payments/db', 'v');
+  await rig.ask(owner, 'secret.get', { name: 'payments/db' });
+  await rig.ask(owner, 'secret.promote', { name: 'payments/db' }).catch(() => undefined);
+  await rig.ask(owner, 'secret.revoke', { name: 'payments/db' }, { dryRun: true });
+  await rig.ask(owner, 'secret.revoke', { name: 'payments/db' });
+  const list = async (input: object) => {
+    const { output } = await rig.ask(owner, 'audit.list', input);
+    return output.items.map(({ action, outcome }) => `${action} ${outcome}`);
+  };
+  const changed = ['secret.put ok', 'secret.revoke ok'];
+  deepEqual(await list({ changes: true }), changed);
+  deepEqual(await list({ changes: true, newestFirst: true }), changed.toReversed());
+  deepEqual(await list({ changes: true, newestFirst: true, limit: 1 }), changed.slice(1));
+  deepEqual(
+    await list({ action: 'secret.*', resource: 'secrets/payments/*', outcome: 'dry-run' }),
+    ['secret.revoke dry-run'],
+  );
+  deepEqual(await list({ since: '2999-01-01T00:00:00Z' }), []);
+  deepEqual(await list({ since: '1970-01-01T00:00:00Z', changes: true }), changed);
+  for (const wrong of [
+    { since: '2026-02-99T00:00:00Z' },
+    { since: 'yesterday' },
+    { newestFirst: true, after: 1 },
+  ]) {
+    await rejects(list(wrong), { code: 'request.invalid' }, JSON.stringify(wrong));
+  }
 });

@@ -1,6 +1,11 @@
 /** Operations on the audit log: lists, proofs, and following it. */
-import { isFault } from '../../base/fault.ts';
-import { operationNamed, type OperationName, operationNames } from '../../protocol/operations.ts';
+import { Fault, isFault } from '../../base/fault.ts';
+import {
+  operationNamed,
+  type OperationInput,
+  type OperationName,
+  operationNames,
+} from '../../protocol/operations.ts';
 import type { AuditEntryView, systemOperations } from '../../protocol/operations-system.ts';
 import type { EntryFilter, EntryWithBytes, Tail } from '../audit/audit.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
@@ -41,12 +46,20 @@ export function auditHandlers({ audit, paging }: Tools): AuditHandlers {
     'audit.list': async (input, { principal }) => {
       const scope = { operation: 'audit.list', principal, input };
       const start = paging.start(scope);
-      const from = start === '' ? (input.after ?? -1) + 1 : Number(start);
-      const page = await audit.entries({
-        from,
-        limit: pageLimit(input),
-        filter: filterOf(input),
-      });
+      const wanted = { limit: pageLimit(input), filter: filterOf(input) };
+      if (input.newestFirst === true && input.after !== undefined) {
+        throw invalid('/after', 'has no meaning with newestFirst');
+      }
+      const page =
+        input.newestFirst === true
+          ? await audit.entriesBack({
+              before: start === '' ? audit.size : Number(start),
+              ...wanted,
+            })
+          : await audit.entries({
+              from: start === '' ? (input.after ?? -1) + 1 : Number(start),
+              ...wanted,
+            });
       return answer({
         items: page.entries.map(entryViewOf),
         ...(page.next === undefined ? {} : { nextCursor: paging.cursor(scope, `${page.next}`) }),
@@ -92,14 +105,26 @@ export function auditHandlers({ audit, paging }: Tools): AuditHandlers {
   };
 }
 
-function filterOf(input: EntryFilter): EntryFilter {
-  const { action, actor, resource, outcome } = input;
+type FilterInput = Omit<OperationInput<'audit.tail'>, 'after'>;
+
+/** @throws Fault `request.invalid` for a time that there is not, such as the 30 February. */
+function filterOf(input: FilterInput): EntryFilter {
+  const { action, actor, resource, outcome, since } = input;
+  const sinceMs = since === undefined ? undefined : Date.parse(since);
+  if (Number.isNaN(sinceMs)) throw invalid('/since', 'must be a time that there is');
   return {
+    ...(input.changes === true ? { actions: changes, outcome: 'ok' } : {}),
+    ...(sinceMs === undefined ? {} : { sinceMs }),
     ...(action === undefined ? {} : { action }),
     ...(actor === undefined ? {} : { actor }),
     ...(resource === undefined ? {} : { resource }),
     ...(outcome === undefined ? {} : { outcome }),
   };
+}
+
+function invalid(pointer: string, detail: string): Fault {
+  const errors = [{ pointer, detail }];
+  return new Fault('request.invalid', { what: 'input', at: pointer, problem: detail }, { errors });
 }
 
 function base64(bytes: Uint8Array): string {

@@ -124,7 +124,14 @@ export interface HandlerServices {
   readonly settings: () => NodeSettings;
   readonly audit: Pick<
     Audit,
-    'state' | 'size' | 'entries' | 'tail' | 'checkpoint' | 'prove' | 'acceptRollback'
+    | 'state'
+    | 'size'
+    | 'entries'
+    | 'entriesBack'
+    | 'tail'
+    | 'checkpoint'
+    | 'prove'
+    | 'acceptRollback'
   >;
   readonly holdings: HoldingsReader;
   readonly presence: PresenceReader;
