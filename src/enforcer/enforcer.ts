@@ -44,7 +44,10 @@ export async function runEnforcer(config: EnforcerConfig, context: EnforcerConte
   let credentials = loadCredentials(config.stateDirectory);
   if (!credentials || config.joinToken !== undefined) credentials = await join(config, context);
   using watchdog = config.watchdog ? new WatchdogProcess(config, context) : undefined;
-  const node = new Node(thisMachine(config, context, credentials));
+  const node = new Node({
+    ...thisMachine(config, context, credentials),
+    weakenings: () => [...machineWeakenings(), ...(watchdog?.isAlive ? [] : ['no-watchdog'])],
+  });
   try {
     context.log.info('enforcer.started', { node: credentials.node, watchdog: watchdog?.pid });
     await node.run();
@@ -77,7 +80,7 @@ function thisMachine(
   config: EnforcerConfig,
   context: EnforcerContext,
   credentials: Credentials,
-): NodeOptions {
+): Omit<NodeOptions, 'weakenings'> {
   const { clock, log } = context;
   const { stateDirectory, runDirectory, targetPrefixes } = config;
   const runtime = createRuntime(config.runtime, context);
@@ -85,7 +88,6 @@ function thisMachine(
     ...context,
     credentials,
     bootId: bootId(),
-    weakenings: () => [...machineWeakenings(), ...(config.watchdog ? [] : ['no-watchdog'])],
     connect: (shown, signal) => connect({ clock, credentials: shown }, signal),
     runtime,
     attestor: createAttestor({ runtime, node: credentials.node }),

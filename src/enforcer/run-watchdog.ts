@@ -21,6 +21,12 @@ export async function runWatchdog(options: RunWatchdogOptions): Promise<void> {
   await new Watchdog({ ...options, load: () => file.load(), isInCharge }).run();
 }
 
+/** The process id of the watchdog in charge, if it runs. */
+export function livingWatchdog(runDirectory: string): number | undefined {
+  const pid = watchdogIn(join(runDirectory, 'watchdog.pid'));
+  return isWatchdog(pid) ? pid : undefined;
+}
+
 /** Of the watchdog in charge; 0 where there is none. */
 function watchdogIn(pidFile: string): number {
   try {
