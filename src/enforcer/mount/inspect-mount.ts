@@ -51,7 +51,7 @@ export function inspectMount(
  * Where the target leads by what the kernel has in memory. The way to a mount is always there; some
  * file systems want to be asked all the same: then the table of mounts tells.
  */
-function openKnown(rootFd: number, path: string): number | undefined {
+export function openKnown(rootFd: number, path: string): number | undefined {
   try {
     const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED;
     return openat2(rootFd, path, O_PATH | O_DIRECTORY, resolve);

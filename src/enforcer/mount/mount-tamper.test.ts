@@ -71,11 +71,16 @@ describe('tampering', { skip: whyNoContainers(), timeout: 300_000 }, () => {
     equal(await container.run('cat /run/secrets/a; ls /run/secrets'), 'newesta');
   });
 
-  for (const where of ['/run/secrets', '/run']) {
-    test(`a file system that never answers at ${where} holds nobody up`, async (t) => {
+  const places = ['/run/secrets', '/run'].flatMap((where) => [
+    { where, readOnlyRoot: false },
+    { where, readOnlyRoot: true },
+  ]);
+  for (const { where, readOnlyRoot } of places) {
+    const onStandIn = readOnlyRoot ? ', over a stand-in,' : '';
+    test(`a file system that never answers at ${where}${onStandIn} holds nobody up`, async (t) => {
       if (!existsSync('/dev/fuse')) return t.skip('needs /dev/fuse: modprobe fuse');
       const prepare = 'mknod dev/fuse c 10 229';
-      await using container = await NamespaceContainer.start({ prepare });
+      await using container = await NamespaceContainer.start({ prepare, readOnlyRoot });
       await using opened = new TestMounts();
       const { mounts } = opened;
       const place = placeIn(container);

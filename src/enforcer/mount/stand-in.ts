@@ -13,6 +13,7 @@ import { Fault } from '../../base/fault.ts';
 import {
   close,
   mkdirat,
+  mountIdOf,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
@@ -29,7 +30,8 @@ import {
 import type { HeldProcess } from '../../linux/process.ts';
 import { createTmpfs, makeReadOnly, makeWritable } from '../../linux/tmpfs.ts';
 import { isEmptyDirectory } from './file-set.ts';
-import { findTargetDirectory, type FoundDirectory, refuseShared } from './target-directory.ts';
+import { openKnown } from './inspect-mount.ts';
+import { type FoundDirectory, refuseShared } from './target-directory.ts';
 
 /** Not the beginning of a set's source. */
 const source = 'coffer-directories';
@@ -132,14 +134,15 @@ export function removeStandIn(
   }
 }
 
+/** Found without asking a file system: something may have been mounted on the way that never answers. */
 function detachAt(
   home: HomeNamespace,
   at: { readonly rootFd: number; readonly namespaceFd: number; readonly entry: MountEntry },
 ): void {
-  const fd = findTargetDirectory(at.rootFd, at.entry.mountPoint.slice(1).split('/'));
+  const fd = openKnown(at.rootFd, at.entry.mountPoint.slice(1));
   if (fd === undefined) return;
   try {
-    if (statx(fd).mountId === at.entry.id) detachIfThere(home, at.namespaceFd, fd);
+    if (mountIdOf(fd) === at.entry.id) detachIfThere(home, at.namespaceFd, fd);
   } finally {
     close(fd);
   }
