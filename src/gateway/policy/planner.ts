@@ -56,7 +56,7 @@ export class Planner implements PolicyPlans {
     refuse('group', groupErrors(group, ''));
     const edits: readonly Edit[] = [{ kind: 'Group', name: group.name, after: group }];
     const members = this.#membersAfter(edits);
-    const count = members.get(group.name)?.size ?? 0;
+    const count = this.#countAfter(group.name, members);
     const preview = {
       value: group,
       revision: this.#options.groups.get(group.name)?.revision ?? 0,

@@ -42,6 +42,10 @@ test('putGroup creates, sees no change, and updates', async () => {
   deepEqual([update.changes[0]?.change, update.preview.members], ['update', 1]);
   await commit(update);
   deepEqual([policy.group(api.name)?.revision, policy.group(api.name)?.members], [2, 1]);
+
+  const same = policy.plans.putGroup({ ...api, match: { docker: { name: 'web-*' } } });
+  deepEqual(same.writes, []);
+  deepEqual([same.preview.members, same.preview.warnings], [1, ['labels-only']]);
 });
 
 test('two plans for one name that were made at once: the second commit is refused', async () => {
