@@ -182,7 +182,7 @@ export function readHeader(row: Uint8Array): EnvelopeHeader | undefined {
   if (row.length < headerBytes || row[0] !== formatVersion) return undefined;
   const header = Buffer.from(row.buffer, row.byteOffset, headerBytes);
   const revision = header.readUInt32BE(6) * 2 ** 32 + header.readUInt32BE(10);
-  if (!Number.isSafeInteger(revision)) return undefined;
+  if (!Number.isSafeInteger(revision) || revision === 0) return undefined;
   return { keyNumber: header.readUInt32BE(2), revision };
 }
 

@@ -53,7 +53,7 @@ export async function readRecord(
   throw new Fault('barrier.corrupt', { kind, id });
 }
 
-/** In id order. A row that storage hides from a listing is not missed here; the digest misses it. */
+/** In id order. A row that storage hides from a listing alone is not missed here: its id tells of it. */
 export async function listRecords(
   context: ReadContext,
   kind: RecordKind,

@@ -29,6 +29,7 @@ test('storageFault gives each error its code', () => {
     [sqliteError(10), 'storage.failed'],
     [sqliteError(1034), 'storage.failed'],
     [sqliteError(14), 'storage.failed'],
+    [systemError('ERR_OUT_OF_RANGE'), 'storage.corrupt'],
     [systemError('ENOSPC'), 'storage.full'],
     [systemError('EDQUOT'), 'storage.full'],
     [systemError('EIO'), 'storage.failed'],

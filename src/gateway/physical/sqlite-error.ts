@@ -43,6 +43,10 @@ export function storageFault(error: unknown, path: string): unknown {
 
 function systemFault(error: unknown, path: string): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  // A number in a column that no commit of ours wrote.
+  if (code === 'ERR_OUT_OF_RANGE') {
+    return new Fault('storage.corrupt', { path, reason: 'damaged', code }, { cause: error });
+  }
   const isSystem = error instanceof Error && 'syscall' in error && typeof code === 'string';
   if (!isSystem) return error;
   if (code === 'ENOSPC' || code === 'EDQUOT') {

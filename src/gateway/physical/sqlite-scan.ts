@@ -6,6 +6,7 @@
 import { assert } from '../../base/assert.ts';
 import { isPhysicalKey } from './key-range.ts';
 import type { ScanOptions } from './physical.ts';
+import { damaged } from './sqlite-row.ts';
 
 type Found = Record<string, unknown>;
 
@@ -51,13 +52,15 @@ const [first, end] = ['\x20', '\x7f'];
 /** @param reading - Runs what reads, and says in our words what goes wrong. */
 export function* scanPages(
   reading: <T>(read: (statements: ScanStatements) => T) => T,
-  options: ScanOptions,
+  options: ScanOptions & { readonly place: string },
 ): Generator<readonly Found[], void, undefined> {
   assert(isPhysicalKey(options.without), 'what is left out is the beginning of a key');
   let place: ScanPlace | undefined = reading((statements) => startScan(statements, options));
   while (place !== undefined) {
     const here: ScanPlace = place;
     const step: ScanStep = reading((statements) => stepScan(statements, options, here));
+    // A file that was edited could send it round in circles.
+    if (!goesOn(here, step.next)) throw damaged(options.place, 'order');
     yield step.rows;
     place = step.next;
   }
@@ -88,4 +91,10 @@ function stepScan(statements: ScanStatements, options: ScanOptions, place: ScanP
   }
   const beyond: ScanPlace = { by: 'key', from: without + end, to: end };
   return { rows, next: to === end ? undefined : beyond };
+}
+
+function goesOn(here: ScanPlace, next: ScanPlace | undefined): boolean {
+  if (next === undefined) return true;
+  if (here.by === 'place' && next.by === 'place') return next.after > here.after;
+  return here.by === 'key' && next.by === 'key' && next.from > here.from;
 }

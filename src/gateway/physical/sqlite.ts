@@ -34,6 +34,7 @@ import type {
   ScanOptions,
 } from './physical.ts';
 import { storageFault } from './sqlite-error.ts';
+import { readRow, readRows, readStoreRevision } from './sqlite-row.ts';
 import { type ScanStatements, scanPages, scanQueries } from './sqlite-scan.ts';
 import {
   applicationId,
@@ -125,27 +126,31 @@ export class SqlitePhysical implements Physical {
   }
 
   async revision(): Promise<number> {
-    return this.#reading((statements) => readRevision(statements));
+    return this.#reading((statements) => readRevision(statements, this.#place));
   }
 
   async get(key: PhysicalKey): Promise<Row | undefined> {
     assert(isPhysicalKey(key), 'a key is well formed');
     return this.#reading((statements) => {
       const found = statements.get.get(key);
-      return found === undefined ? undefined : toRow(found);
+      return found === undefined ? undefined : readRow(found, this.#place);
     });
   }
 
   async list(prefix: string, options: ListOptions): Promise<readonly Row[]> {
     const { from, to } = keyRange(prefix, options);
+    const { reverse = false, limit } = options;
     return this.#reading((statements) => {
-      const statement = options.reverse === true ? statements.listReverse : statements.list;
-      return statement.all(from, to, options.limit).map(toRow);
+      const found = (reverse ? statements.listReverse : statements.list).all(from, to, limit);
+      return readRows(found, { place: this.#place, reverse });
     });
   }
 
   async *scan(options: ScanOptions): AsyncGenerator<readonly Row[]> {
-    for (const rows of scanPages((read) => this.#reading(read), options)) yield rows.map(toRow);
+    const place = this.#place;
+    for (const found of scanPages((read) => this.#reading(read), { ...options, place })) {
+      yield found.map((row) => readRow(row, place));
+    }
   }
 
   async commit(batch: PhysicalBatch): Promise<CommitOutcome> {
@@ -154,7 +159,7 @@ export class SqlitePhysical implements Physical {
     if (this.#poison !== undefined) throw repeatFault(this.#poison);
     try {
       statements.begin.run();
-      const outcome = apply(statements, batch);
+      const outcome = apply(statements, batch, this.#place);
       (outcome.kind === 'committed' ? statements.commit : statements.rollback).run();
       return outcome;
     } catch (error) {
@@ -254,7 +259,7 @@ export function checkSqliteCopy(path: string): number {
     using database = new DatabaseSync(url, { readOnly: true, defensive: true });
     database.exec('PRAGMA trusted_schema=OFF');
     requireIntegrity(database, path);
-    return Number(database.prepare('SELECT revision FROM store').get()?.['revision']);
+    return readStoreRevision(database.prepare('SELECT revision FROM store').get(), path);
   });
 }
 
@@ -287,7 +292,7 @@ function prepareStore(database: DatabaseSync, place: string): Statements {
   database.exec('BEGIN EXCLUSIVE; COMMIT');
   requireWholeFile(database, place);
   const statements = prepareStatements(database);
-  readRevision(statements);
+  readRevision(statements, place);
   return statements;
 }
 
@@ -352,9 +357,9 @@ function prepareStatements(database: DatabaseSync): Statements {
   };
 }
 
-function apply(statements: Statements, batch: PhysicalBatch): CommitOutcome {
+function apply(statements: Statements, batch: PhysicalBatch, place: string): CommitOutcome {
   if (statements.advance.run(batch.revision, batch.revision - 1).changes !== 1) {
-    return { kind: 'behind', revision: readRevision(statements) };
+    return { kind: 'behind', revision: readRevision(statements, place) };
   }
   const keys = batch.expectations
     .filter(({ key, revision }) => (statements.revisionOf.get(key)?.['revision'] ?? 0) !== revision)
@@ -367,17 +372,8 @@ function apply(statements: Statements, batch: PhysicalBatch): CommitOutcome {
   return { kind: 'committed' };
 }
 
-function readRevision(statements: Statements): number {
-  return Number(defined(statements.revision.get(), 'a store has a revision')['revision']);
-}
-
-function toRow(found: Record<string, unknown>): Row {
-  const { key, revision, bytes } = found;
-  assert(
-    typeof key === 'string' && typeof revision === 'number' && bytes instanceof Uint8Array,
-    'a strict table keeps its types',
-  );
-  return { key, revision, bytes };
+function readRevision(statements: Statements, place: string): number {
+  return readStoreRevision(statements.revision.get(), place);
 }
 
 function requireIntegrity(database: DatabaseSync, path: string): void {
