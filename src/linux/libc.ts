@@ -17,6 +17,7 @@
 import { constants as fsConstants } from 'node:fs';
 import koffi from 'koffi';
 import { assert } from '../base/assert.ts';
+import { number } from './syscall-numbers.ts';
 
 /** Names of the flags are the kernel's. Those that differ between architectures come from Node. */
 export const AT_FDCWD = -100;
@@ -45,19 +46,6 @@ export const MOUNT_ATTR_RDONLY = 0x01;
 export const MOUNT_ATTR_NOSUID = 0x02;
 export const MOUNT_ATTR_NODEV = 0x04;
 export const MOUNT_ATTR_NOEXEC = 0x08;
-
-/** These have had the same number on every architecture since Linux 5.1. The last is from Linux 5.12. */
-const number = {
-  pidfd_send_signal: 424,
-  open_tree: 428,
-  move_mount: 429,
-  fsopen: 430,
-  fsconfig: 431,
-  fsmount: 432,
-  pidfd_open: 434,
-  openat2: 437,
-  mount_setattr: 442,
-} as const;
 
 const names = new Map(Object.entries(koffi.os.errno).map(([name, value]) => [value, name]));
 

@@ -34,7 +34,9 @@ const seeds = long ? 100_000 : 2000;
  */
 const controlSeeds = 100;
 
-test(`${seeds} seeds keep every promise`, { timeout: long ? 6 * 3_600_000 : 1_200_000 }, async () => {
+test(`${seeds} seeds keep every promise`, {
+  timeout: long ? 6 * 3_600_000 : 1_200_000,
+}, async () => {
   const first = Number(process.env['COFFER_SEED'] ?? 1);
   const found: string[] = [];
   for (let seed = first; seed < first + seeds; seed += 1) {
