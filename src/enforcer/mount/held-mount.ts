@@ -29,7 +29,6 @@ import {
 import { inspectMount } from './inspect-mount.ts';
 import type { MountState } from './mount.ts';
 import type { CommandSet } from './mount-command.ts';
-import { fits, type Room, roomForReplaced } from './room.ts';
 import { directoryMode, type SetOwner } from './set-owner.ts';
 import { removeStandIn } from './stand-in.ts';
 
@@ -52,14 +51,12 @@ export class HeldMount {
   readonly #retired: StoredSet[] = [];
   #set: StoredSet;
   #urgent = false;
-  readonly #roomForReplaced: Room;
   /** It changed hands, and a call failed on the way. */
   #isHalfGiven = false;
 
   constructor(parts: HeldMountParts) {
     this.#parts = parts;
     this.#set = parts.set;
-    this.#roomForReplaced = roomForReplaced(parts.baseFd);
   }
 
   get set(): StoredSet {
@@ -103,12 +100,11 @@ export class HeldMount {
 
   /**
    * Empties what the set in place has not, and all that was replaced if that was urgent. What was
-   * replaced otherwise stays for readers who are in the middle of it, until `retire`, as far as there is room
-   * for it beside the next set.
+   * replaced otherwise stays for readers who are in the middle of it, until `retire`.
    *
    * @returns Whether something is left to retire.
    */
-  settle(): boolean {
+  settle(retiredSetsMax: number): boolean {
     const { baseFd } = this.#parts;
     const current = this.#set;
     const newest = this.#retired.at(-1);
@@ -121,10 +117,9 @@ export class HeldMount {
         if (shown === undefined || (this.#urgent && shown !== file)) dropFile(set, name);
       });
     });
-    const isTooMuch = (): boolean =>
-      this.#urgent || !fits(this.#retired, current, this.#roomForReplaced);
+    const excess = this.#urgent ? this.#retired.length : this.#retired.length - retiredSetsMax;
     try {
-      while (this.#retired.length > 0 && isTooMuch()) this.#eraseOldest();
+      for (let count = 0; count < excess; count += 1) this.#eraseOldest();
     } catch (error) {
       // A program holds it up; it may be read a while longer, and `retire` comes back to it.
       if (this.#urgent || !isErrno(error, 'EWOULDBLOCK')) throw error;

@@ -6,6 +6,7 @@
  * can write; its source, which the container can see and imitate, only says where to look.
  */
 import { Fault } from '../../base/fault.ts';
+import { limits } from '../../base/limits.ts';
 import {
   close,
   fchmod,
@@ -19,6 +20,7 @@ import {
   O_RDONLY,
   type Owner,
   openat,
+  pageSize,
   statx,
   TMPFS_MAGIC,
 } from '../../linux/libc.ts';
@@ -47,7 +49,6 @@ import { HeldMount } from './held-mount.ts';
 import { inspectMount } from './inspect-mount.ts';
 import type { FoundMount, MountPlace, MountProcess } from './mount.ts';
 import type { CommandSet } from './mount-command.ts';
-import { roomOfSets } from './room.ts';
 import { SetOwner } from './set-owner.ts';
 import { makeByStandIn, removeStandIn, type StandInContext } from './stand-in.ts';
 import { anyPrefix, checkTarget } from './target.ts';
@@ -60,6 +61,8 @@ import {
 
 export interface MountContext extends StandInContext {
   readonly homeInode: number;
+  /** Sets that fit beside the one in place. */
+  readonly retiredSetsMax: number;
 }
 
 const sourcePrefix = 'coffer:';
@@ -200,7 +203,7 @@ function makeMount(context: MountContext, id: string, wanted: NewMount): HeldMou
     refuseShared(targetFd, tableOf(reach.process), target);
     const viewFd = createTmpfs({
       source: `${sourcePrefix}${id}`,
-      ...roomOfSets(),
+      ...roomFor(context.retiredSetsMax + 2),
       mode: rootMode,
       noswap: context.noswap(),
     });
@@ -349,13 +352,10 @@ function takeUp(
       removeStandIn(context.home, reach);
       return undefined;
     }
+    isKept = true;
     const { uid, gid } = statx(baseFd);
     const owner = new SetOwner(process, { uid, gid });
-    const parts = { id, segments, process, owner, baseFd, viewFd: targetFd, mountId };
-    fds.push(set.fd);
-    const held = new HeldMount({ ...parts, set });
-    isKept = true;
-    return held;
+    return new HeldMount({ id, segments, process, owner, baseFd, viewFd: targetFd, mountId, set });
   } finally {
     if (!isKept) for (const fd of fds) close(fd);
   }
@@ -388,4 +388,18 @@ function isMarked(baseFd: number, id: string): boolean {
 function idOf({ kind, source }: MountEntry): string | undefined {
   if (kind !== 'tmpfs' || !source.startsWith(sourcePrefix)) return undefined;
   return source.slice(sourcePrefix.length);
+}
+
+/**
+ * Room for whole sets at their largest: their bytes, a started page per file, one link per name (a
+ * long one takes a page), and some slack.
+ */
+function roomFor(sets: number): { readonly bytesMax: number; readonly inodesMax: number } {
+  const slack = 16;
+  const page = pageSize();
+  const pages = sets * (Math.ceil(limits.setBytesMax / page) + limits.setFilesMax);
+  return {
+    bytesMax: (pages + limits.setFilesMax + slack) * page,
+    inodesMax: sets * (limits.setFilesMax + 1) + limits.setFilesMax + slack,
+  };
 }

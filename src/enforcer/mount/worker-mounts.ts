@@ -41,7 +41,7 @@ import { anyPrefix, checkSet, checkTarget, isMountId } from './target.ts';
 export interface WorkerMountsOptions extends MountWorkerOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /** How long a replaced value stays readable at least, in milliseconds. */
+  /** How long a replaced value stays readable, in milliseconds. */
   readonly graceMs: number;
 }
 
@@ -64,11 +64,6 @@ function workerEnvironment(): NodeJS.ProcessEnv {
   return directory === undefined ? {} : { NODE_COMPILE_CACHE: dirname(directory) };
 }
 
-interface Grace extends Timer {
-  /** The set that is in place by now. */
-  latest: number;
-}
-
 interface Pending {
   readonly resolve: (outcome: MountOutcome) => void;
   readonly reject: (error: unknown) => void;
@@ -77,7 +72,7 @@ interface Pending {
 export class WorkerMounts implements Mounts {
   readonly #options: WorkerMountsOptions;
   readonly #worker: Worker;
-  readonly #graces = new Map<string, Grace>();
+  readonly #graces = new Map<string, Timer>();
   /** Mounts that are new. */
   readonly #tended = new Map<string, Timer>();
   readonly #lull: Lull;
@@ -98,9 +93,9 @@ export class WorkerMounts implements Mounts {
 
   constructor(options: WorkerMountsOptions) {
     this.#options = options;
-    const { clock, targetPrefixes } = options;
+    const { clock, targetPrefixes, retiredSetsMax } = options;
     this.#lull = new Lull(clock, limits.lullMs, () => this.#rest());
-    const workerData: MountWorkerOptions = { targetPrefixes };
+    const workerData: MountWorkerOptions = { targetPrefixes, retiredSetsMax };
     const start = new URL('./mount-worker.ts', import.meta.url);
     this.#worker = new Worker(start, { workerData, env: workerEnvironment(), name: 'mount' });
     this.#worker.on('message', (done: MountBatchDone) => this.#settleBatch(done));
@@ -115,15 +110,16 @@ export class WorkerMounts implements Mounts {
     checkSet(set);
     const command = { kind: 'place', id, place: plainPlace(place), set: this.#pack(set) } as const;
     const { retired, ...result } = await this.#ask(command);
-    if (retired) this.#grantGrace(id, result.revision);
-    else cancelTimer(this.#graces, id);
+    this.#cancelGrace(id);
+    if (retired) this.#startGrace(id, result.revision);
     if (result.outcome === 'mounted') this.#tendSoon(id, tendAfterMsFirst);
     return result;
   }
 
   async withdraw(id: string): Promise<WithdrawResult> {
     const result = await this.#ask({ kind: 'withdraw', id });
-    for (const timers of [this.#graces, this.#tended]) cancelTimer(timers, id);
+    this.#cancelGrace(id);
+    cancelTimer(this.#tended, id);
     return result;
   }
 
@@ -251,20 +247,9 @@ export class WorkerMounts implements Mounts {
     });
   }
 
-  /**
-   * What a set replaced is emptied when its grace is over. One timer at a time: what is replaced meanwhile
-   * has the grace that begins when this one ends.
-   */
-  #grantGrace(id: string, revision: number): void {
-    const running = this.#graces.get(id);
-    if (running === undefined) this.#startGrace(id, revision, this.#options.graceMs);
-    else running.latest = revision;
-  }
-
-  #startGrace(id: string, before: number, afterMs: number): void {
+  #startGrace(id: string, before: number, afterMs = this.#options.graceMs): void {
     const timer = this.#options.clock.setTimer(afterMs, () => {
       this.#graces.delete(id);
-      if (grace.latest > before) this.#startGrace(id, grace.latest, this.#options.graceMs);
       this.#ask({ kind: 'retire', id, before }).catch((error: unknown) => {
         this.#options.log.warn('mount.retire-failed', { id, ...errorFields(error) });
         // Unless something newer came between, which retires this one too.
@@ -273,8 +258,11 @@ export class WorkerMounts implements Mounts {
         }
       });
     });
-    const grace: Grace = { cancel: () => timer.cancel(), latest: before };
-    this.#graces.set(id, grace);
+    this.#graces.set(id, timer);
+  }
+
+  #cancelGrace(id: string): void {
+    cancelTimer(this.#graces, id);
   }
 
   /** Many images start as root, and become another user on the way to their program. */
