@@ -112,6 +112,23 @@ export const faults = {
     says: ['Cannot write {path}: {reason}'],
     hint: 'The store was not changed. Check that the directory exists, that this user can write to it, and that there is enough space.',
   },
+  'backup.no-space': {
+    status: 507,
+    exit: 7,
+    retry: 'later',
+    title: 'There is too little space for a backup',
+    says: [
+      'A backup needs {needed} bytes beside the store: {free} are free, of which {reserve} stay free',
+    ],
+    hint: 'Nothing was written. Free space on the disk of the data directory, or give it a larger one.',
+  },
+  'backup.under-way': {
+    status: 503,
+    exit: 7,
+    retry: 'later',
+    title: 'Another backup is being made',
+    hint: 'One is made at a time. Wait until the other is finished or given up.',
+  },
   'barrier.corrupt': {
     status: 500,
     exit: 1,

@@ -118,6 +118,9 @@ export const limits = {
   /** Certificates that one node may ask for at once, and how soon another; it needs one in sixteen hours. */
   nodeRenewalsBurst: 8,
   nodeRenewalMs: 10 * 60_000,
+  /** What a backup leaves free of the store's disk: for what is committed while it is made and read. */
+  backupReserveShare: 0.1,
+  backupReserveBytesMax: 1024 * 1024 * 1024,
   /** Names looked at for one page of a list that shows only some of them. */
   pageScanMax: 20_000,
   /** Certificates of one node that are accepted at once: the one in use and its renewals. */

@@ -4,7 +4,7 @@
  */
 import { deepEqual, equal, notEqual, ok, rejects } from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
@@ -131,6 +131,14 @@ test('a second gateway on the same store, and a port in use, are refused and lea
   await rejects(startGateway(takenApi, context), { code: 'gateway.address-in-use' });
   // Nothing of the failed starts holds the store or a port.
   await using _again = await startGateway(config, context);
+});
+
+test('a start removes what a crash left of a backup', async (t) => {
+  const { config, context } = await setUp(t);
+  const left = join(config.dataDirectory, 'backup-0123456789abcdef.db');
+  writeFileSync(left, '');
+  await using _gateway = await startGateway(config, context);
+  equal(existsSync(left), false);
 });
 
 test('a data directory that cannot be made is a fault that names it', async (t) => {

@@ -6,6 +6,7 @@ import { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { ApiCertificateKeeper } from './api-certificate.ts';
 import { createAuthenticate } from './authenticate.ts';
+import { sweepBackups } from './backups.ts';
 import { type GatewayConfig, withPort } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { sealContext, storePath } from './data-directory.ts';
@@ -43,6 +44,7 @@ export async function startGateway(
   const store = { kind: 'sqlite', path: storePath(config), missing: 'refuse' } as const;
   const physical = await openPhysical(store);
   try {
+    sweepBackups(config);
     return await startOver(config, context, physical);
   } catch (error) {
     await physical.close();

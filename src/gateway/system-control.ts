@@ -1,12 +1,11 @@
 /** The gateway as a whole, as its handlers may steer it: seal, keys, status, backup. */
-import { createReadStream, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { defined } from '../base/assert.ts';
 import { machineWeakenings } from '../base/machine-weakenings.ts';
 import { version } from '../base/version.ts';
 import type { Random } from '../base/random.ts';
 import type { SecretValue } from '../model/secret-value.ts';
 import type { ApiCertificateKeeper } from './api-certificate.ts';
+import { Backups } from './backups.ts';
 import type { GatewayConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { isInMemory } from './data-directory.ts';
@@ -28,6 +27,7 @@ export interface SystemControlOptions {
 export function createSystemControl(options: SystemControlOptions): SystemControl {
   const { core, unsealed } = options;
   const { barrier } = core;
+  const backups = new Backups(options);
   return {
     sealStatus() {
       const { sealed, sharesGiven, sharesNeeded } = barrier.sealStatus;
@@ -52,7 +52,7 @@ export function createSystemControl(options: SystemControlOptions): SystemContro
       const { keyNumber, remaining } = barrier.rootKeys.status();
       return { keyId: String(keyNumber), remaining };
     },
-    backup: () => backupOf(options),
+    backup: () => backups.take(),
   };
 }
 
@@ -93,16 +93,4 @@ async function weakeningsOf({
     ...certificate.weakenings(),
     ...machineWeakenings(),
   ];
-}
-
-/** The copy is made when the first piece is asked for, and removed when the last was taken. */
-async function* backupOf(options: SystemControlOptions): AsyncGenerator<Uint8Array> {
-  const name = `backup-${options.random.bytes(8).toString('hex')}.db`;
-  const path = join(options.config.dataDirectory, name);
-  try {
-    await options.physical.backup(path);
-    for await (const piece of createReadStream(path)) yield piece as Buffer;
-  } finally {
-    rmSync(path, { force: true });
-  }
 }
