@@ -17,6 +17,8 @@ import {
   mkdtempSync,
   openSync,
   rmSync,
+  statfsSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,6 +58,21 @@ export class LoopDisk implements Disposable {
 
   unmount(): void {
     run('umount', [this.path]);
+  }
+
+  /** Takes all space but about `left` bytes, with a file. */
+  fill(path: string, left: number): void {
+    const descriptor = openSync(path, 'w', 0o600);
+    try {
+      const { bavail, bsize } = statfsSync(this.path);
+      const chunk = Buffer.alloc(bsize, 1);
+      const blocks = Math.max(0, bavail - Math.ceil(left / bsize));
+      for (let block = 0; block < blocks; block += 1) writeSync(descriptor, chunk);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
+    } finally {
+      closeSync(descriptor);
+    }
   }
 
   /** From now on, and until it is mounted anew, nothing reaches the device and everything fails. */

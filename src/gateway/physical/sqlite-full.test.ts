@@ -5,7 +5,7 @@
  * it is, opened anew while still full, and after space returned; and from there it must go on.
  */
 import { equal, ok, rejects } from 'node:assert/strict';
-import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isFault } from '../../base/fault.ts';
@@ -19,21 +19,6 @@ const rounds = process.env['COFFER_LONG'] === '1' ? 300 : 15;
 /** More than fit into the space that is left. */
 const commitsMax = 5000;
 const noDisk = loopDiskMissing();
-
-/** Takes all space but about `left` bytes. */
-function fillDisk(disk: LoopDisk, path: string, left: number): void {
-  const descriptor = openSync(path, 'w', 0o600);
-  try {
-    const { bavail, bsize } = statfsSync(disk.path);
-    const chunk = Buffer.alloc(bsize, 1);
-    const blocks = Math.max(0, bavail - Math.ceil(left / bsize));
-    for (let block = 0; block < blocks; block += 1) writeSync(descriptor, chunk);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
-  } finally {
-    closeSync(descriptor);
-  }
-}
 
 /** @returns The last revision that was acknowledged, after a commit was refused for want of space. */
 async function commitUntilFull(physical: Physical): Promise<number> {
@@ -68,7 +53,7 @@ test(`a full disk refuses, keeps, and is got over, ${rounds} times`, { skip: noD
       await commitSome(physical, 1 + systemRandom.integer(300));
       // The journal must need space again before its next checkpoint, or nothing would ever be full.
       await physical.purge();
-      fillDisk(disk, ballast, systemRandom.integer(600_000));
+      disk.fill(ballast, systemRandom.integer(600_000));
       const acked = await commitUntilFull(physical);
       equal(await assertHistory(physical), acked, 'as it is');
       await rejects(physical.commit(batchAt(acked + 1)), { code: 'storage.full' });
@@ -93,7 +78,7 @@ test('a backup without space fails, leaves nothing, and harms nothing', {
   try {
     await commitSome(physical, 500);
     const ballast = join(disk.path, 'ballast');
-    fillDisk(disk, ballast, 100_000);
+    disk.fill(ballast, 100_000);
     await rejects(physical.backup(join(disk.path, 'backup.db')), { code: 'storage.full' });
     rmSync(ballast);
     await commitSome(physical, 20);
@@ -108,7 +93,7 @@ test('a store cannot be made without space, and then can', { skip: noDisk }, asy
   using disk = new LoopDisk(16);
   const path = join(disk.path, 'store.db');
   const ballast = join(disk.path, 'ballast');
-  fillDisk(disk, ballast, 0);
+  disk.fill(ballast, 0);
   await rejects(async () => openSqlite({ path, missing: 'create' }), { code: 'storage.full' });
   rmSync(ballast);
   await openSqlite({ path, missing: 'create' }).close();
