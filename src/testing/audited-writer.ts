@@ -14,7 +14,9 @@ import { Audit } from '../gateway/audit/audit.ts';
 import { Barrier, type RecordWrite } from '../gateway/barrier/barrier.ts';
 import { openSqlite } from '../gateway/physical/sqlite.ts';
 import { testEntry } from './audited-store.ts';
+import { keepCompiled } from './compile-cache.ts';
 
+keepCompiled();
 const writers = 8;
 const [path = '', keyFile = '', flag] = process.argv.slice(2);
 const parts = { clock: systemClock, random: systemRandom, log: silentLog };

@@ -10,7 +10,9 @@
 import { writeSync } from 'node:fs';
 import { openSqlite } from '../gateway/physical/sqlite.ts';
 import { batchAt } from './commit-history.ts';
+import { keepCompiled } from './compile-cache.ts';
 
+keepCompiled();
 const earlyGroup = 32;
 const [path = '', flag] = process.argv.slice(2);
 const isEarly = flag === '--ack-early';

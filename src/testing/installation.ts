@@ -23,6 +23,7 @@ import { Client } from '../client/client.ts';
 import { parseName } from '../model/name.ts';
 import { freePorts } from './free-ports.ts';
 import { startTicksOf } from './holders.ts';
+import { compileCache } from './compile-cache.ts';
 import { atExit } from './left-behind.ts';
 import { becomesSo } from './until.ts';
 
@@ -55,8 +56,6 @@ export interface RunningProgram {
 }
 
 const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
-/** Shared by all installations of a machine's tests, as by all starts of one in production. */
-const compileCache = join(tmpdir(), `coffer-compile-cache-${process.getuid?.() ?? 0}`);
 const withinMs = 20_000;
 const sharedMemory = '/dev/shm';
 

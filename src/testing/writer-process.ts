@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { compileCache } from './compile-cache.ts';
 
 export interface WriterOptions {
   readonly store: string;
@@ -29,6 +30,7 @@ export class WriterProcess implements AsyncDisposable {
     const flags = ackEarly ? ['--ack-early'] : [];
     this.#child = spawn(process.execPath, [...preload, program, store, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
     });
     this.#closed = once(this.#child, 'close');
     const { stdout, stderr } = this.#child;
