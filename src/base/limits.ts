@@ -23,8 +23,6 @@ export const limits = {
   setBytesMax: 1024 * 1024,
   /** How long a replaced value stays readable for readers who hold the old directory open. */
   replacedValueGraceMs: 250,
-  /** Replaced sets kept readable at once, so that a burst of changes fits the tmpfs. */
-  retiredSetsMax: 1,
   /** A batch of mount commands takes milliseconds; past this the thread is held by something. */
   mountAnswerMsMax: 10_000,
   /** A node that has had nothing to do for this long gives back memory: not between two rotations. */

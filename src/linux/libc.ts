@@ -330,6 +330,9 @@ export function mountIdOf(fd: number): number {
 
 export interface FilesystemStatus {
   readonly magic: number;
+  /** Of a tmpfs: its bound in pages, and in inodes. */
+  readonly blocks: number;
+  readonly files: number;
   /** ST_RDONLY 1, ST_NOSUID 2, ST_NODEV 4, ST_NOEXEC 8: of the mount, not only of the file system. */
   readonly flags: number;
 }
@@ -340,8 +343,13 @@ export const TMPFS_MAGIC = 0x01021994;
 export function fstatfs(fd: number): FilesystemStatus {
   const status = Buffer.alloc(256);
   check('fstatfs', c.fstatfs(fd, status));
-  // 64-bit struct statfs: type 0, …, flags 80. The magic numbers that matter fit 32 bits.
-  return { magic: status.readUInt32LE(0), flags: status.readUInt32LE(80) };
+  // 64-bit struct statfs: type 0, blocks 16, files 40, flags 80. The magic numbers that matter fit 32 bits.
+  return {
+    magic: status.readUInt32LE(0),
+    blocks: Number(status.readBigUInt64LE(16)),
+    files: Number(status.readBigUInt64LE(40)),
+    flags: status.readUInt32LE(80),
+  };
 }
 
 /** Gives what the allocator keeps for later back to the kernel. */

@@ -6,6 +6,8 @@
  */
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
+import { systemClock } from '../base/clock.ts';
+import { limits } from '../base/limits.ts';
 
 export interface SetReaderOptions {
   /** The directory that is opened once per set. */
@@ -15,13 +17,15 @@ export interface SetReaderOptions {
 
 export interface SetReadings {
   readonly whole: number;
+  /** Two sets in one. */
   readonly torn: number;
-  readonly empty: number;
-  /** A file was gone by the time it was opened. */
+  /** A file was gone or emptied, though less than a grace had passed since the set was opened. */
   readonly vanished: number;
+  /** The same, but the reader took longer: another program had the processor, say. */
+  readonly late: number;
 }
 
-const counters = ['stop', 'whole', 'torn', 'empty', 'vanished'] as const;
+const counters = ['stop', 'whole', 'torn', 'vanished', 'late'] as const;
 
 export class SetReader {
   readonly #counts = new Int32Array(new SharedArrayBuffer(4 * counters.length));
@@ -33,8 +37,8 @@ export class SetReader {
   }
 
   get readings(): SetReadings {
-    const [, whole = 0, torn = 0, empty = 0, vanished = 0] = this.#counts;
-    return { whole, torn, empty, vanished };
+    const [, whole = 0, torn = 0, vanished = 0, late = 0] = this.#counts;
+    return { whole, torn, vanished, late };
   }
 
   async stop(): Promise<SetReadings> {
@@ -46,17 +50,33 @@ export class SetReader {
 }
 
 function readOneSet({ directory, names }: SetReaderOptions): (typeof counters)[number] {
-  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  const openedMs = systemClock.monotonicMs();
+  const texts = readTexts(directory, names);
+  const seen = new Set(texts.filter(isWhole));
+  if (seen.size > 1) return 'torn';
+  if (texts.length === names.length && texts.every(isWhole)) return 'whole';
+  const tookMs = systemClock.monotonicMs() - openedMs;
+  return tookMs < limits.replacedValueGraceMs ? 'vanished' : 'late';
+}
+
+/** Fewer than there are names, if the set was taken away in the middle. */
+function readTexts(directory: string, names: readonly string[]): string[] {
+  const texts: string[] = [];
+  let fd: number | undefined;
   try {
-    const seen = new Set(names.map((name) => readFileSync(`/proc/self/fd/${fd}/${name}`, 'utf8')));
-    if (seen.has('')) return 'empty';
-    return seen.size === 1 ? 'whole' : 'torn';
+    fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+    for (const name of names) texts.push(readFileSync(`/proc/self/fd/${fd}/${name}`, 'utf8'));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'vanished';
-    throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   } finally {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
+  return texts;
+}
+
+/** What is taken away is overwritten with zeros, then empty, then gone. */
+function isWhole(text: string): boolean {
+  return text !== '' && !text.includes('\0');
 }
 
 if (!isMainThread && (workerData as { reads?: boolean }).reads === true) {

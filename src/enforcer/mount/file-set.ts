@@ -11,7 +11,7 @@
  * here. So every call is on one name below a held descriptor, creates exclusively, follows no link and
  * does not wait on pipes: whatever stands there, nothing outside the directory is reached.
  */
-import { assert } from '../../base/assert.ts';
+import { assert, defined } from '../../base/assert.ts';
 import { allocate, wipe } from '../../base/bytes.ts';
 import {
   AT_REMOVEDIR,
@@ -65,7 +65,6 @@ interface StoredFile {
 export interface StoredSet {
   readonly revision: number;
   readonly name: string;
-  readonly fd: number;
   mode: number;
   readonly files: Map<string, StoredFile>;
 }
@@ -88,27 +87,29 @@ export interface NewSet {
 
 /** Writes a set beside the one in place. Nobody sees it yet. On failure nothing of it is left. */
 export function writeSet(base: number, set: NewSet, previous: StoredSet | undefined): StoredSet {
-  const name = `..${set.revision}`;
-  makeSetDirectory(base, name, set.mode);
-  const fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  const stored: StoredSet = {
-    revision: set.revision,
-    name,
-    fd,
-    mode: set.mode,
-    files: new Map(),
-  };
+  const { revision, mode } = set;
+  const stored: StoredSet = { revision, name: `..${revision}`, mode, files: new Map() };
+  makeSetDirectory(base, stored.name, mode);
   try {
-    fchown(fd, set.owner.uid, set.owner.gid);
-    for (const { content, ...file } of set.files) {
-      const owned = { ...file, owner: { ...set.owner, ...file.chosen } };
-      if (content === 'keep') keepFile(stored, owned, previous);
-      else writeFile(stored, owned, content);
-    }
+    inSet(base, stored, (fd) => {
+      fchown(fd, set.owner.uid, set.owner.gid);
+      writeFiles({ fd, stored }, set);
+      keepFiles({ fd, stored }, set, { base, previous });
+    });
     return stored;
   } catch (error) {
-    discardSet(base, stored);
+    eraseSet(base, stored);
     throw error;
+  }
+}
+
+/** In a set's directory, which is open for as long as that takes: of many sets none holds a descriptor. */
+function inSet<T>(base: number, set: Pick<StoredSet, 'name'>, act: (fd: number) => T): T {
+  const fd = openat(base, set.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    return act(fd);
+  } finally {
+    close(fd);
   }
 }
 
@@ -123,14 +124,44 @@ function makeSetDirectory(base: number, name: string, mode: number): void {
   }
 }
 
+/** A set that is being written. */
+interface Writing {
+  readonly fd: number;
+  readonly stored: StoredSet;
+}
+
+function writeFiles(writing: Writing, set: NewSet): void {
+  for (const file of set.files) {
+    if (file.content !== 'keep') writeFile(writing, ownedFile(file, set), file.content);
+  }
+}
+
+function keepFiles(
+  writing: Writing,
+  set: NewSet,
+  from: { readonly base: number; readonly previous: StoredSet | undefined },
+): void {
+  const { base, previous } = from;
+  const kept = set.files.filter(({ content }) => content === 'keep');
+  if (kept.length === 0) return;
+  assert(previous !== undefined, 'files are kept of a set that is there');
+  inSet(base, previous, (fd) => {
+    for (const file of kept) keepFile(writing, ownedFile(file, set), { fd, stored: previous });
+  });
+}
+
 interface OwnedFile extends Omit<NewFile, 'content'> {
   readonly owner: Owner;
 }
 
-function writeFile(stored: StoredSet, file: OwnedFile, content: Uint8Array): void {
+function ownedFile({ name, mode, chosen }: NewFile, set: NewSet): OwnedFile {
+  return { name, mode, chosen, owner: { ...set.owner, ...chosen } };
+}
+
+function writeFile(writing: Writing, file: OwnedFile, content: Uint8Array): void {
   const { name, mode, owner, chosen } = file;
-  const fd = openat(stored.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
-  stored.files.set(name, { mode, owner, chosen, size: content.length, holders: 1 });
+  const fd = openat(writing.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  writing.stored.files.set(name, { mode, owner, chosen, size: content.length, holders: 1 });
   try {
     write(fd, content);
     if (owner.uid !== 0 || owner.gid !== 0) fchown(fd, owner.uid, owner.gid);
@@ -139,20 +170,19 @@ function writeFile(stored: StoredSet, file: OwnedFile, content: Uint8Array): voi
   }
 }
 
-function keepFile(stored: StoredSet, file: OwnedFile, previous: StoredSet | undefined): void {
-  const kept = previous?.files.get(file.name);
-  assert(previous !== undefined && kept !== undefined, 'a file that is kept is there');
+function keepFile(writing: Writing, file: OwnedFile, previous: Writing): void {
+  const kept = defined(previous.stored.files.get(file.name), 'a file that is kept is there');
   if (kept.mode === file.mode && isSameOwner(kept.owner, file.owner)) {
-    linkat(previous.fd, file.name, stored.fd, file.name);
+    linkat(previous.fd, file.name, writing.fd, file.name);
     kept.holders += 1;
     kept.chosen = file.chosen;
-    stored.files.set(file.name, kept);
+    writing.stored.files.set(file.name, kept);
     return;
   }
   // Another owner or mode: to change the shared file would change the set in place before its time.
   const content = readFile(previous.fd, file.name, kept.size);
   try {
-    writeFile(stored, file, content);
+    writeFile(writing, file, content);
   } finally {
     wipe(content);
   }
@@ -174,16 +204,18 @@ function readFile(directory: number, name: string, size: number): Uint8Array {
  * is let through, the new user finds nothing or all of it.
  */
 export function giveSet(base: number, stored: StoredSet, to: Pick<NewSet, 'mode' | 'owner'>): void {
-  for (const [name, file] of stored.files) {
-    const owner = { ...to.owner, ...file.chosen };
-    if (isSameOwner(owner, file.owner)) continue;
-    fchownat(stored.fd, name, owner);
-    file.owner = owner;
-  }
-  for (const directory of [stored.fd, base]) {
-    fchown(directory, to.owner.uid, to.owner.gid);
-    fchmod(directory, to.mode);
-  }
+  inSet(base, stored, (fd) => {
+    for (const [name, file] of stored.files) {
+      const owner = { ...to.owner, ...file.chosen };
+      if (isSameOwner(owner, file.owner)) continue;
+      fchownat(fd, name, owner);
+      file.owner = owner;
+    }
+    for (const directory of [fd, base]) {
+      fchown(directory, to.owner.uid, to.owner.gid);
+      fchmod(directory, to.mode);
+    }
+  });
   stored.mode = to.mode;
 }
 
@@ -229,33 +261,43 @@ function symlinkReplacing(base: number, name: string): void {
 }
 
 /**
- * Empties one file of a set and takes its name away. Shared content stays until its last holder goes.
+ * Empties files of a set and takes their names away. Shared content stays until its last holder goes.
  * Forgotten last: what could not be emptied is still known, and the next attempt finds it.
  */
-export function dropFile(stored: StoredSet, name: string): void {
+export function dropFiles(base: number, stored: StoredSet, names: readonly string[]): void {
+  if (names.length === 0) return;
+  try {
+    inSet(base, stored, (fd) => forEach(names, (name) => dropFile({ fd, stored }, name)));
+  } catch (error) {
+    if (isTakenAway(error)) for (const name of names) forgetFile(stored, name);
+    else throw error;
+  }
+}
+
+/** A container with CAP_SYS_ADMIN has removed the directory, or put something else in its place. */
+function isTakenAway(error: unknown): boolean {
+  return isErrno(error, 'ENOENT', 'ELOOP', 'ENOTDIR');
+}
+
+function dropFile({ fd, stored }: Writing, name: string): void {
   const file = stored.files.get(name);
   if (file === undefined) return;
-  if (file.holders === 1) overwrite(stored.fd, name, file.size);
-  unlinkExisting(stored.fd, name);
+  if (file.holders === 1) overwrite(fd, name, file.size);
+  unlinkExisting(fd, name);
+  forgetFile(stored, name);
+}
+
+function forgetFile(stored: StoredSet, name: string): void {
+  const file = stored.files.get(name);
+  if (file === undefined) return;
   file.holders -= 1;
   stored.files.delete(name);
 }
 
-/** Empties and removes a set that is no longer shown, and lets go of it; if that fails, try again. */
+/** Empties and removes a set that is no longer shown; if that fails, try again. */
 export function eraseSet(base: number, stored: StoredSet): void {
-  forEach([...stored.files.keys()], (name) => dropFile(stored, name));
+  dropFiles(base, stored, [...stored.files.keys()]);
   eraseDirectory(base, stored.name);
-  close(stored.fd);
-}
-
-/** As `eraseSet`, of a set that nobody will ask for again: what stays is found by `loadSet`. */
-export function discardSet(base: number, stored: StoredSet): void {
-  try {
-    eraseSet(base, stored);
-  } catch (error) {
-    close(stored.fd);
-    throw error;
-  }
 }
 
 /**
@@ -281,34 +323,30 @@ export function forEach<T>(items: Iterable<T>, act: (item: T) => void): void {
  * @returns undefined if none is shown: everything has been erased then.
  */
 export function loadSet(base: number): StoredSet | undefined {
-  const shown = openShownSet(base);
+  const shown = findShownSet(base);
   const present: string[] = [];
+  forEach(listNames(base), (name) => {
+    if (shown !== undefined && (name === dataName || name === shown.name)) return;
+    if (shown?.files.has(name) === true) present.push(name);
+    else eraseStray(base, name);
+  });
+  if (shown !== undefined) alignNames(base, shown, present);
+  return shown;
+}
+
+function findShownSet(base: number): StoredSet | undefined {
   try {
-    forEach(listNames(base), (name) => {
-      if (shown !== undefined && (name === dataName || name === shown.name)) return;
-      if (shown?.files.has(name) === true) present.push(name);
-      else eraseStray(base, name);
-    });
-    if (shown !== undefined) alignNames(base, shown, present);
-    return shown;
+    const name = readlinkat(base, dataName);
+    const revision = Number(name.slice(2));
+    if (!setNamePattern.test(name) || !Number.isSafeInteger(revision)) return undefined;
+    return inSet(base, { name }, (fd) => ({ revision, name, ...contentsOf(fd) }));
   } catch (error) {
-    if (shown !== undefined) close(shown.fd);
+    if (isTakenAway(error) || isErrno(error, 'EINVAL')) return undefined;
     throw error;
   }
 }
 
-function openShownSet(base: number): StoredSet | undefined {
-  let fd: number;
-  let name: string;
-  try {
-    name = readlinkat(base, dataName);
-    if (!setNamePattern.test(name) || !Number.isSafeInteger(Number(name.slice(2))))
-      return undefined;
-    fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'EINVAL', 'ELOOP', 'ENOTDIR')) return undefined;
-    throw error;
-  }
+function contentsOf(fd: number): Pick<StoredSet, 'mode' | 'files'> {
   const files = new Map<string, StoredFile>();
   const set = statx(fd);
   for (const file of listNames(fd)) {
@@ -318,7 +356,7 @@ function openShownSet(base: number): StoredSet | undefined {
     const chosen = { ...(uid === set.uid ? {} : { uid }), ...(gid === set.gid ? {} : { gid }) };
     files.set(file, { mode, owner: { uid, gid }, chosen, size, holders: 1 });
   }
-  return { revision: Number(name.slice(2)), name, fd, mode: set.mode, files };
+  return { mode: set.mode, files };
 }
 
 /** Erases whatever stands there, as far as we could have made it. */

@@ -14,8 +14,7 @@ import { parseMountinfo } from '../../linux/mountinfo.ts';
 import type { HeldProcess } from '../../linux/process.ts';
 import {
   alignNames,
-  discardSet,
-  dropFile,
+  dropFiles,
   eraseAll,
   eraseSet,
   forEach,
@@ -29,6 +28,7 @@ import {
 import { inspectMount } from './inspect-mount.ts';
 import type { MountState } from './mount.ts';
 import type { CommandSet } from './mount-command.ts';
+import { fits, type Room, roomForReplaced } from './room.ts';
 import { directoryMode, type SetOwner } from './set-owner.ts';
 import { removeStandIn } from './stand-in.ts';
 
@@ -51,12 +51,14 @@ export class HeldMount {
   readonly #retired: StoredSet[] = [];
   #set: StoredSet;
   #urgent = false;
+  readonly #roomForReplaced: Room;
   /** It changed hands, and a call failed on the way. */
   #isHalfGiven = false;
 
   constructor(parts: HeldMountParts) {
     this.#parts = parts;
     this.#set = parts.set;
+    this.#roomForReplaced = roomForReplaced(parts.baseFd);
   }
 
   get set(): StoredSet {
@@ -88,7 +90,7 @@ export class HeldMount {
         fchmod(baseFd, written.mode | previous.mode);
       showSet(baseFd, written);
     } catch (error) {
-      discardSet(baseFd, written);
+      eraseSet(baseFd, written);
       throw error;
     }
     this.#set = written;
@@ -100,11 +102,12 @@ export class HeldMount {
 
   /**
    * Empties what the set in place has not, and all that was replaced if that was urgent. What was
-   * replaced otherwise stays for readers who are in the middle of it, until `retire`.
+   * replaced otherwise stays for readers who are in the middle of it, until `retire`, as far as there is room
+   * for it beside the next set.
    *
    * @returns Whether something is left to retire.
    */
-  settle(retiredSetsMax: number): boolean {
+  settle(): boolean {
     const { baseFd } = this.#parts;
     const current = this.#set;
     const newest = this.#retired.at(-1);
@@ -112,14 +115,20 @@ export class HeldMount {
       fchmod(baseFd, current.mode);
     }
     forEach(this.#retired, (set) => {
-      forEach([...set.files], ([name, file]) => {
+      const gone = [...set.files].filter(([name, file]) => {
         const shown = current.files.get(name);
-        if (shown === undefined || (this.#urgent && shown !== file)) dropFile(set, name);
+        return shown === undefined || (this.#urgent && shown !== file);
       });
+      dropFiles(
+        baseFd,
+        set,
+        gone.map(([name]) => name),
+      );
     });
-    const excess = this.#urgent ? this.#retired.length : this.#retired.length - retiredSetsMax;
+    const isTooMuch = (): boolean =>
+      this.#urgent || !fits(this.#retired, current, this.#roomForReplaced);
     try {
-      for (let count = 0; count < excess; count += 1) this.#eraseOldest();
+      while (this.#retired.length > 0 && isTooMuch()) this.#eraseOldest();
     } catch (error) {
       // A program holds it up; it may be read a while longer, and `retire` comes back to it.
       if (this.#urgent || !isErrno(error, 'EWOULDBLOCK')) throw error;
@@ -144,9 +153,10 @@ export class HeldMount {
 
   /** Withdraws, first half: the names lead nowhere and every content is overwritten. */
   empty(): void {
-    hideSet(this.#parts.baseFd);
+    const { baseFd } = this.#parts;
+    hideSet(baseFd);
     forEach([...this.#retired, this.#set], (set) => {
-      forEach([...set.files.keys()], (name) => dropFile(set, name));
+      dropFiles(baseFd, set, [...set.files.keys()]);
     });
   }
 
@@ -168,15 +178,15 @@ export class HeldMount {
     } finally {
       if (namespace !== undefined) close(namespace.fd);
     }
-    close(this.#set.fd);
-    this.#closeParts();
+    this.release();
     return namespace === undefined ? 'gone' : 'withdrawn';
   }
 
   /** Lets go and leaves the mount in place. */
   release(): void {
-    for (const set of [...this.#retired, this.#set]) close(set.fd);
-    this.#closeParts();
+    close(this.#parts.baseFd);
+    close(this.#parts.viewFd);
+    this.#parts.process[Symbol.dispose]();
   }
 
   /**
@@ -198,12 +208,6 @@ export class HeldMount {
     const mode = directoryMode(this.#set.files.values(), owner.ids);
     giveSet(baseFd, this.#set, { owner: owner.ids, mode });
     this.#isHalfGiven = false;
-  }
-
-  #closeParts(): void {
-    close(this.#parts.baseFd);
-    close(this.#parts.viewFd);
-    this.#parts.process[Symbol.dispose]();
   }
 
   /** Let go of once it is erased. */

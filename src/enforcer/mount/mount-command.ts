@@ -79,6 +79,4 @@ export interface MountBatchDone {
 /** What the thread is started with. */
 export interface MountWorkerOptions {
   readonly targetPrefixes: readonly string[];
-  /** Replaced sets that may be readable beside the one in place. Room in the tmpfs follows from it. */
-  readonly retiredSetsMax: number;
 }

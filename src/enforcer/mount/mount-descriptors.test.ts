@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { systemClock } from '../../base/clock.ts';
 import { placeIn, setOf, TestMounts } from '../../testing/mount-setup.ts';
 import { NamespaceContainer, whyNoContainers } from '../../testing/namespace-container.ts';
 
@@ -42,6 +43,22 @@ describe('descriptors', { skip: whyNoContainers(), timeout: 600_000 }, () => {
     const before = { ours: descriptors('self').length, theirs: descriptors(container.pid) };
     for (let number = 1; number <= rounds; number += 1) await round(number);
     deepEqual({ ours: descriptors('self').length, theirs: descriptors(container.pid) }, before);
+  });
+
+  test('are three for each mount, however many of its replaced sets can be read still', async () => {
+    await using container = await NamespaceContainer.start();
+    const clock = { ...systemClock, setTimer: () => ({ cancel: () => undefined }) };
+    await using opened = new TestMounts({ clock });
+    const { mounts } = opened;
+    await mounts.find(container);
+    const before = descriptors('self').length;
+    for (let revision = 1; revision <= 100; revision += 1) {
+      await mounts.place('many', placeIn(container), setOf(revision, { a: `${revision}` }));
+    }
+    equal(await container.run('ls -d /run/secrets/..?* | grep -c -v data'), '100', 'control');
+    equal(descriptors('self').length - before, 3);
+    await mounts.withdraw('many');
+    equal(descriptors('self').length, before);
   });
 
   test('are let go when mounts are closed, and the mounts stay', async () => {

@@ -38,7 +38,6 @@ const context: MountContext = {
   home,
   homeInode: Number(statx(home.fd).inode),
   targetPrefixes: options.targetPrefixes,
-  retiredSetsMax: options.retiredSetsMax,
   noswap: createSwapGuard({ kernelHasNoswap, swaps: readSwaps }),
 };
 const held = new Map<string, HeldMount>();
@@ -139,7 +138,7 @@ function place(command: MountCommand & { readonly kind: 'place' }, contents: Uin
   held.set(id, mount);
   const outcome = found ? mount.change(set, contents) : 'mounted';
   return () => {
-    const retired = mount.settle(context.retiredSetsMax);
+    const retired = mount.settle();
     const state = mount.inspect();
     // Somebody inside took it away, so nobody reads it there any more: its place may be free.
     if (state === 'unmounted') return placeAnew(command, contents);

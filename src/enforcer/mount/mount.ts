@@ -6,7 +6,12 @@
  * writable handle; the container gets a read-only view; the host's mount table shows nothing.
  *
  * Promises
- *   - A reader that opens the target directory once per set sees the old set or the new set, whole.
+ *   - A reader that opens `..data` in the target directory once per set sees the old set or the new one,
+ *     and no mixture of them, however long it takes. A replaced set is whole for 250 ms (`graceMs`), and gone
+ *     after twice that at the latest; who takes longer to read it finds files missing, or empty.
+ *     So does who reads while changes come faster than the tmpfs has room for what they replaced in that
+ *     time: the oldest sets go first. There is room for the largest set there can be, or for a few hundred
+ *     pages of smaller ones. What is withdrawn, taken out of a set, or replaced urgently goes at once.
  *   - What `withdraw` and a set without a name took away is empty for descriptors that are still
  *     open, before the promise resolves. What an application has read already, it has.
  *   - No path that a container controls is ever followed: not through symbolic links, not twice.
@@ -173,10 +178,8 @@ export interface MountsOptions {
   readonly log: Log;
   /** Directories at or below which sets may be mounted; /run/secrets and /run/coffer when left out. */
   readonly targetPrefixes?: readonly string[];
-  /** How long a replaced value stays readable, in milliseconds. */
+  /** How long a replaced value stays readable at least, in milliseconds. */
   readonly graceMs?: number;
-  /** Replaced sets that may be readable beside the one in place; the oldest go first. */
-  readonly retiredSetsMax?: number;
 }
 
 /** Mounts in this kernel. Needs root's capabilities. */
@@ -186,6 +189,5 @@ export function openMounts(options: MountsOptions): Mounts {
     log: options.log,
     targetPrefixes: options.targetPrefixes ?? targetPrefixesDefault,
     graceMs: options.graceMs ?? limits.replacedValueGraceMs,
-    retiredSetsMax: options.retiredSetsMax ?? limits.retiredSetsMax,
   });
 }

@@ -6,7 +6,6 @@
  * can write; its source, which the container can see and imitate, only says where to look.
  */
 import { Fault } from '../../base/fault.ts';
-import { limits } from '../../base/limits.ts';
 import {
   close,
   fchmod,
@@ -16,11 +15,9 @@ import {
   fstatfs,
   isErrno,
   O_DIRECTORY,
-  O_NOFOLLOW,
   O_RDONLY,
   type Owner,
   openat,
-  pageSize,
   statx,
   TMPFS_MAGIC,
 } from '../../linux/libc.ts';
@@ -49,6 +46,7 @@ import { HeldMount } from './held-mount.ts';
 import { inspectMount } from './inspect-mount.ts';
 import type { FoundMount, MountPlace, MountProcess } from './mount.ts';
 import type { CommandSet } from './mount-command.ts';
+import { roomOfSets } from './room.ts';
 import { SetOwner } from './set-owner.ts';
 import { makeByStandIn, removeStandIn, type StandInContext } from './stand-in.ts';
 import { anyPrefix, checkTarget } from './target.ts';
@@ -61,8 +59,6 @@ import {
 
 export interface MountContext extends StandInContext {
   readonly homeInode: number;
-  /** Sets that fit beside the one in place. */
-  readonly retiredSetsMax: number;
 }
 
 const sourcePrefix = 'coffer:';
@@ -203,7 +199,7 @@ function makeMount(context: MountContext, id: string, wanted: NewMount): HeldMou
     refuseShared(targetFd, tableOf(reach.process), target);
     const viewFd = createTmpfs({
       source: `${sourcePrefix}${id}`,
-      ...roomFor(context.retiredSetsMax + 2),
+      ...roomOfSets(),
       mode: rootMode,
       noswap: context.noswap(),
     });
@@ -240,7 +236,7 @@ function rootOf(process: HeldProcess): Owner {
   return { uid: process.outsideId('uid', 0) ?? 0, gid: process.outsideId('gid', 0) ?? 0 };
 }
 
-/** Puts the set into a tmpfs that nobody sees yet. The descriptor of what is returned is closed. */
+/** Puts the set into a tmpfs that nobody sees yet. */
 function fill(mountFd: number, id: string, set: NewSet): StoredSet {
   const baseFd = openat(mountFd, '.', O_RDONLY | O_DIRECTORY);
   try {
@@ -248,12 +244,8 @@ function fill(mountFd: number, id: string, set: NewSet): StoredSet {
     fchmod(baseFd, set.mode);
     mark(baseFd, id);
     const stored = writeSet(baseFd, set, undefined);
-    try {
-      showSet(baseFd, stored);
-      alignNames(baseFd, stored, []);
-    } finally {
-      close(stored.fd);
-    }
+    showSet(baseFd, stored);
+    alignNames(baseFd, stored, []);
     return stored;
   } finally {
     close(baseFd);
@@ -278,12 +270,9 @@ function attach(context: MountContext, attaching: Attaching): HeldMount {
   const { process, segments, namespaceFd } = reach;
   const { home } = context;
   const writableFd = attachInside(home, namespaceFd, { mountFd: viewFd, targetFd });
-  const fds: number[] = [];
+  let baseFd: number | undefined;
   try {
-    const baseFd = openWritable(writableFd);
-    fds.push(baseFd);
-    const fd = openat(baseFd, filled.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    fds.push(fd);
+    baseFd = openWritable(writableFd);
     const { mountId } = statx(viewFd);
     const state = inspectMount(process, segments, mountId);
     if (state === 'gone') throw new Fault('mount.process-gone', { pid: process.pid });
@@ -291,11 +280,13 @@ function attach(context: MountContext, attaching: Attaching): HeldMount {
       throw new Fault('mount.failed', { target: `/${segments.join('/')}`, state });
     }
     const parts = { id, segments, process, owner, baseFd, viewFd, mountId };
-    return new HeldMount({ ...parts, set: { ...filled, fd } });
+    return new HeldMount({ ...parts, set: filled });
   } catch (error) {
     return undo(
       error,
-      ...fds.map((fd) => () => close(fd)),
+      () => {
+        if (baseFd !== undefined) close(baseFd);
+      },
       () => eraseView(home, namespaceFd, viewFd),
       () => detachIfThere(home, namespaceFd, viewFd),
     );
@@ -352,10 +343,12 @@ function takeUp(
       removeStandIn(context.home, reach);
       return undefined;
     }
-    isKept = true;
     const { uid, gid } = statx(baseFd);
     const owner = new SetOwner(process, { uid, gid });
-    return new HeldMount({ id, segments, process, owner, baseFd, viewFd: targetFd, mountId, set });
+    const parts = { id, segments, process, owner, baseFd, viewFd: targetFd, mountId };
+    const held = new HeldMount({ ...parts, set });
+    isKept = true;
+    return held;
   } finally {
     if (!isKept) for (const fd of fds) close(fd);
   }
@@ -388,18 +381,4 @@ function isMarked(baseFd: number, id: string): boolean {
 function idOf({ kind, source }: MountEntry): string | undefined {
   if (kind !== 'tmpfs' || !source.startsWith(sourcePrefix)) return undefined;
   return source.slice(sourcePrefix.length);
-}
-
-/**
- * Room for whole sets at their largest: their bytes, a started page per file, one link per name (a
- * long one takes a page), and some slack.
- */
-function roomFor(sets: number): { readonly bytesMax: number; readonly inodesMax: number } {
-  const slack = 16;
-  const page = pageSize();
-  const pages = sets * (Math.ceil(limits.setBytesMax / page) + limits.setFilesMax);
-  return {
-    bytesMax: (pages + limits.setFilesMax + slack) * page,
-    inodesMax: sets * (limits.setFilesMax + 1) + limits.setFilesMax + slack,
-  };
 }

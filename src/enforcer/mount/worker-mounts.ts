@@ -41,7 +41,7 @@ import { anyPrefix, checkSet, checkTarget, isMountId } from './target.ts';
 export interface WorkerMountsOptions extends MountWorkerOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /** How long a replaced value stays readable, in milliseconds. */
+  /** How long a replaced value stays readable at least, in milliseconds. */
   readonly graceMs: number;
 }
 
@@ -64,6 +64,11 @@ function workerEnvironment(): NodeJS.ProcessEnv {
   return directory === undefined ? {} : { NODE_COMPILE_CACHE: dirname(directory) };
 }
 
+interface Grace extends Timer {
+  /** The set that is in place by now. */
+  latest: number;
+}
+
 interface Pending {
   readonly resolve: (outcome: MountOutcome) => void;
   readonly reject: (error: unknown) => void;
@@ -72,7 +77,7 @@ interface Pending {
 export class WorkerMounts implements Mounts {
   readonly #options: WorkerMountsOptions;
   readonly #worker: Worker;
-  readonly #graces = new Map<string, Timer>();
+  readonly #graces = new Map<string, Grace>();
   /** Mounts that are new. */
   readonly #tended = new Map<string, Timer>();
   readonly #lull: Lull;
@@ -93,9 +98,9 @@ export class WorkerMounts implements Mounts {
 
   constructor(options: WorkerMountsOptions) {
     this.#options = options;
-    const { clock, targetPrefixes, retiredSetsMax } = options;
+    const { clock, targetPrefixes } = options;
     this.#lull = new Lull(clock, limits.lullMs, () => this.#rest());
-    const workerData: MountWorkerOptions = { targetPrefixes, retiredSetsMax };
+    const workerData: MountWorkerOptions = { targetPrefixes };
     const start = new URL('./mount-worker.ts', import.meta.url);
     this.#worker = new Worker(start, { workerData, env: workerEnvironment(), name: 'mount' });
     this.#worker.on('message', (done: MountBatchDone) => this.#settleBatch(done));
@@ -110,16 +115,15 @@ export class WorkerMounts implements Mounts {
     checkSet(set);
     const command = { kind: 'place', id, place: plainPlace(place), set: this.#pack(set) } as const;
     const { retired, ...result } = await this.#ask(command);
-    this.#cancelGrace(id);
-    if (retired) this.#startGrace(id, result.revision);
+    if (retired) this.#grantGrace(id, result.revision);
+    else cancelTimer(this.#graces, id);
     if (result.outcome === 'mounted') this.#tendSoon(id, tendAfterMsFirst);
     return result;
   }
 
   async withdraw(id: string): Promise<WithdrawResult> {
     const result = await this.#ask({ kind: 'withdraw', id });
-    this.#cancelGrace(id);
-    cancelTimer(this.#tended, id);
+    for (const timers of [this.#graces, this.#tended]) cancelTimer(timers, id);
     return result;
   }
 
@@ -247,9 +251,20 @@ export class WorkerMounts implements Mounts {
     });
   }
 
-  #startGrace(id: string, before: number, afterMs = this.#options.graceMs): void {
+  /**
+   * What a set replaced is emptied when its grace is over. One timer at a time: what is replaced meanwhile
+   * has the grace that begins when this one ends.
+   */
+  #grantGrace(id: string, revision: number): void {
+    const running = this.#graces.get(id);
+    if (running === undefined) this.#startGrace(id, revision, this.#options.graceMs);
+    else running.latest = revision;
+  }
+
+  #startGrace(id: string, before: number, afterMs: number): void {
     const timer = this.#options.clock.setTimer(afterMs, () => {
       this.#graces.delete(id);
+      if (grace.latest > before) this.#startGrace(id, grace.latest, this.#options.graceMs);
       this.#ask({ kind: 'retire', id, before }).catch((error: unknown) => {
         this.#options.log.warn('mount.retire-failed', { id, ...errorFields(error) });
         // Unless something newer came between, which retires this one too.
@@ -258,11 +273,8 @@ export class WorkerMounts implements Mounts {
         }
       });
     });
-    this.#graces.set(id, timer);
-  }
-
-  #cancelGrace(id: string): void {
-    cancelTimer(this.#graces, id);
+    const grace: Grace = { cancel: () => timer.cancel(), latest: before };
+    this.#graces.set(id, grace);
   }
 
   /** Many images start as root, and become another user on the way to their program. */
