@@ -1,7 +1,9 @@
 /** Containers by what they are made of: their root, their user, the programs they have. */
-import { equal, match } from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { equal, match, ok } from 'node:assert/strict';
+import { readFileSync, statSync } from 'node:fs';
+import { parseSecretName } from '../../src/model/name.ts';
 import { readInside, type Story } from '../../src/testing/story.ts';
+import { until } from '../../src/testing/until.ts';
 import { faultOf, isCurrent } from './shown.ts';
 
 const file = '/run/secrets/token';
@@ -20,6 +22,7 @@ export async function readOnlyRoots(story: Story): Promise<void> {
   const onRun = await story.container({ ...common, name: 'on-empty-run' });
   await isCurrent(story, 'on-empty-run');
   equal(readInside(await onRun.pid(), file), 'for read-only roots');
+  await secondTarget(story, await onRun.pid());
 
   // Nothing to mount on, and none can be made: said, not worked around.
   const bare = { ...common, image: 'distroless' } as const;
@@ -30,6 +33,23 @@ export async function readOnlyRoots(story: Story): Promise<void> {
   const mended = await story.container({ ...bare, name: 'mended', tmpfs: { '/run/secrets': '' } });
   await isCurrent(story, 'mended');
   equal((await mended.exec(['/cat', file])).stdout, 'for read-only roots');
+}
+
+/** A directory beside the first, where none can be made. Once nothing is due, nothing of ours is there. */
+async function secondTarget(story: Story, pid: number): Promise<void> {
+  await story.put('roots/second', 'beside the first');
+  const match = { docker: { name: 'on-empty-run' } };
+  await story.grantTo('roots-second', match, ['roots/second'], { target: '/run/coffer/second' });
+  await isCurrent(story, 'on-empty-run', 2);
+  equal(readInside(pid, '/run/coffer/second/second'), 'beside the first');
+  const mounts = (): string => readFileSync(`/proc/${pid}/mountinfo`, 'utf8');
+  ok(mounts().includes(' tmpfs coffer'), 'control');
+  for (const name of ['roots/second', 'roots/token']) {
+    await story.client.call('secret.revoke', { name: parseSecretName(name) });
+  }
+  await until('all of it is gone', () => !mounts().includes(' tmpfs coffer'));
+  await story.put('roots/token', 'for read-only roots');
+  await isCurrent(story, 'on-empty-run');
 }
 
 /** The container's user reads its files; another user in the same container does not. */
