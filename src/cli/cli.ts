@@ -15,6 +15,7 @@ import { Fault, isFault } from '../base/fault.ts';
 import type { ProgramIo } from '../base/program.ts';
 import { type CatalogueEntry, catalogue, catalogueEntry } from './catalogue.ts';
 import type { CommandSpec } from './command-spec.ts';
+import type { DryRun } from './session.ts';
 
 /** @returns the exit code: `coffer help exit-codes`. */
 export async function runCli(argv: readonly string[], io: ProgramIo): Promise<number> {
@@ -96,7 +97,8 @@ async function runCommand(
       ? undefined
       : io.clock.setTimer(flags.timeout * 1000, () => timeout.abort());
   const signal = AbortSignal.any([io.signal, timeout.signal]);
-  const session = new Session({ io, flags, command: spec.name, signal });
+  const dryRun = given.text('dryRun') as DryRun | undefined;
+  const session = new Session({ io, flags, command: spec.name, dryRun, signal });
   try {
     await session.format();
     if (flags.curl === true || flags.policy === true) {

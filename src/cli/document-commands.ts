@@ -59,7 +59,7 @@ const apply: CommandSpec = {
     neededToApply((await documentsOf(session, given)).documents),
   async run(session, given) {
     const documents = await documentsOf(session, given);
-    const dryRun = given.text('dryRun');
+    const { dryRun } = session;
     if (dryRun === 'client') {
       const found = count(documents.documents.length, 'document');
       session.note(`dry run (client): ${found} well formed; nothing was sent`);

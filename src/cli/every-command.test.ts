@@ -4,11 +4,12 @@
  * Method: every command that the catalogue has, with a line that it would take, in this process against
  * a gateway that answers with the examples of the contract. Control: a command that waits is planted.
  */
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { operationExamples } from '../protocol/examples.ts';
-import { type OperationName, operationNamed } from '../protocol/operations.ts';
+import { type OperationName, operationNamed, operationNames } from '../protocol/operations.ts';
+import type { OperationRequest } from '../protocol/request.ts';
 import { type CliRun, type CliRunOptions, CliWorld } from '../testing/cli-world.ts';
 import { startExampleGateway } from '../testing/example-gateway.ts';
 import { type CatalogueEntry, catalogue } from './catalogue.ts';
@@ -245,6 +246,55 @@ function wantedOf(named: ReadonlySet<string>, { name }: CommandSpec): ReadonlySe
   };
   return new Set([...named].filter((line) => inside[name]?.test(line) !== true));
 }
+
+test('a server dry run asks nobody, changes nothing, and does not claim to have', async () => {
+  const asked: OperationRequest<OperationName>[] = [];
+  await using gateway = await startExampleGateway((request) => asked.push(request));
+  const changes = (): readonly boolean[] =>
+    asked
+      .splice(0)
+      .filter(({ operation }) => operationNamed(operation).effect === 'change')
+      .map(({ dryRun }) => dryRun === true);
+  // What these show is a plan by itself: what is there, and what would be.
+  const plans: ReadonlySet<string> = new Set(['apply', 'group put', 'grant put']);
+  let rehearsed = 0;
+  for (const spec of await allCommands()) {
+    if (spec.changes !== true) continue;
+    using world = new CliWorld().reach(gateway);
+    const line = lineFor(spec, world);
+    const { code, stdout, stderr } = await world.run([...line, '--dry-run=server']);
+    equal(code, 0, `${spec.name}: ${stderr}`);
+    match(stderr, /dry run \(server\): nothing was changed/, spec.name);
+    equal(stdout.endsWith(' (server dry run)\n'), !plans.has(spec.name), spec.name);
+    const dry = changes();
+    ok(dry.length > 0 && !dry.includes(false), spec.name);
+    rehearsed += 1;
+    if (spec.destroys !== true || plans.has(spec.name)) continue;
+    equal((await world.run(line)).code, 2, `control: ${spec.name} asks`);
+    ok(!changes().includes(false));
+    const done = await world.run([...line, '--yes']);
+    ok(changes().includes(false), `control: ${spec.name} --yes`);
+    doesNotMatch(done.stdout, /dry run/);
+  }
+  ok(rehearsed > 15);
+});
+
+test('what the gateway does not rehearse has no --dry-run', async () => {
+  const credentials = operationNames.filter((name) => operationNamed(name).credential === true);
+  const names = credentials.map((name) => name.replace('.', ' '));
+  const specs = (await allCommands()).filter(({ name }) => names.includes(name));
+  deepEqual(
+    specs.map(({ name, changes }) => [name, changes]),
+    [
+      ['node token', undefined],
+      ['token create', undefined],
+    ],
+  );
+  using world = new CliWorld();
+  const { code, stderr } = await world.run(['node', 'token', 'node-1', '--dry-run']);
+  equal(code, 2);
+  match(stderr, /unknown option '--dry-run/);
+});
 
 test('help is there for every command, and shows an example first', async () => {
   using world = new CliWorld();

@@ -130,14 +130,21 @@ export async function askLine(
   return Buffer.from(line).toString('utf8').trim();
 }
 
+/** What will be taken away, in sentences, and the name that agrees to it. */
+export interface Loss {
+  readonly name: string;
+  readonly what: readonly string[];
+}
+
 /**
  * Before something is withdrawn or destroyed: says what, and wants its name typed back.
  *
+ * @param question.yes - Agreed to already, or only rehearsed.
  * @throws Fault `cli.declined`, `cli.input-needed`
  */
 export async function confirmByName(
   session: Session,
-  question: { readonly name: string; readonly what: readonly string[]; readonly yes: boolean },
+  question: Loss & { readonly yes: boolean },
 ): Promise<void> {
   assert(question.name !== '', 'there is a name to type');
   for (const line of question.what) {

@@ -1,10 +1,9 @@
 /** `coffer node …`, `coffer workload …`. */
 import type { CommandSpec, WordSpec } from './command-spec.ts';
 import { count } from '../base/count.ts';
-import { confirmByName } from './interaction.ts';
 import { listCommand } from './list-command.ts';
 import { checkInput, operationCommand } from './operation-command.ts';
-import { showText } from './output.ts';
+import { showDone, showText } from './output.ts';
 import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
 import { type NodeItem, nodeView, workloadView } from './views.ts';
@@ -49,25 +48,21 @@ const revoke = operationCommand({
   words: [nodeWord],
   examples: ['coffer node revoke node-1'],
   alsoNeeds: () => [needed('node.list')],
-  confirm: async (session, { name }, given) => {
+  loses: async (session, { name }) => {
     const node = await findNode(session, name);
     const held = node
       ? `Secrets in ${count(node.workloads, 'container')} there will be wiped, at the latest when leases end`
       : 'It is not listed';
-    await confirmByName(session, {
+    return {
       name,
       what: [
         `The node ${name} will be revoked: its connection closes at once, and it cannot come back.`,
         `${held}.`,
       ],
-      yes: given.flag('yes'),
-    });
+    };
   },
   show: async (session, node) =>
-    await showText(session, node, {
-      name: `node/${node.name}`,
-      text: () => `node/${visible(node.name)} revoked\n`,
-    }),
+    await showDone(session, node, { subject: `node/${node.name}`, done: 'revoked' }),
 });
 
 export const commands: readonly CommandSpec[] = [

@@ -14,6 +14,7 @@ import {
 } from '../protocol/operations.ts';
 import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
+import { confirmByName, type Loss } from './interaction.ts';
 import { needed, type Permission } from './permissions.ts';
 import type { Session } from './session.ts';
 
@@ -35,11 +36,11 @@ export interface OperationCommand<Name extends JsonOperation> {
     output: OperationOutput<Name>,
     given: Given,
   ) => Promise<void> | void;
-  /** Says what is lost, and asks. */
-  readonly confirm?: (session: Session, input: OperationInput<Name>, given: Given) => Promise<void>;
+  /** What it takes away: said, and asked about. */
+  readonly loses?: (session: Session, input: OperationInput<Name>) => Loss | Promise<Loss>;
   /** Reads, by the same words, what the change is based on: it is refused if that has changed meanwhile. */
   readonly basedOn?: RevisedOperation;
-  /** What `confirm` and `show` ask for, beside the operation. */
+  /** What `loses` and `show` ask for, beside the operation. */
   readonly alsoNeeds?: (input: OperationInput<Name>) => readonly Permission[];
 }
 
@@ -72,8 +73,9 @@ export function operationCommand<Name extends JsonOperation>(
     options,
     ...(spec.aliases ? { aliases: spec.aliases } : {}),
     ...(spec.details === undefined ? {} : { details: spec.details }),
-    ...(operation.effect === 'change' ? { changes: true } : {}),
-    ...(spec.confirm ? { destroys: true } : {}),
+    // What lets somebody in cannot be rehearsed.
+    ...(operation.effect === 'change' && operation.credential !== true ? { changes: true } : {}),
+    ...(spec.loses ? { destroys: true } : {}),
     permissions(_session, given) {
       const input = inputOf(given);
       const based = spec.basedOn ? [needed(spec.basedOn, input)] : [];
@@ -81,11 +83,13 @@ export function operationCommand<Name extends JsonOperation>(
     },
     async run(session, given) {
       const input = inputOf(given);
-      if (given.text('dryRun') !== 'client' && !session.isExplaining) {
-        await spec.confirm?.(session, input, given);
+      const asks = session.dryRun !== 'client' && !session.isExplaining;
+      if (asks && spec.loses) {
+        const yes = session.dryRun === 'server' || given.flag('yes');
+        await confirmByName(session, { ...(await spec.loses(session, input)), yes });
       }
-      const output = await change(session, spec.operation, input, given, {
-        ...(spec.basedOn && !session.isExplaining && given.text('dryRun') !== 'client'
+      const output = await change(session, spec.operation, input, {
+        ...(asks && spec.basedOn
           ? { ifRevision: await revisionNow(session, spec.basedOn, input) }
           : {}),
       });
@@ -103,11 +107,9 @@ export async function change<Name extends JsonOperation>(
   session: Session,
   name: Name,
   input: OperationInput<Name>,
-  given: Given,
   options: CallOptions = {},
 ): Promise<OperationOutput<Name> | undefined> {
-  const dryRun = given.text('dryRun');
-  if (dryRun === 'client') {
+  if (session.dryRun === 'client') {
     const { resource } = operationNamed(name);
     session.note(
       `dry run (client): ${name} on ${resource(input)} is well formed; nothing was sent`,
@@ -116,9 +118,9 @@ export async function change<Name extends JsonOperation>(
   }
   const reply = await session.call(name, input, {
     ...options,
-    ...(dryRun === 'server' ? { dryRun: true } : {}),
+    ...(session.dryRun === 'server' ? { dryRun: true } : {}),
   });
-  if (dryRun === 'server') session.note('dry run (server): nothing was changed');
+  if (session.dryRun === 'server') session.note('dry run (server): nothing was changed');
   return reply.output;
 }
 

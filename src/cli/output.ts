@@ -77,6 +77,22 @@ export async function showText(
   else await showData(session, body);
 }
 
+/**
+ * What a change did, in one line for people: `secret/a deleted (current 2)`.
+ *
+ * @param words.done - What is said of the subject, where that does not say it all.
+ */
+export async function showDone(
+  session: Session,
+  body: unknown,
+  words: { readonly subject: string; readonly done?: string },
+): Promise<void> {
+  const { subject, done = '' } = words;
+  const rehearsed = session.dryRun === 'server' ? '(server dry run)' : '';
+  const said = [subject, done, rehearsed].filter((part) => part !== '').join(' ');
+  await showText(session, body, { name: subject, text: () => `${visible(said)}\n` });
+}
+
 /** Of a watched list: one more row, or one more JSON line. */
 export async function showRow<Item>(
   session: Session,

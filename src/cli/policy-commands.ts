@@ -5,10 +5,9 @@ import { modeSchema } from '../model/grant.ts';
 import type { OperationInput } from '../protocol/operations.ts';
 import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
-import { confirmByName } from './interaction.ts';
 import { listCommand } from './list-command.ts';
 import { change, checkInput, operationCommand, pairsOf } from './operation-command.ts';
-import { showOne, showText } from './output.ts';
+import { showDone, showOne, showText } from './output.ts';
 import { needed, type Permission } from './permissions.ts';
 import { noteWarnings } from './policy-impact.ts';
 import { putPolicy } from './policy-put.ts';
@@ -58,7 +57,7 @@ const groupPut: CommandSpec = {
       subject: `group/${input.name}`,
       name: input.name,
       read: () => session.call('group.get', { name: input.name }),
-      put: (options) => change(session, 'group.put', input, given, options),
+      put: (options) => change(session, 'group.put', input, options),
       show: (group) => showOne(session, groupView, group),
     });
   },
@@ -158,7 +157,7 @@ const grantPut: CommandSpec = {
       subject: `grant/${input.group}`,
       name: input.group,
       read: () => session.call('grant.get', { group: input.group }),
-      put: (options) => change(session, 'grant.put', input, given, options),
+      put: (options) => change(session, 'grant.put', input, options),
       show: (grant) => showOne(session, grantView, grant),
     });
   },
@@ -285,20 +284,17 @@ export const commands: readonly CommandSpec[] = [
     words: [groupWord],
     examples: ['coffer group delete payments-api'],
     basedOn: 'group.get',
-    confirm: async (session, { name }, given) => {
+    loses: async (session, { name }) => {
       const { output, revision } = await session.call('group.get', { name });
       // What would be refused is not worth asking for.
       const ifRevision = revision ?? output.revision;
       await session.call('group.delete', { name }, { ifRevision, dryRun: true });
       const matching = `containers that match it now: ${output.members}`;
       const what = [`The group ${name} will be deleted (${matching}).`];
-      await confirmByName(session, { name, what, yes: given.flag('yes') });
+      return { name, what };
     },
     show: async (session, group) =>
-      await showText(session, group, {
-        name: `group/${group.name}`,
-        text: () => `group/${visible(group.name)} deleted\n`,
-      }),
+      await showDone(session, group, { subject: `group/${group.name}`, done: 'deleted' }),
   }),
   listCommand({
     operation: 'grant.list',
@@ -323,24 +319,20 @@ export const commands: readonly CommandSpec[] = [
     words: [grantWord],
     examples: ['coffer grant delete payments-api'],
     basedOn: 'grant.get',
-    confirm: async (session, { group }, given) => {
+    loses: async (session, { group }) => {
       const { output } = await session.call('grant.get', { group });
       const secrets = output.secrets.map(({ secret }) => secret);
-      await confirmByName(session, {
+      return {
         name: group,
         what: [
           `Every container of the group ${group} will lose ${count(secrets.length, 'secret')}:`,
           ...secrets.map((secret) => `  ${secret}`),
           await membersOf(session, group),
         ],
-        yes: given.flag('yes'),
-      });
+      };
     },
     show: async (session, grant) =>
-      await showText(session, grant, {
-        name: `grant/${grant.group}`,
-        text: () => `grant/${visible(grant.group)} deleted\n`,
-      }),
+      await showDone(session, grant, { subject: `grant/${grant.group}`, done: 'deleted' }),
   }),
   explain,
   whoCan,

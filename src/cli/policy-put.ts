@@ -35,8 +35,7 @@ export async function putPolicy<View extends PutView>(
   given: Given,
   what: PolicyPut<View>,
 ): Promise<void> {
-  const dryRun = given.text('dryRun');
-  if (session.isExplaining || dryRun === 'client') {
+  if (session.isExplaining || session.dryRun === 'client') {
     await what.put({});
     return;
   }
@@ -50,7 +49,7 @@ export async function putPolicy<View extends PutView>(
   if (!rehearsed) return;
   noteWarnings(session, what.subject, rehearsed.warnings);
   if (before !== undefined) noteReplaced(session, what.subject, before, rehearsed);
-  if (dryRun === 'server') {
+  if (session.dryRun === 'server') {
     noteImpact(session, what.subject, rehearsed);
     await what.show(rehearsed);
     return;

@@ -5,7 +5,7 @@ import type { OperationInput } from '../protocol/operations.ts';
 import { type CommandSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { holdersOf } from './holders.ts';
-import { confirmByName } from './interaction.ts';
+import type { Loss } from './interaction.ts';
 import { listCommand } from './list-command.ts';
 import {
   change,
@@ -15,7 +15,7 @@ import {
   pairsOf,
   revisionNow,
 } from './operation-command.ts';
-import { showOne, showText } from './output.ts';
+import { showDone, showOne, showText } from './output.ts';
 import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
 import { formatRows } from './table.ts';
@@ -53,9 +53,9 @@ function showStage(done: string): (session: Session, secret: SecretItem) => Prom
         const state = stateOfVersion(secret, secret[stage]);
         return `${stage} ${secret[stage]}${state === 'stored' ? '' : ` ${state}`}`;
       });
-    const name = `secret/${secret.name}`;
     const tail = stages.length === 0 ? 'no version in use' : stages.join(', ');
-    await showText(session, secret, { name, text: () => `${visible(name)} ${done} (${tail})\n` });
+    const subject = `secret/${secret.name}`;
+    await showDone(session, secret, { subject, done: `${done} (${tail})` });
   };
 }
 
@@ -63,14 +63,12 @@ async function getSecret(session: Session, name: string): Promise<SecretItem> {
   return (await session.call('secret.get', checkInput('secret.get', { name }))).output;
 }
 
-async function confirmLoss(
+async function lossOf(
   session: Session,
   name: SecretName,
-  given: Given,
   { what, version }: { readonly what: string; readonly version?: number | undefined },
-): Promise<void> {
-  const lines = [what, await holdersOf(session, name, version)];
-  await confirmByName(session, { name, what: lines, yes: given.flag('yes') });
+): Promise<Loss> {
+  return { name, what: [what, await holdersOf(session, name, version)] };
 }
 
 /** What is said first, so that a value that was typed as an argument is not repeated. */
@@ -147,7 +145,7 @@ const put: CommandSpec = {
     await session.explain('secret.put', input);
     using value = await readValue(session, given, `Value for ${input.name}`);
     if (value.length === 0) throw usage('the value is empty; nothing was sent');
-    const secret = await change(session, 'secret.put', input, given, { value });
+    const secret = await change(session, 'secret.put', input, { value });
     if (secret)
       await showStage(input.stage === 'pending' ? 'has a new version waiting' : 'has a new value')(
         session,
@@ -182,7 +180,7 @@ const generate: CommandSpec = {
   changes: true,
   permissions: (_session, given) => [needed('secret.generate', generateInput(given))],
   async run(session, given) {
-    const secret = await change(session, 'secret.generate', generateInput(given), given);
+    const secret = await change(session, 'secret.generate', generateInput(given));
     if (secret) await showStage('has a new random value')(session, secret);
   },
 };
@@ -207,11 +205,11 @@ const update: CommandSpec = {
   },
   async run(session, given) {
     const input = updateInput(given);
-    const asks = session.isExplaining || given.text('dryRun') === 'client';
+    const asks = session.isExplaining || session.dryRun === 'client';
     const ifRevision = asks
       ? undefined
       : await revisionNow(session, 'secret.get', { name: input.name });
-    const secret = await change(session, 'secret.update', input, given, {
+    const secret = await change(session, 'secret.update', input, {
       ...(ifRevision === undefined ? {} : { ifRevision }),
     });
     if (secret) await showStage('updated')(session, secret);
@@ -324,10 +322,10 @@ export const commands: readonly CommandSpec[] = [
     flags: versionFlag,
     examples: ['coffer secret revoke payments/db-password --version 3'],
     show: showStage('revoked'),
-    confirm: async (session, input, given) => {
+    loses: async (session, input) => {
       const version =
         input.version === undefined ? 'Every stored version' : `Version ${input.version}`;
-      await confirmLoss(session, input.name, given, {
+      return await lossOf(session, input.name, {
         what: `${version} of ${input.name} will be withdrawn from every container and never delivered again.`,
         version: input.version,
       });
@@ -339,8 +337,8 @@ export const commands: readonly CommandSpec[] = [
     flags: versionFlag,
     examples: ['coffer secret destroy payments/db-password --version 2'],
     show: showStage('destroyed'),
-    confirm: async (session, input, given) => {
-      await confirmLoss(session, input.name, given, {
+    loses: async (session, input) => {
+      return await lossOf(session, input.name, {
         what: `Version ${input.version} of ${input.name} will be destroyed: its key and ciphertext. This cannot be undone.`,
         version: input.version,
       });
@@ -353,8 +351,8 @@ export const commands: readonly CommandSpec[] = [
     examples: ['coffer secret delete payments/db-password'],
     show: showStage('deleted'),
     basedOn: 'secret.get',
-    confirm: async (session, input, given) => {
-      await confirmLoss(session, input.name, given, {
+    loses: async (session, input) => {
+      return await lossOf(session, input.name, {
         what: `${input.name} will be withdrawn from every container and hidden. \`coffer secret restore\` brings it back.`,
       });
     },

@@ -28,14 +28,19 @@ export interface SessionOptions {
   readonly io: ProgramIo;
   readonly flags: GlobalOptions;
   readonly command: string;
+  /** `--dry-run`: nothing is sent, or nothing is changed by it. */
+  readonly dryRun?: DryRun | undefined;
   /** Ends all waiting: Ctrl-C, or `--timeout`. */
   readonly signal: AbortSignal;
 }
+
+export type DryRun = 'client' | 'server';
 
 export class Session {
   readonly io: ProgramIo;
   readonly flags: GlobalOptions;
   readonly command: string;
+  readonly dryRun: DryRun | undefined;
   readonly signal: AbortSignal;
   readonly input: Input;
   /** It only shows what happens from now on: to be interrupted is how it ends. */
@@ -51,6 +56,7 @@ export class Session {
     this.io = options.io;
     this.flags = options.flags;
     this.command = options.command;
+    this.dryRun = options.dryRun;
     this.signal = options.signal;
     this.input = new Input(options.io.stdin, options.signal);
   }
@@ -135,7 +141,8 @@ export class Session {
   }
 
   /**
-   * Makes a call. Changes carry an idempotency key, so that one that was cut off can be repeated.
+   * Makes a call. Changes carry an idempotency key, so that one that was cut off can be repeated; not those
+   * whose answer the gateway keeps nowhere.
    *
    * @throws Printed with `--curl`.
    */
@@ -148,8 +155,9 @@ export class Session {
     const client = await this.client();
     const log = await this.log();
     const startedMs = this.io.clock.monotonicMs();
-    const { effect } = operationNamed(name);
-    const key = effect === 'change' ? { idempotencyKey: this.makeKey() } : {};
+    const { effect, credential } = operationNamed(name);
+    const isKept = effect === 'change' && credential !== true;
+    const key = isKept ? { idempotencyKey: this.makeKey() } : {};
     const reply = await client.call(name, input, { ...key, ...options, signal: this.signal });
     const ms = Math.round(this.io.clock.monotonicMs() - startedMs);
     log.debug('cli.called', { operation: name, requestId: reply.requestId, ms });

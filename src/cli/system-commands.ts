@@ -4,9 +4,8 @@ import { Fault } from '../base/fault.ts';
 import { SecretValue } from '../model/secret-value.ts';
 import { operationCommand } from './operation-command.ts';
 import type { CommandSpec } from './command-spec.ts';
-import { confirmByName } from './interaction.ts';
 import { count } from '../base/count.ts';
-import { showText } from './output.ts';
+import { showDone, showText } from './output.ts';
 import { needed } from './permissions.ts';
 import { Progress } from './progress.ts';
 import { writeNewFile } from './private-file.ts';
@@ -197,27 +196,22 @@ export const commands: readonly CommandSpec[] = [
     operation: 'system.seal',
     name: 'seal',
     examples: ['coffer seal', 'coffer seal --yes'],
-    confirm: async (session, _input, given) => {
-      await confirmByName(session, {
-        name: 'seal',
-        what: [
-          'No write and no delivery until it is unsealed. Containers keep what they have until their leases end.',
-        ],
-        yes: given.flag('yes'),
-      });
-    },
-    show: async (session, output) =>
-      await showText(session, output, { name: 'sealed', text: () => 'sealed\n' }),
+    loses: () => ({
+      name: 'seal',
+      what: [
+        'No write and no delivery until it is unsealed. Containers keep what they have until their leases end.',
+      ],
+    }),
+    show: async (session, output) => await showDone(session, output, { subject: 'sealed' }),
   }),
   operationCommand({
     operation: 'system.rotate-root-key',
     name: 'rotate-root-key',
     examples: ['coffer rotate-root-key'],
     show: async (session, output) =>
-      await showText(session, output, {
-        name: output.keyId,
-        text: () =>
-          `new root key ${visible(output.keyId)}; ${output.remaining} records to rewrap\n`,
+      await showDone(session, output, {
+        subject: `root-key/${output.keyId}`,
+        done: `made; ${count(output.remaining, 'record')} to rewrap`,
       }),
   }),
   operationCommand({
@@ -225,20 +219,13 @@ export const commands: readonly CommandSpec[] = [
     name: 'accept-rollback',
     details: 'The reason goes on the audit log, for ever.',
     examples: ['coffer accept-rollback --reason "restored the backup of 1 March"'],
-    confirm: async (session, _input, given) => {
-      await confirmByName(session, {
-        name: 'accept-rollback',
-        what: [
-          'This store is older than a checkpoint that somebody remembers. Go on only if you restored a backup yourself.',
-        ],
-        yes: given.flag('yes'),
-      });
-    },
-    show: async (session, output) =>
-      await showText(session, output, {
-        name: output.state,
-        text: () => `${visible(output.state)}\n`,
-      }),
+    loses: () => ({
+      name: 'accept-rollback',
+      what: [
+        'This store is older than a checkpoint that somebody remembers. Go on only if you restored a backup yourself.',
+      ],
+    }),
+    show: async (session, output) => await showDone(session, output, { subject: output.state }),
   }),
   backupCreate,
 ];

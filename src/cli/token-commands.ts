@@ -1,10 +1,9 @@
 /** `coffer token …`: who may ask the gateway for what. */
 import { visible } from '../base/visible-text.ts';
 import type { CommandSpec, WordSpec } from './command-spec.ts';
-import { confirmByName } from './interaction.ts';
 import { listCommand } from './list-command.ts';
 import { operationCommand } from './operation-command.ts';
-import { showText } from './output.ts';
+import { showDone, showText } from './output.ts';
 import { tokenView } from './views.ts';
 
 const create = operationCommand({
@@ -38,17 +37,12 @@ const revoke = operationCommand({
   operation: 'token.revoke',
   words: [tokenWord],
   examples: ['coffer token revoke ci-payments'],
-  confirm: async (session, { name }, given) =>
-    await confirmByName(session, {
-      name,
-      what: [`Whoever uses the token of ${name} is refused from now on.`],
-      yes: given.flag('yes'),
-    }),
+  loses: (_session, { name }) => ({
+    name,
+    what: [`Whoever uses the token of ${name} is refused from now on.`],
+  }),
   show: async (session, token) =>
-    await showText(session, token, {
-      name: `token/${token.name}`,
-      text: () => `token/${visible(token.name)} revoked\n`,
-    }),
+    await showDone(session, token, { subject: `token/${token.name}`, done: 'revoked' }),
 });
 
 export const commands: readonly CommandSpec[] = [
