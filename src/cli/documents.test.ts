@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { Fault } from '../base/fault.ts';
 import fc from 'fast-check';
 import { CliWorld } from '../testing/cli-world.ts';
-import { applyJsonPath } from './json-path.ts';
+import { compileJsonPath } from './json-path.ts';
 import { nearest } from '../base/nearest-word.ts';
 import { duration } from './relative-time.ts';
 import { unifiedDiff } from './unified-diff.ts';
@@ -147,13 +147,13 @@ test('unifiedDiff gives what patch turns the one text into the other with', {
 
 test('jsonpath takes what scripts use and refuses the rest', () => {
   const value = { items: [{ name: 'a', 'b.c': 1 }, { name: 'd' }], size: 2 };
-  equal(applyJsonPath('{.items[*].name}', value), 'a d');
-  equal(applyJsonPath('{.items[0].name}{"\\n"}', value), 'a\n');
-  equal(applyJsonPath("{.items[0]['b.c']}/{.size}", value), '1/2');
-  equal(applyJsonPath('{.missing}', value), '');
-  equal(applyJsonPath('{.constructor}', value), '');
-  equal(faultOf(() => applyJsonPath('{.items[', value)).code, 'cli.usage');
-  equal(faultOf(() => applyJsonPath('{range .items}', value)).code, 'cli.usage');
+  equal(compileJsonPath('{.items[*].name}')(value), 'a d');
+  equal(compileJsonPath('{.items[0].name}{"\\n"}')(value), 'a\n');
+  equal(compileJsonPath("{.items[0]['b.c']}/{.size}")(value), '1/2');
+  equal(compileJsonPath('{.missing}')(value), '');
+  equal(compileJsonPath('{.constructor}')(value), '');
+  equal(faultOf(() => compileJsonPath('{.items[')).code, 'cli.usage');
+  equal(faultOf(() => compileJsonPath('{range .items}')).code, 'cli.usage');
 });
 
 test('ages have two units while they are young, and suggestions are near', () => {

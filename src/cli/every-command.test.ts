@@ -279,6 +279,34 @@ test('a server dry run asks nobody, changes nothing, and does not claim to have'
   ok(rehearsed > 15);
 });
 
+test('what cannot be shown is not done: a wrong format is refused before anything is asked', async () => {
+  const asked: string[] = [];
+  await using gateway = await startExampleGateway(({ operation }) => asked.push(operation));
+  for (const spec of await allCommands()) {
+    using world = new CliWorld().reach(gateway);
+    const yes = spec.destroys === true ? ['--yes'] : [];
+    for (const format of ['jsonpath={.name', 'jsonpath={.name[}', 'jsonpath={name}', 'xml']) {
+      const { code, stdout } = await world.run([...lineFor(spec, world), ...yes, '-o', format]);
+      deepEqual([code, stdout, asked], [2, '', []], `${spec.name} -o ${format}`);
+    }
+  }
+});
+
+test('what is shown once is not left out by -o name', async () => {
+  const asked: string[] = [];
+  await using gateway = await startExampleGateway(({ operation }) => asked.push(operation));
+  using world = new CliWorld().reach(gateway);
+  const make = ['token', 'create', 'ci', '--role', 'writer', '--path', 'secrets/a/**'];
+  for (const line of [make, ['node', 'token', 'node-1']]) {
+    const { code, stderr } = await world.run([...line, '-o', 'name']);
+    deepEqual([code, asked], [2, []]);
+    match(stderr, /it would be lost/);
+    const { stdout } = await world.run([...line, '-o', 'jsonpath={.token}']);
+    match(stdout, /^coffer[-_]/, 'control');
+    asked.length = 0;
+  }
+});
+
 test('what the gateway does not rehearse has no --dry-run', async () => {
   const credentials = operationNames.filter((name) => operationNamed(name).credential === true);
   const names = credentials.map((name) => name.replace('.', ' '));

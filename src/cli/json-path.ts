@@ -9,28 +9,35 @@ import { usage } from './command-spec.ts';
 type Step = string | number | typeof all;
 const all: unique symbol = Symbol('all');
 
+/** A template that was read whole: nothing about it can go wrong any more. */
+export type JsonPath = (value: unknown) => string;
+
 /** @throws Fault `cli.usage` */
-export function applyJsonPath(template: string, value: unknown): string {
-  let text = '';
+export function compileJsonPath(template: string): JsonPath {
+  const parts: JsonPath[] = [];
   let rest = template;
-  while (rest !== '') {
-    const open = rest.indexOf('{');
-    if (open < 0) return text + rest;
+  for (let open = rest.indexOf('{'); open >= 0; open = rest.indexOf('{')) {
     const close = rest.indexOf('}', open);
     if (close < 0) throw usage('the jsonpath has an opening brace without a closing one');
-    text += rest.slice(0, open) + evaluate(rest.slice(open + 1, close).trim(), value);
+    parts.push(literal(rest.slice(0, open)), compileExpression(rest.slice(open + 1, close).trim()));
     rest = rest.slice(close + 1);
   }
-  return text;
+  parts.push(literal(rest));
+  return (value) => parts.map((part) => part(value)).join('');
 }
 
-function evaluate(expression: string, value: unknown): string {
+function literal(text: string): JsonPath {
+  return () => text;
+}
+
+function compileExpression(expression: string): JsonPath {
   const quoted = /^"(.*)"$|^'(.*)'$/s.exec(expression);
   if (quoted) {
     const text = quoted[1] ?? quoted[2] ?? '';
-    return text.replaceAll('\\n', '\n').replaceAll('\\t', '\t');
+    return literal(text.replaceAll('\\n', '\n').replaceAll('\\t', '\t'));
   }
-  return select(stepsOf(expression), value).map(textOf).join(' ');
+  const steps = stepsOf(expression);
+  return (value) => select(steps, value).map(textOf).join(' ');
 }
 
 function stepsOf(expression: string): readonly Step[] {

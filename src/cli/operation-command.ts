@@ -83,6 +83,9 @@ export function operationCommand<Name extends JsonOperation>(
     },
     async run(session, given) {
       const input = inputOf(given);
+      if (operation.credential === true && (await session.format()).kind === 'name') {
+        throw usage('what is shown once is not in -o name: it would be lost');
+      }
       const asks = session.dryRun !== 'client' && !session.isExplaining;
       if (asks && spec.loses) {
         const yes = session.dryRun === 'server' || given.flag('yes');

@@ -4,12 +4,13 @@
 import { assert } from '../base/assert.ts';
 import { usage } from './command-spec.ts';
 import type { Session } from './session.ts';
+import type { JsonPath } from './json-path.ts';
 import { type Column, formatTable } from './table.ts';
 import { jsonText, visible, visibleLines } from '../base/visible-text.ts';
 
 export type Format =
   | { readonly kind: 'table' | 'wide' | 'json' | 'yaml' | 'name' }
-  | { readonly kind: 'jsonpath'; readonly template: string };
+  | { readonly kind: 'jsonpath'; readonly apply: JsonPath };
 
 export const formatNames = ['table', 'wide', 'json', 'yaml', 'name', 'jsonpath=…'] as const;
 
@@ -28,9 +29,12 @@ export interface ListBody<Item> {
   readonly nextCursor?: string;
 }
 
-/** @throws Fault `cli.usage` */
-export function parseFormat(text: string): Format {
-  if (text.startsWith('jsonpath=')) return { kind: 'jsonpath', template: text.slice(9) };
+/** Before anything is asked for: what cannot be shown is not done. @throws Fault `cli.usage` */
+export async function parseFormat(text: string): Promise<Format> {
+  if (text.startsWith('jsonpath=')) {
+    const { compileJsonPath } = await import('./json-path.ts');
+    return { kind: 'jsonpath', apply: compileJsonPath(text.slice('jsonpath='.length)) };
+  }
   switch (text) {
     case 'table':
     case 'wide':
@@ -134,8 +138,7 @@ async function showData(session: Session, body: unknown): Promise<void> {
       return;
     }
     case 'jsonpath': {
-      const { applyJsonPath } = await import('./json-path.ts');
-      const text = applyJsonPath(format.template, body);
+      const text = format.apply(body);
       session.print(session.io.stdout.isTty ? `${visibleLines(text)}\n` : text);
       return;
     }

@@ -67,7 +67,7 @@ export class Session {
   }
 
   async format(): Promise<Format> {
-    this.#format ??= parseFormat((await this.settings()).output.value);
+    this.#format ??= await parseFormat((await this.settings()).output.value);
     return this.#format;
   }
 
