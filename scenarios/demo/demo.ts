@@ -51,6 +51,8 @@ if (flags.help) {
 const secret = parseSecretName('payments/db-password');
 const group = parseName('payments-api');
 const file = 'db-password';
+/** This one, wherever a shell stands: `npx coffer` would be whatever a registry calls so. */
+const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
 
 const say = (text: string): void => {
   if (!flags.json) process.stdout.write(`${text}\n`);
@@ -97,7 +99,7 @@ async function main(): Promise<void> {
   });
   say(`  gateway at ${installation.address}, one enforcer, joined by a one-time token\n`);
   await prove(installation, entitled, others, workloads.match);
-  if (flags.keep) await keep(installation);
+  if (flags.keep) await keep(installation, entitled);
   say(`\n  cleaning up\n`);
 }
 
@@ -146,7 +148,6 @@ async function prove(
 
 /** By the CLI, which trusts nothing that the gateway says about its log. */
 async function verifyAudit(installation: Installation): Promise<void> {
-  const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
   const env = {
     ...installation.environment,
     PATH: process.env['PATH'] ?? '/usr/bin:/bin',
@@ -163,14 +164,20 @@ async function verifyAudit(installation: Installation): Promise<void> {
   for (const line of Buffer.concat(said).toString('utf8').trim().split('\n')) say(`    ${line}`);
 }
 
-async function keep(installation: Installation): Promise<void> {
-  const exports = Object.entries(installation.environment).map(
-    ([name, value]) => `export ${name}=${value}`,
-  );
-  say(`\n  It goes on running. In another shell:\n\n    ${exports.join('\n    ')}`);
-  say(`    npx coffer secret put ${secret}      # asks for a value`);
-  say('    npx coffer where\n    npx coffer audit tail');
-  say('\n  Ctrl-C ends it.');
+async function keep(installation: Installation, entitled: readonly DemoWorkload[]): Promise<void> {
+  const quoted = (text: string): string =>
+    /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  const program = quoted(coffer);
+  const exported = Object.entries(installation.environment);
+  const lines = [
+    ...exported.map(([name, value]) => `export ${name}=${quoted(value)}`),
+    `${program} secret put ${secret}    # asks for a value`,
+    `${program} where`,
+    ...entitled.map(({ readLine }) => `${readLine(file)}    # as root`),
+    `${program} audit tail`,
+  ];
+  const shown = lines.map((line) => `    ${line}\n`).join('');
+  say(`\n  It goes on running. In another shell:\n\n${shown}\n  Ctrl-C ends it.`);
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
 }
 

@@ -18,6 +18,8 @@ export interface DemoWorkload {
   readonly entitled: boolean;
   readonly about: string;
   readonly pid: number;
+  /** Shell line that reads a file as this workload has it; as root. */
+  readonly readLine: (file: string) => string;
 }
 
 export interface DemoWorkloads extends AsyncDisposable {
@@ -29,10 +31,12 @@ export interface DemoWorkloads extends AsyncDisposable {
 }
 
 const shown = [
-  { name: 'payments-api-1', entitled: true, uid: 1000, readOnlyRoot: false },
-  { name: 'payments-api-2', entitled: true, uid: 2000, readOnlyRoot: true },
-  { name: 'reports', entitled: false, uid: 1000, readOnlyRoot: false },
+  { wanted: 'payments-api-1', app: 'payments-api', uid: 1000, readOnlyRoot: false },
+  { wanted: 'payments-api-2', app: 'payments-api', uid: 2000, readOnlyRoot: true },
+  { wanted: 'reports', app: 'reports', uid: 1000, readOnlyRoot: false },
 ] as const;
+const entitledApp = 'payments-api';
+const secrets = '/run/secrets';
 
 /** @param options.engine - Whether a container engine may be used. */
 export async function startWorkloads(
@@ -47,7 +51,7 @@ export async function startWorkloads(
 /** The file as the workload sees it, through its own root and mounts; undefined if it is not there. */
 export function readInside(pid: number, file: string): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/root/run/secrets/${file}`, 'utf8');
+    return readFileSync(`/proc/${pid}/root${secrets}/${file}`, 'utf8');
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
       return undefined;
@@ -60,28 +64,50 @@ async function inEngine(engine: TestEngine): Promise<DemoWorkloads> {
   stack.use(engine);
   const { image, reason } = await provideImage(engine, 'busybox');
   if (image === undefined) throw new Error(`no image: ${reason}`);
+  const taken = await namesIn(engine);
   const all: DemoWorkload[] = [];
-  for (const { name, entitled, uid, readOnlyRoot } of shown) {
+  for (const { wanted, app, uid, readOnlyRoot } of shown) {
+    const name = freeName(wanted, taken);
     const container = await TestContainer.run(engine, {
       image,
+      name,
       command: ['sleep', '3600'],
       user: `${uid}:${uid}`,
-      labels: { app: name.replace(/-\d$/, '') },
+      labels: { app },
       // The engine makes the directory where it does not let anyone make it later.
       ...(readOnlyRoot ? { readOnlyRoot, tmpfs: { '/run': 'mode=0755' } } : {}),
     });
     stack.use(container);
     const about = `container, user ${uid}${readOnlyRoot ? ', read-only root' : ''}`;
-    all.push({ name, entitled, about, pid: await container.pid() });
+    const host = `DOCKER_HOST=unix://${engine.socketPath}`;
+    all.push({
+      name,
+      entitled: app === entitledApp,
+      about,
+      pid: await container.pid(),
+      readLine: (file) => `${host} docker exec ${name} cat ${secrets}/${file}`,
+    });
   }
   const kept = stack.move();
   return {
     kind: 'a Docker engine',
     runtime: { dockerSocket: engine.socketPath },
-    match: { docker: { labels: { app: 'payments-api' } } },
+    match: { docker: { labels: { app: entitledApp } } },
     all,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
+}
+
+/** The engine may be somebody's own, with containers of theirs. */
+async function namesIn(engine: TestEngine): Promise<ReadonlySet<string>> {
+  const containers = (await engine.client.get('/containers/json?all=1')) as { Names: string[] }[];
+  return new Set(containers.flatMap(({ Names }) => Names.map((name) => name.replace(/^\//, ''))));
+}
+
+function freeName(wanted: string, taken: ReadonlySet<string>): string {
+  let name = wanted;
+  for (let at = 2; taken.has(name); at += 1) name = `${wanted}-${at}`;
+  return name;
 }
 
 async function inNamespaces(reason: string): Promise<DemoWorkloads> {
@@ -92,7 +118,7 @@ async function inNamespaces(reason: string): Promise<DemoWorkloads> {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-demo-'));
   stack.defer(() => rmSync(directory, { recursive: true, force: true }));
   const all: DemoWorkload[] = [];
-  for (const { name, entitled, uid } of shown) {
+  for (const { wanted: name, app, uid } of shown) {
     const launched = await launchNamespaced({
       clock: systemClock,
       directory,
@@ -101,22 +127,24 @@ async function inNamespaces(reason: string): Promise<DemoWorkloads> {
       command: ['sleep', '3600'],
       uid,
       gid: uid,
-      labels: { app: name.replace(/-\d$/, '') },
+      labels: { app },
       output: 'ignore',
     });
     stack.use(launched);
+    const { pid } = launched.identity;
     all.push({
       name,
-      entitled,
+      entitled: app === entitledApp,
       about: `Linux namespaces, user ${uid}`,
-      pid: launched.identity.pid,
+      pid,
+      readLine: (file) => `cat /proc/${pid}/root${secrets}/${file}`,
     });
   }
   const kept = stack.move();
   return {
     kind: `Linux namespaces (${reason})`,
     runtime: { processDirectory: directory },
-    match: { process: { labels: { app: 'payments-api' } } },
+    match: { process: { labels: { app: entitledApp } } },
     all,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
