@@ -225,6 +225,36 @@ test('lists put pages together, say when there are more, and sort', async () => 
   match(some.stderr, /The first 4\. There are more/);
 });
 
+const aged = [
+  ['secret list', 'secret.list', 'createdAt', 'age'],
+  ['token list', 'token.list', 'createdAt', 'age'],
+  ['node list', 'node.list', 'joinedAt', 'age'],
+  ['node list', 'node.list', 'lastSeenAt', 'last seen'],
+  ['workload list', 'workload.list', 'startedAt', 'age'],
+  ['where', 'holding.list', 'since', 'since'],
+] as const;
+
+for (const [command, operation, member, column] of aged) {
+  test(`${command} --sort-by '${column}': the youngest first, what is not known last`, async () => {
+    const [item] = operationExamples[operation].output.items;
+    const entries = Object.entries(item ?? {}).filter(([key]) => key !== member);
+    const timeless = Object.fromEntries<unknown>(entries);
+    const yearOf = (year: number) => ({ ...timeless, [member]: `${year}-03-01T09:30:00.000Z` });
+    const unknown = member === 'createdAt' ? [] : [timeless];
+    const items = [yearOf(2025), ...unknown, yearOf(2026), yearOf(1999), yearOf(2024)];
+    await using gateway = await startHttpGateway(async () => ({ output: { items } }));
+    using world = new CliWorld().reach(gateway);
+    const sort = ['--sort-by', column, '-o', 'json'];
+    const { stdout, stderr } = await world.run([...command.split(' '), ...sort]);
+    equal(stderr, '');
+    const shown = (JSON.parse(stdout) as { items: Record<string, string>[] }).items;
+    deepEqual(
+      shown.map((one) => one[member]?.slice(0, 4)),
+      ['2026', '2025', '2024', '1999', ...unknown.map(() => undefined)],
+    );
+  });
+}
+
 test('a change carries an idempotency key, and a deletion the revision that was seen', async () => {
   const asked: OperationRequest<OperationName>[] = [];
   await using gateway = await startExampleGateway((request) => asked.push(request));

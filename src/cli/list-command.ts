@@ -181,16 +181,22 @@ export function sorted<Item>(
     const titles = view.columns.map(({ title }) => title.toLowerCase()).join(', ');
     throw usage(`--sort-by must be one of ${titles}, or {.member}`);
   }
-  const keyOf = (item: Item): unknown =>
-    member === undefined
-      ? column?.of(item, 0)
-      : (item as Readonly<Record<string, unknown>>)[member];
-  return { ...body, items: body.items.toSorted((a, b) => compare(keyOf(a), keyOf(b))) };
+  const keyOf = (item: Item): unknown => {
+    if (member !== undefined) return (item as Readonly<Record<string, unknown>>)[member];
+    return column?.sortKey ? column.sortKey(item) : column?.of(item, 0);
+  };
+  const keyed = body.items.map((item) => ({ item, key: keyOf(item) }));
+  const items = keyed.toSorted((a, b) => compare(a.key, b.key)).map(({ item }) => item);
+  return { ...body, items };
 }
 
+const collator = new Intl.Collator('en', { numeric: true });
+
 function compare(left: unknown, right: unknown): number {
-  if (typeof left === 'number' && typeof right === 'number') return left - right;
-  return String(left).localeCompare(String(right), 'en', { numeric: true });
+  if (typeof left === 'number' && typeof right === 'number') {
+    return Number(left > right) - Number(left < right);
+  }
+  return collator.compare(String(left), String(right));
 }
 
 type Change = OperationOutput<'event.watch'>;

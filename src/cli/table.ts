@@ -6,6 +6,8 @@ export interface Column<Item> {
   /** Only with `-o wide`. */
   readonly wide?: true;
   of(item: Item, nowMs: number): string;
+  /** What the column is sorted by, where the text would sort otherwise. */
+  sortKey?(item: Item): number;
 }
 
 export interface TableOptions {

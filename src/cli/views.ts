@@ -1,6 +1,7 @@
 /** How each kind of thing looks as a row: name first, age last. */
 import type { OperationOutput } from '../protocol/operations.ts';
 import type { View } from './output.ts';
+import type { Column } from './table.ts';
 import { ageOf } from './relative-time.ts';
 
 type Item<Body> = Body extends { readonly items: readonly (infer One)[] } ? One : never;
@@ -12,6 +13,18 @@ export type WorkloadItem = Item<OperationOutput<'workload.list'>>;
 export type HoldingItem = Item<OperationOutput<'holding.list'>>;
 export type TokenItem = Item<OperationOutput<'token.list'>>;
 export type EntryItem = Item<OperationOutput<'audit.list'>>;
+
+/** How long ago something was: the youngest is the first, what is unknown the last. */
+function ageColumn<Item>(title: string, timeOf: (item: Item) => string | undefined): Column<Item> {
+  return {
+    title,
+    of: (item, nowMs) => ageOf(timeOf(item), nowMs),
+    sortKey(item) {
+      const timeMs = Date.parse(timeOf(item) ?? '');
+      return Number.isNaN(timeMs) ? Number.POSITIVE_INFINITY : -timeMs;
+    },
+  };
+}
 
 export const secretView: View<SecretItem> = {
   kind: 'secret',
@@ -28,7 +41,7 @@ export const secretView: View<SecretItem> = {
     },
     { title: 'LABELS', wide: true, of: (secret) => labelsText(secret.labels) },
     { title: 'DESCRIPTION', wide: true, of: (secret) => secret.description },
-    { title: 'AGE', of: (secret, nowMs) => ageOf(secret.createdAt, nowMs) },
+    ageColumn('AGE', (secret) => secret.createdAt),
   ],
 };
 
@@ -72,7 +85,7 @@ export const tokenView: View<TokenItem> = {
     { title: 'KIND', wide: true, of: (token) => token.kind },
     { title: 'ID', wide: true, of: (token) => token.id },
     { title: 'ENDS', of: (token) => token.endsAt ?? 'when revoked' },
-    { title: 'AGE', of: (token, nowMs) => ageOf(token.createdAt, nowMs) },
+    ageColumn('AGE', (token) => token.createdAt),
   ],
 };
 
@@ -83,11 +96,11 @@ export const nodeView: View<NodeItem> = {
     { title: 'NAME', of: (node) => node.name },
     { title: 'STATE', of: (node) => node.state },
     { title: 'CONTAINERS', of: (node) => String(node.workloads) },
-    { title: 'LAST SEEN', of: (node, nowMs) => ageOf(node.lastSeenAt, nowMs) },
+    ageColumn('LAST SEEN', (node) => node.lastSeenAt),
     { title: 'VERSION', wide: true, of: (node) => node.version ?? '' },
     { title: 'CERTIFICATE ENDS', wide: true, of: (node) => node.certificateEndsAt ?? '' },
     { title: 'WEAKENINGS', of: (node) => node.weakenings.join(',') },
-    { title: 'AGE', of: (node, nowMs) => ageOf(node.joinedAt, nowMs) },
+    ageColumn('AGE', (node) => node.joinedAt),
   ],
 };
 
@@ -103,7 +116,7 @@ export const workloadView: View<WorkloadItem> = {
     { title: 'ID', wide: true, of: (workload) => workload.id },
     { title: 'DIGESTS', wide: true, of: (workload) => workload.imageDigests.join(',') },
     { title: 'LABELS', wide: true, of: (workload) => labelsText(workload.labels) },
-    { title: 'AGE', of: (workload, nowMs) => ageOf(workload.startedAt, nowMs) },
+    ageColumn('AGE', (workload) => workload.startedAt),
   ],
 };
 
@@ -123,7 +136,7 @@ export const holdingView: View<HoldingItem> = {
         holding.fault === undefined ? holding.state : `${holding.state} (${holding.fault})`,
     },
     { title: 'ID', wide: true, of: (holding) => holding.workloadId },
-    { title: 'SINCE', of: (holding, nowMs) => ageOf(holding.since, nowMs) },
+    ageColumn('SINCE', (holding) => holding.since),
   ],
 };
 
