@@ -18,6 +18,7 @@ import { showList, showOne, showText, type View } from './output.ts';
 import { auditMemoryFile, configFile, tokenFile } from './places.ts';
 import { readPrivateFile, readUserFile, removeFile, writePrivateFile } from './private-file.ts';
 import type { Session } from './session.ts';
+import { tokenIn } from './settings.ts';
 import { formatRows } from './table.ts';
 import { visible } from '../base/visible-text.ts';
 
@@ -163,10 +164,7 @@ async function newContext(
 async function checkAndKeepToken(session: Session, given: Given, context: Context): Promise<void> {
   const token = given.option('token') === false ? undefined : await readNewToken(session);
   try {
-    const text = token?.toString('latin1').trim();
-    if (text !== undefined && !/^[\u0021-\u007e]{16,4096}$/.test(text)) {
-      throw usage('this is not a token; nothing was kept');
-    }
+    const text = token && tokenIn(token.toString('latin1'), 'nothing was kept, this is no token');
     if (given.option('check') !== false) await check(session, context, text);
     if (text !== undefined) {
       await writePrivateFile(tokenFile(session.io.env, context.name), `${text}\n`);

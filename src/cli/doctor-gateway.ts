@@ -125,6 +125,15 @@ function readyFinding({ status, body }: Probe): Finding {
 }
 
 async function* sealAndToken(session: Session): AsyncGenerator<Finding, void, undefined> {
+  const settings = await session.settings();
+  const { token } = settings;
+  try {
+    await settings.readToken();
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    yield { check: 'token', result: 'fail', found: sentenceOf(error), fix: fixOf(error) };
+    return;
+  }
   try {
     const { output: seal } = await session.call('system.seal-status', {});
     if (seal.sealed) {
@@ -138,7 +147,6 @@ async function* sealAndToken(session: Session): AsyncGenerator<Finding, void, un
     yield { check: 'seal', result: 'fail', found: sentenceOf(error), fix: fixOf(error) };
     return;
   }
-  const { token } = await session.settings();
   const kept = await ageOfToken(session, token.value);
   try {
     const { output: status } = await session.call('system.status', {});

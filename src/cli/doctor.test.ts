@@ -67,6 +67,8 @@ const troubles: readonly (readonly [string, Finding['result'], Trouble])[] = [
   ['ready', 'fail', { server: { checks: [{ name: 'storage', isWell: () => false }] } }],
   ['seal', 'fail', { handle: async () => ({ output: sealed }) }],
   ['token', 'fail', { env: { COFFER_TOKEN: 'coffer-test-token-unknown-0000000' } }],
+  ['token', 'fail', { env: { COFFER_TOKEN: 'not a token at all' } }],
+  ['token', 'fail', { env: { COFFER_TOKEN: '', COFFER_TOKEN_FILE: '/nowhere/token' } }],
   [
     'version',
     'warn',

@@ -57,13 +57,14 @@ function published(partial: string, path: string): boolean {
 }
 
 /**
- * @param secret - Whether it must be unreadable for others, too.
+ * @param options.secret - Whether it must be unreadable for others, too.
+ * @param options.isNeeded - Whether it is a fault if there is none.
  * @returns undefined if there is none.
  * @throws Fault `cli.file`, `cli.file-unsafe`
  */
 export async function readPrivateFile(
   path: string,
-  options: { readonly secret: boolean },
+  options: { readonly secret: boolean; readonly isNeeded?: boolean },
 ): Promise<Buffer | undefined> {
   try {
     const { mode, uid } = await stat(path);
@@ -74,7 +75,8 @@ export async function readPrivateFile(
     }
     return await readFile(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (isMissing && options.isNeeded !== true) return undefined;
     throw fileFault(path, error);
   }
 }

@@ -90,6 +90,59 @@ test('a context keeps its token from every other server', async () => {
   ok(a.seen.every((token) => token === tokens.a));
 });
 
+test('what is no token is refused with its place, not shown, and not sent', async () => {
+  await using a = await startNoting(tokens.a);
+  using world = new CliWorld();
+  const env = { COFFER_ADDR: a.server, COFFER_PIN: pinOf(a.gateway.certificate.leaf) };
+  const path = world.path('token');
+  const list = async (given: Readonly<Record<string, string>>) =>
+    await world.run(['secret', 'list'], { env: { ...env, ...given } });
+  for (const text of [
+    `${tokens.a}\n${tokens.b}`,
+    `${tokens.a} x`,
+    'pässwörd-pässwörd-pässwörd',
+    'short',
+    '\u0000'.repeat(40),
+  ]) {
+    writeFileSync(path, text, { mode: 0o600 });
+    for (const [given, place] of [
+      [{ COFFER_TOKEN: text }, 'COFFER_TOKEN holds no token'],
+      [{ COFFER_TOKEN_FILE: path }, `there is no token in ${path}`],
+    ] as const) {
+      const { code, stderr } = await list(given);
+      equal(code, 2);
+      ok(stderr.includes(place), stderr);
+      ok(!stderr.includes(text.slice(-10)), 'it is not shown');
+    }
+  }
+  deepEqual(a.seen, []);
+  writeFileSync(path, ` ${tokens.a}\n`);
+  equal((await list({ COFFER_TOKEN_FILE: path })).code, 0, 'control');
+});
+
+test('a token file that is named and not there is said; what a context may have is not missed', async () => {
+  await using a = await startNoting(tokens.a);
+  using world = new CliWorld();
+  const pin = pinOf(a.gateway.certificate.leaf);
+  const add = ['context', 'add', 'a', '--server', a.server, '--pin', pin, '--no-token'];
+  equal((await world.run([...add, '--no-check'])).code, 0);
+  const path = world.path('nowhere');
+  const flag = await world.run(['secret', 'list', '--token-file', path]);
+  const variable = await world.run(['secret', 'list'], { env: { COFFER_TOKEN_FILE: path } });
+  for (const { code, stderr } of [flag, variable]) {
+    equal(code, 1);
+    match(stderr, /nowhere[^]*ENOENT[^]*\[cli\.file\]/);
+  }
+  equal((await world.run(['secret', 'list'])).code, 5, 'control: no token was kept');
+  const config = join(world.home, '.config/coffer/config.yaml');
+  const kept = readFileSync(config, 'utf8').replace(
+    '    server:',
+    `    tokenFile: ${path}\n    server:`,
+  );
+  writeFileSync(config, kept);
+  equal((await world.run(['secret', 'list'])).code, 1, 'the context names one');
+});
+
 test('COFFER_PIN is enough to know the gateway by, and is the gateway that is meant or none', async () => {
   await using a = await startNoting(tokens.a);
   using world = new CliWorld();

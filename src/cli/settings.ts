@@ -15,6 +15,7 @@ import { logLevels, type LogLevel } from '../base/log.ts';
 import type { ProgramIo } from '../base/program.ts';
 import * as schema from '../base/schema.ts';
 import type { Trust } from '../client/client.ts';
+import { usage } from './command-spec.ts';
 import { type Context, contextNamed, readContexts } from './contexts.ts';
 import { configFile, type Environment, tokenFile } from './places.ts';
 import { readPrivateFile, readUserFile } from './private-file.ts';
@@ -62,10 +63,8 @@ export interface Settings {
 type Source =
   | { readonly kind: 'none' }
   | { readonly kind: 'text'; readonly text: string }
-  | {
-      readonly kind: 'file';
-      readonly path: string;
-    };
+  /** Named: somebody said that it is there. */
+  | { readonly kind: 'file'; readonly path: string; readonly isNamed: boolean };
 
 export async function readSettings(io: ProgramIo, flags: GlobalOptions): Promise<Settings> {
   const { env } = io;
@@ -177,22 +176,40 @@ function tokenSource(
     setting: { value, from },
     source,
   });
-  const file = (path: string): Source => ({ kind: 'file', path });
+  const file = (path: string): Source => ({ kind: 'file', path, isNamed: true });
   if (flags.tokenFile) return said(flags.tokenFile, '--token-file', file(flags.tokenFile));
   const text = given['COFFER_TOKEN'];
   if (text) return said('set', 'COFFER_TOKEN', { kind: 'text', text });
   const path = given['COFFER_TOKEN_FILE'];
   if (path) return said(path, 'COFFER_TOKEN_FILE', file(path));
   if (!context) return said('none', 'default', { kind: 'none' });
-  const kept = context.tokenFile ?? tokenFile(env, context.name);
-  return said(kept, `context ${context.name}`, file(kept));
+  const from = `context ${context.name}`;
+  if (context.tokenFile !== undefined)
+    return said(context.tokenFile, from, file(context.tokenFile));
+  const kept = tokenFile(env, context.name);
+  return said(kept, from, { kind: 'file', path: kept, isNamed: false });
 }
 
+/** @throws Fault `cli.usage`, `cli.file`, `cli.file-unsafe` */
 async function readTokenFrom(source: Source): Promise<string | undefined> {
-  if (source.kind === 'none') return undefined;
-  if (source.kind === 'text') return source.text.trim();
-  const bytes = await readPrivateFile(source.path, { secret: true });
-  return bytes?.toString('utf8').trim();
+  switch (source.kind) {
+    case 'none':
+      return undefined;
+    case 'text':
+      return tokenIn(source.text, 'COFFER_TOKEN holds no token');
+    case 'file': {
+      const { path, isNamed } = source;
+      const bytes = await readPrivateFile(path, { secret: true, isNeeded: isNamed });
+      return bytes && tokenIn(bytes.toString('latin1'), `there is no token in ${path}`);
+    }
+  }
+}
+
+/** @throws Fault `cli.usage`: what cannot stand in a header is no token, and is not shown. */
+export function tokenIn(text: string, problem: string): string {
+  const token = text.trim();
+  if (/^[\u0021-\u007e]{16,4096}$/.test(token)) return token;
+  throw usage(`${problem}: it is one line of letters, digits and signs`);
 }
 
 interface TrustSource {

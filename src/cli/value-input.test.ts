@@ -11,7 +11,7 @@ import { CliWorld } from '../testing/cli-world.ts';
 
 const canary = 'Zq7-canary-X3';
 /** Nobody answers there: the value is read, and then not sent. */
-const nowhere = { COFFER_ADDR: 'https://127.0.0.1:1', COFFER_TOKEN: 'x' };
+const nowhere = { COFFER_ADDR: 'https://127.0.0.1:1', COFFER_TOKEN: 'coffer_nobody-asks-for-it' };
 const put = ['secret', 'put', 'payments/db'];
 
 test('a value leaves no copy, however it came', async (t) => {
