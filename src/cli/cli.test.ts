@@ -77,6 +77,51 @@ test('a word too many and an unknown option are refused without showing what the
   }
 });
 
+const twice: readonly (readonly [readonly string[], RegExp])[] = [
+  [
+    ['group', 'put', 'a', '--docker-label', 'x=1', '--docker-label', 'x=2'],
+    /--docker-label gives x twice/,
+  ],
+  [
+    ['group', 'put', 'a', '--kubernetes-label', 'x=1', '--kubernetes-label', 'x=1'],
+    /gives x twice/,
+  ],
+  [
+    ['secret', 'update', 'a', '--label', 'x=1', '--label', 'y=1', '--label', 'x=2'],
+    /gives x twice/,
+  ],
+  [['secret', 'update', 'a', '--label', 'x=1', '--no-labels'], /exclude each other/],
+  [['secret', 'update', 'a'], /say what to change/],
+  [['group', 'put', 'a', '--image', 'one', '--image', 'two'], /'--image.* It was given before/],
+  [['secret', 'revoke', 'a', '--version', '1', '--version', '2'], /It was given before/],
+  [['secret', 'put', 'a', '--stage', 'current', '--stage', 'pending'], /It was given before/],
+];
+
+for (const [argv, shape] of twice) {
+  test(`${argv.join(' ')}: nobody guesses what was meant`, async () => {
+    const asked: string[] = [];
+    await using gateway = await startExampleGateway(({ operation }) => asked.push(operation));
+    using world = new CliWorld().reach(gateway);
+    const { code, stderr } = await world.run(argv);
+    deepEqual([code, asked], [2, []]);
+    match(stderr, shape);
+  });
+}
+
+test('what may be given several times may, and what a wrapper gives may be given again', async () => {
+  await using gateway = await startExampleGateway();
+  using world = new CliWorld().reach(gateway);
+  const labels = ['--label', 'x=1', '--label', 'y=1=1', '--description', ''];
+  for (const argv of [
+    ['secret', 'update', 'a', ...labels],
+    ['secret', 'list', '-o', 'json', '-o', 'name'],
+    ['secret', 'update', 'a', '--no-labels'],
+  ]) {
+    const { code, stderr } = await world.run(argv);
+    equal(code, 0, stderr);
+  }
+});
+
 test('a noun without a verb shows its verbs, also those that another program does', async () => {
   using world = new CliWorld();
   const { code, stdout } = await world.run(['backup']);

@@ -12,6 +12,7 @@ import {
   operationNamed,
   type OperationOutput,
 } from '../protocol/operations.ts';
+import { visible } from '../base/visible-text.ts';
 import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { confirmByName, type Loss } from './interaction.ts';
@@ -165,13 +166,15 @@ export function pairsOf(
   words: readonly string[],
 ): Record<string, string> | undefined {
   if (words.length === 0) return undefined;
-  return Object.fromEntries(
-    words.map((word) => {
-      const at = word.indexOf('=');
-      if (at < 1) throw usage(`${option} wants KEY=VALUE`);
-      return [word.slice(0, at), word.slice(at + 1)];
-    }),
-  );
+  const pairs = new Map<string, string>();
+  for (const word of words) {
+    const at = word.indexOf('=');
+    if (at < 1) throw usage(`${option} wants KEY=VALUE`);
+    const key = word.slice(0, at);
+    if (pairs.has(key)) throw usage(`${option} gives ${visible(key)} twice`);
+    pairs.set(key, word.slice(at + 1));
+  }
+  return Object.fromEntries(pairs);
 }
 
 /** What an operation takes, by name. */

@@ -156,7 +156,7 @@ function addCommand(parent: Command, spec: CommandSpec, onRun: (given: Given) =>
     .addHelpText('before', `Examples:\n${spec.examples.map((line) => `  ${line}\n`).join('')}`);
   const words = spec.words ?? [];
   for (const word of words) command.argument(syntaxOf(word), word.about);
-  for (const option of optionsOf(spec)) command.addOption(commanderOption(option));
+  for (const option of optionsOf(spec)) command.addOption(givenOnce(option));
   command.action(() => {
     const { processedArgs } = command;
     const typed = words.map((word, at) => [word.name, processedArgs[at] as string | undefined]);
@@ -167,6 +167,18 @@ function addCommand(parent: Command, spec: CommandSpec, onRun: (given: Given) =>
 function syntaxOf(word: WordSpec): string {
   const inner = `${word.name}${word.many === true ? '...' : ''}`;
   return word.optional === true ? `[${inner}]` : `<${inner}>`;
+}
+
+/** Of two values nobody knows which was meant. Options of all commands may be set again by who wraps us. */
+function givenOnce(spec: OptionSpec): Option {
+  const option = commanderOption(spec);
+  if (spec.many === true || !/[<[]/.test(spec.flags)) return option;
+  const { parseArg: parse } = option;
+  option.argParser((text: string, before: unknown): unknown => {
+    if (before !== undefined) throw new InvalidArgumentError('It was given before.');
+    return parse ? parse(text, before) : text;
+  });
+  return option;
 }
 
 function commanderOption(spec: OptionSpec): Option {

@@ -111,7 +111,13 @@ function generateInput(given: Given): OperationInput<'secret.generate'> {
 }
 
 function updateInput(given: Given): OperationInput<'secret.update'> {
-  const labels = given.option('labels') === false ? {} : pairsOf('--label', given.list('label'));
+  const noLabels = given.option('labels') === false;
+  const labels = pairsOf('--label', given.list('label')) ?? (noLabels ? {} : undefined);
+  if (noLabels && given.list('label').length > 0)
+    throw usage('--label and --no-labels exclude each other');
+  if (labels === undefined && given.text('description') === undefined) {
+    throw usage('say what to change: --label, --no-labels or --description');
+  }
   return checkInput('secret.update', {
     name: given.word('name'),
     labels,
