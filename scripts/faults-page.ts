@@ -9,20 +9,19 @@ export const faultsPagePath = 'docs/FAULTS.md';
 
 const introduction = `# Faults
 
-Everything that can go wrong in operation has a code. A code never changes its meaning: scripts may
-test for it, and searching for it finds this page. The same code stands in the HTTP answer (as
-\`application/problem+json\`), in the CLI's message, in the log and in the audit log. No fault carries
-secret material.
+Every error that can occur in operation has a code. A code never changes its meaning, so scripts can
+test for it. The same code appears in HTTP answers (\`application/problem+json\`), in the messages of
+\`coffer\`, in logs and in the audit log. An error never contains secret material.
 
-**Status** is the HTTP status, **exit** the exit status of \`coffer\`. **Again** says whether the same
-request can succeed later: *never*, *later* (by itself, try again with a pause), or *after a change*
-(by somebody). A bug is not a fault: it is an assertion, and ends the process.
+**Status** is the HTTP status, **exit** the exit code of \`coffer\`. **Retry** says whether the same
+request can succeed: *never*, *later* (wait and try again), or *after a change* (somebody must change
+something first). A bug is not listed here: it is an assertion, and ends the process.
 
-Exit statuses: 0 done, 1 general, 2 usage, 3 not found, 4 not permitted, 5 not authenticated,
-6 conflict, 7 server or network unavailable, 8 sealed, 10 differences found, 124 timeout,
+Exit codes: 0 success, 1 general failure, 2 usage, 3 not found, 4 not permitted, 5 not authenticated,
+6 conflict, 7 gateway or network unavailable, 8 sealed, 10 differences found, 124 timeout,
 130 interrupted.
 
-This page is made from [\`src/base/fault-table.ts\`](../src/base/fault-table.ts) by
+This page is generated from [\`src/base/fault-table.ts\`](../src/base/fault-table.ts) by
 \`scripts/faults-page.ts\`; do not edit it.
 `;
 
@@ -41,12 +40,12 @@ export function faultsPage(): string {
   return [introduction, ...sections].join('\n');
 }
 
-function entryOf(code: string, { status, exit, retry, hint }: FaultSpec): string {
+function entryOf(code: string, { status, exit, retry, title, hint }: FaultSpec): string {
   return `### \`${code}\`
 
-Status ${status} · exit ${exit} · again: ${again[retry]}
+**${title}.** ${hint}
 
-${hint}
+Status ${status} · exit ${exit} · retry: ${again[retry]}
 `;
 }
 

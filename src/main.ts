@@ -40,11 +40,19 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 }
 
 keepMemoryPrivate();
-const argv = process.argv.slice(2);
+const argv = withHelpBehind(process.argv.slice(2));
 const io = systemIo();
 const run = await pickProgram(argv);
 const code = await run(argv, io);
 process.exit(code);
+
+/** `help gateway` → `gateway --help`: another program than the CLI's may have to answer. */
+function withHelpBehind(words: readonly string[]): readonly string[] {
+  const [first, ...rest] = words;
+  const named = rest.slice(0, rest[0] === 'backup' ? 2 : 1).join(' ');
+  const isElsewhere = [...gatewayCommands, ...enforcerCommands].includes(named);
+  return first === 'help' && isElsewhere ? [...rest, '--help'] : words;
+}
 
 /** What begins with an option (`coffer --help`, `coffer -o json status`) is for the CLI. */
 async function pickProgram(words: readonly string[]): Promise<RunProgram> {

@@ -26,7 +26,7 @@ export const faults = {
     exit: 1,
     retry: 'never',
     title: 'The container stopped while it was being inspected',
-    hint: 'Nothing was delivered to it, and you need to do nothing. If it starts again, it is a new workload.',
+    hint: 'Nothing was delivered to it. No action is needed. If it starts again, it is a new workload.',
   },
   'attest.mismatch': {
     status: 409,

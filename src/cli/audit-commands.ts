@@ -29,12 +29,12 @@ const lastDefault = 500;
 const filterOptions: readonly OptionSpec[] = [
   {
     flags: '--after <sequence>',
-    about: 'entries after this one',
+    about: 'only entries after this one',
     whole: { min: 0, max: 2 ** 53 - 1 },
   },
   { flags: '--since <time>', about: 'recorded since: 30m, 2h, 7d, or 2026-03-01T10:40:00Z' },
   { flags: '--action <action>', about: 'such as secret.put; secret.* for all that begin so' },
-  { flags: '--actor <name>', about: 'name or id of who acted' },
+  { flags: '--actor <name>', about: 'name or id of the person, program or node' },
   { flags: '--resource <resource>', about: 'such as secrets/payments/db, secrets/payments/**' },
   { flags: '--outcome <outcome>', about: 'ok, denied, or the code of a fault' },
   { flags: '--changes', about: 'only what changed something' },
@@ -58,14 +58,14 @@ function filterOf(session: Session, given: Given): Readonly<Record<string, unkno
 
 const lastOption: OptionSpec = {
   flags: '--last <n>',
-  about: `the last so many; ${lastDefault} when left out`,
+  about: `how many; ${lastDefault} by default`,
   whole: { min: 1, max: 1_000_000 },
 };
 
 const list: CommandSpec = {
   name: 'audit list',
   aliases: ['ls'],
-  summary: 'List audit entries, the last ones, or those after one',
+  summary: 'List the latest audit entries, or those after a given one',
   examples: [
     'coffer audit list --last 20',
     'coffer audit list --changes --since 2h',
@@ -113,7 +113,7 @@ const tail: CommandSpec = {
   name: 'audit tail',
   summary: 'Follow the audit log until interrupted',
   examples: ['coffer audit tail --last 10', 'coffer audit tail --outcome denied -o json'],
-  options: [...filterOptions, { ...lastOption, about: 'begin with the last so many' }],
+  options: [...filterOptions, { ...lastOption, about: 'start with this many earlier entries' }],
   permissions: (_session, given) => [
     needed('audit.tail'),
     ...(given.number('last') === undefined ? [] : [needed('audit.list')]),
@@ -144,7 +144,9 @@ const prove: CommandSpec = {
   summary: 'Prove that one entry is in the signed log',
   examples: ['coffer audit prove 1041', 'coffer audit prove 1041 -o json > proof.json'],
   words: [{ name: 'sequence', about: 'of the entry' }],
-  options: [{ flags: '--key <key>', about: 'the key of the log, as you know it from elsewhere' }],
+  options: [
+    { flags: '--key <key>', about: 'the key of the log, if you know it from another source' },
+  ],
   permissions(_session, given) {
     const prove = needed('audit.prove', { sequence: wholeOf(given.word('sequence')) });
     return given.text('key') === undefined ? [prove, needed('audit.checkpoint')] : [prove];
@@ -179,9 +181,12 @@ function wholeOf(text: string): number {
 const exportCommand: CommandSpec = {
   name: 'audit export',
   summary: 'Write the whole log to a file that can be verified without the gateway',
-  details: 'It is verified while it is written, and never overwrites.',
-  examples: ['coffer audit export audit-2026-03.jsonl'],
-  words: [{ name: 'file', about: 'a file that does not exist yet', kind: 'file' }],
+  details: 'The log is verified while it is written. An existing file is never overwritten.',
+  examples: [
+    'coffer audit export audit-2026-03.jsonl',
+    'coffer audit export "audit-$(date +%F).jsonl"',
+  ],
+  words: [{ name: 'file', about: 'a new file', kind: 'file' }],
   permissions: () => [needed('audit.list'), needed('audit.checkpoint')],
   async run(session, given) {
     const path = given.word('file');

@@ -45,19 +45,22 @@ const segmentSize = 500;
 
 export const verify: CommandSpec = {
   name: 'audit verify',
-  summary: 'Check every entry, the signed root, and that nothing seen before was rewritten',
+  summary: 'Verify every entry, the signed root, and that no verified history was rewritten',
   details:
-    'Reads the whole log, recomputes its tree, and compares it with the signed checkpoint and with the ' +
-    'checkpoint that this command remembered last time. With --bundle it needs no gateway.',
+    'Reads the whole log, recomputes its Merkle tree, and compares it with the signed checkpoint and with ' +
+    'the checkpoint remembered from the last verification. With --bundle it needs no gateway.',
   examples: [
     'coffer audit verify',
     "coffer audit verify --bundle audit-2026-03.jsonl --key 'gateway.example+1a2b3c4d+…'",
   ],
   options: [
     { flags: '--bundle <file>', about: 'verify a file that `coffer audit export` wrote' },
-    { flags: '--key <key>', about: 'the key of the log, as you know it from elsewhere' },
-    { flags: '--accept-rollback', about: 'a backup was restored: forget what was seen before' },
-    { flags: '--accept-new-key', about: 'the gateway was set up anew: forget the old key' },
+    { flags: '--key <key>', about: 'the key of the log, if you know it from another source' },
+    {
+      flags: '--accept-rollback',
+      about: 'a backup was restored: forget the remembered checkpoint',
+    },
+    { flags: '--accept-new-key', about: 'the gateway was set up anew: forget the remembered key' },
   ],
   permissions: (_session, given) =>
     given.text('bundle') === undefined ? [needed('audit.list'), needed('audit.checkpoint')] : [],
@@ -255,7 +258,9 @@ async function verifyBundle(session: Session, given: Given, path: string): Promi
   if (verdict.unverified > 0) throw altered(verdict.size, 'is beyond what was signed');
   await report(session, signed, { known, kept: false, source: path });
   if (given.text('key') === undefined) {
-    session.note('The key was taken from the bundle itself: compare it, or give --key.');
+    session.note(
+      'The key was read from the bundle itself. Compare it with a trusted copy, or give --key.',
+    );
   }
 }
 
@@ -326,5 +331,5 @@ async function report(
     name: `audit/${size}`,
     text: () => lines.map((line) => `${visible(line)}\n`).join(''),
   });
-  if (what.kept) session.note('Remembered: the next verification starts from this checkpoint.');
+  if (what.kept) session.note('This checkpoint was saved; the next verification builds on it.');
 }

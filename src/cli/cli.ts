@@ -137,7 +137,10 @@ async function help(words: readonly string[], io: ProgramIo, place: Place): Prom
   if (topic === undefined) return await showOverview(io, true);
   if (topic === 'exit-codes') io.stdout.write(text.exitCodesText());
   else if (topic === 'environment') io.stdout.write(text.environmentText());
-  else {
+  else if (topic === 'options') {
+    const { globalOptionsText } = await import('./parser.ts');
+    io.stdout.write(globalOptionsText());
+  } else {
     const entry = catalogueEntry(topic);
     if (!entry) throw new Fault('cli.usage', { problem: await unknownCommand(topic) });
     if (entry.load)

@@ -48,12 +48,21 @@ complete -c coffer -f -a '(__coffer_complete)'
 `,
 } as const;
 
-const setUp = {
-  bash: 'source <(coffer completion bash)',
-  zsh: 'source <(coffer completion zsh)',
-  fish: 'coffer completion fish | source',
-  powershell: 'coffer completion powershell | Out-String | Invoke-Expression',
-} as const;
+const setUp: Readonly<Record<keyof typeof scripts, readonly string[]>> = {
+  bash: [
+    'source <(coffer completion bash)',
+    'coffer completion bash > /etc/bash_completion.d/coffer    # for everybody',
+  ],
+  zsh: ['source <(coffer completion zsh)', 'coffer completion zsh > "${fpath[1]}/_coffer"'],
+  fish: [
+    'coffer completion fish | source',
+    'coffer completion fish > ~/.config/fish/completions/coffer.fish',
+  ],
+  powershell: [
+    'coffer completion powershell | Out-String | Invoke-Expression',
+    'coffer completion powershell >> $PROFILE',
+  ],
+};
 
 export const commands: readonly CommandSpec[] = (
   ['bash', 'zsh', 'fish', 'powershell'] as const
@@ -61,7 +70,7 @@ export const commands: readonly CommandSpec[] = (
   (shell): CommandSpec => ({
     name: `completion ${shell}`,
     summary: `Print completion for ${shell}`,
-    examples: [setUp[shell]],
+    examples: setUp[shell],
     permissions: asksNobody,
     async run(session) {
       session.print(scripts[shell]);

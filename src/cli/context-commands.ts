@@ -70,7 +70,7 @@ const list: CommandSpec = {
 
 const show: CommandSpec = {
   name: 'context show',
-  summary: 'Show one context: the current one when none is named',
+  summary: 'Show a context; by default the current one',
   examples: ['coffer context show', 'coffer context show prod -o json'],
   words: [{ ...nameWord, optional: true }],
   permissions: asksNobody,
@@ -86,7 +86,7 @@ const show: CommandSpec = {
 const use: CommandSpec = {
   name: 'context use',
   summary: 'Make a context the current one',
-  examples: ['coffer context use prod'],
+  examples: ['coffer context use prod', 'coffer --context prod status    # once'],
   words: [nameWord],
   permissions: asksNobody,
   async run(session, given) {
@@ -99,7 +99,7 @@ const use: CommandSpec = {
 
 const add: CommandSpec = {
   name: 'context add',
-  summary: 'Remember a gateway: its address, how it proves who it is, and your token',
+  summary: 'Save a gateway: its address, how to verify it, and your token',
   details:
     'You are asked for the token, or it is read from --token-file (`-` for standard input); it is kept in ' +
     'a file that only you can read. Before that, the gateway must prove that it is the one of --pin or ' +
@@ -110,9 +110,9 @@ const add: CommandSpec = {
   ],
   words: [{ name: 'name', about: 'of the new context', optional: true }],
   options: [
-    { flags: '--name <name>', about: 'the same as the word' },
-    { flags: '--no-token', about: 'keep no token: COFFER_TOKEN will be set' },
-    { flags: '--no-check', about: 'do not connect to it now' },
+    { flags: '--name <name>', about: 'the same as the argument' },
+    { flags: '--no-token', about: 'save no token; COFFER_TOKEN will be set' },
+    { flags: '--no-check', about: 'do not connect to the gateway now' },
     { flags: '--use', about: 'make it the current one' },
     {
       flags: '--replace',
@@ -200,7 +200,7 @@ async function readNewToken(session: Session): Promise<Buffer> {
 const remove: CommandSpec = {
   name: 'context remove',
   aliases: ['rm'],
-  summary: 'Forget a gateway, its token, and what was seen of its audit log',
+  summary: 'Delete a context, its token, and what was verified of its audit log',
   examples: ['coffer context remove lab', 'coffer context remove lab --yes'],
   words: [nameWord],
   destroys: true,
@@ -230,8 +230,8 @@ const remove: CommandSpec = {
 
 const rename: CommandSpec = {
   name: 'context rename',
-  summary: 'Give a context another name',
-  examples: ['coffer context rename prod production'],
+  summary: 'Rename a context',
+  examples: ['coffer context rename prod production', 'coffer context rename local test'],
   words: [nameWord, { name: 'to', about: 'its new name' }],
   permissions: asksNobody,
   async run(session, given) {

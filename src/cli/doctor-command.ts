@@ -22,12 +22,12 @@ const doctor: CommandSpec = {
   name: 'doctor',
   summary: 'Check each step from here to the gateway, and this node',
   details:
-    'Exits with 1 if a check fails. On a node, or with --node, it looks at the kernel and the engine, too.',
+    'Exits with 1 if a check fails. On a node, or with --node, it also checks the kernel and the engine.',
   examples: ['coffer doctor', 'coffer doctor --node', "coffer doctor -o json | jq '.items[]'"],
   options: [
     { flags: '--node', about: 'also check what an enforcer needs on this machine' },
-    { flags: '--engine-socket <path>', about: 'of the container engine' },
-    { flags: '--state <directory>', about: 'of the enforcer' },
+    { flags: '--engine-socket <path>', about: 'socket of the container engine' },
+    { flags: '--state <directory>', about: 'state directory of the enforcer' },
   ],
   // Whoever may not ask for the status is told that the token is good, and no more.
   permissions: () => [needed('system.seal-status')],

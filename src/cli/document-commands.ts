@@ -18,15 +18,14 @@ const differencesExit = 10;
 
 const fileOptions: readonly OptionSpec[] = [
   { flags: '-f, --file <path>', about: 'a file, a directory, or - for standard input', many: true },
-  { flags: '-R, --recursive', about: 'directories below, too' },
-  { flags: '--prune', about: 'also delete groups and grants that no document names' },
+  { flags: '-R, --recursive', about: 'also search subdirectories' },
+  { flags: '--prune', about: 'also delete groups and grants that the files do not mention' },
 ];
 
 const diff: CommandSpec = {
   name: 'diff',
-  summary: 'Show what applying documents would change, and in which running containers',
-  details:
-    'Exits with 10 when there are differences. Policy holds no values, so none can be shown.',
+  summary: 'Show what applying files would change, and in which running containers',
+  details: 'Exits with 10 if there are differences.',
   examples: ['coffer diff -f policy/', 'coffer diff -f policy.yaml --prune -o json'],
   options: fileOptions,
   permissions: () => [needed('policy.diff', { documents: [] })],
@@ -41,9 +40,8 @@ const diff: CommandSpec = {
 
 const apply: CommandSpec = {
   name: 'apply',
-  summary: 'Apply documents: all of them or none',
-  details:
-    'Where something is deleted, or a running container loses a secret, it says so and asks.',
+  summary: 'Apply groups and grants from files, all or none',
+  details: 'Asks for confirmation if something is deleted or a running container loses a secret.',
   examples: [
     'coffer apply -f policy/',
     'coffer apply -f - --dry-run=server --exit-code < policy.yaml',
@@ -51,7 +49,7 @@ const apply: CommandSpec = {
   ],
   options: [
     ...fileOptions,
-    { flags: '--exit-code', about: 'with a dry run: 10 if it would change something' },
+    { flags: '--exit-code', about: 'with a dry run: exit with 10 if something would change' },
   ],
   changes: true,
   destroys: true,

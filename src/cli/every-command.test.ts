@@ -89,7 +89,7 @@ test('every command has a summary and examples that begin with coffer, and names
   const specs = await allCommands();
   ok(specs.length > 45, `${specs.length} commands`);
   for (const spec of specs) {
-    ok(spec.examples.length > 0, spec.name);
+    ok(spec.examples.length >= 2, `${spec.name} has two examples`);
     ok(
       spec.examples.every((line) => line.includes('coffer ')),
       spec.name,
@@ -331,6 +331,29 @@ test('help is there for every command, and shows an example first', async () => 
     equal(code, 0, spec.name);
     equal(stderr, '');
     ok(stdout.startsWith('Examples:\n  '), spec.name);
-    ok(stdout.includes('--output'), spec.name);
+    ok(stdout.includes('coffer help options'), `${spec.name} says where the other options are`);
+    equal(stdout.includes('--output'), false, `${spec.name} shows its own options alone`);
+    const short = await world.run([...spec.name.split(' '), '-h']);
+    ok(short.stdout.startsWith(`Usage: coffer ${spec.name}`), spec.name);
+    ok(short.stdout.length < stdout.length, spec.name);
+  }
+  match((await world.run(['help', 'options'])).stdout, /--output <format>[^]*--policy/);
+});
+
+test('help about a noun shows examples and its verbs, before anything else', async () => {
+  using world = new CliWorld();
+  const specs = await allCommands();
+  for (const { noun, load, elsewhere = [] } of catalogue) {
+    const verbs = specs.filter(({ name }) => name.startsWith(`${noun} `));
+    if (!load || verbs.length === 0) continue;
+    const { code, stdout } = await world.run([noun]);
+    equal(code, 0, noun);
+    match(stdout, new RegExp(`^Examples:\n( {2}\\S.*coffer.*\n|  coffer .*\n){2}`), noun);
+    for (const { name, summary } of verbs) {
+      const [, verb] = name.split(' ');
+      ok(new RegExp(`^  ${verb}\\b.*${summary.slice(0, 20)}`, 'm').test(stdout), name);
+    }
+    for (const [verb] of elsewhere) ok(stdout.includes(`  ${verb} `), verb);
+    equal(stdout.includes('--context'), false, noun);
   }
 });

@@ -26,14 +26,14 @@ export const pageMax = 500;
 export const listOptions: readonly OptionSpec[] = [
   {
     flags: '--limit <n>',
-    about: `at most so many; ${pageMax} when left out`,
+    about: `how many at most; ${pageMax} by default`,
     whole: { min: 1, max: 1_000_000 },
   },
-  { flags: '-A, --all', about: 'all there are' },
-  { flags: '--no-headers', about: 'rows alone' },
+  { flags: '-A, --all', about: 'list everything' },
+  { flags: '--no-headers', about: 'omit the header row' },
   {
     flags: '--sort-by <column>',
-    about: 'sort by a column of the table, or by a jsonpath {.member}',
+    about: 'sort by a column, or by a member: {.name}',
   },
 ];
 
@@ -57,7 +57,7 @@ export interface ListCommand<Name extends ListOperation> {
 
 export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>): CommandSpec {
   const { watched } = spec;
-  const watchOption = { flags: '-w, --watch', about: 'go on with what changes' };
+  const watchOption = { flags: '-w, --watch', about: 'keep running and show changes' };
   const name = spec.name ?? spec.operation.replace('.', ' ');
   return {
     name,

@@ -28,7 +28,7 @@ export async function findNode(session: Session, name: string): Promise<NodeItem
 const token = operationCommand({
   operation: 'node.token',
   words: [nodeWord],
-  details: 'Shown once: one use, one node, ten minutes.',
+  details: 'The token is shown once. It can be used once, for this node, within ten minutes.',
   examples: [
     'coffer node token node-1',
     "coffer node token node-1 -o jsonpath='{.token}' > join-token",
@@ -46,7 +46,7 @@ const token = operationCommand({
 const revoke = operationCommand({
   operation: 'node.revoke',
   words: [nodeWord],
-  examples: ['coffer node revoke node-1'],
+  examples: ['coffer node revoke node-1', 'coffer node revoke node-1 --yes'],
   alsoNeeds: () => [needed('node.list')],
   loses: async (session, { name }) => {
     const node = await findNode(session, name);
@@ -90,9 +90,12 @@ export const commands: readonly CommandSpec[] = [
     examples: ['coffer workload list', 'coffer workload list --node node-1 -o wide'],
     options: [
       { flags: '--node <name>', about: 'only on this node' },
-      { flags: '--group <name>', about: 'only those of this group' },
-      { flags: '--prefix <prefix>', about: 'names that begin so' },
-      { flags: '-l, --selector <selector>', about: 'labels, such as tier=backend,stage!=test' },
+      { flags: '--group <name>', about: 'only containers in this group' },
+      { flags: '--prefix <prefix>', about: 'only names that begin with this' },
+      {
+        flags: '-l, --selector <selector>',
+        about: 'only with these labels, such as tier=backend,stage!=test',
+      },
     ],
     named: (given) => ({ node: given.text('node'), group: given.text('group') }),
     filter: (given) => ({

@@ -26,24 +26,31 @@ const pinPattern = /^sha256:[0-9a-f]{64}$/;
 export const globalOptions: readonly OptionSpec[] = [
   { flags: '--context <name>', about: 'the context to use' },
   { flags: '--server <url>', about: 'the gateway, https://host:port' },
-  { flags: '--ca <file>', about: 'authorities (PEM) to verify the gateway with' },
+  { flags: '--ca <file>', about: 'certificate authorities (PEM) to verify the gateway with' },
   { flags: '--pin <sha256:hex>', about: 'a public key in the chain of the gateway', many: true },
-  { flags: '--token-file <file>', about: 'a file with the token' },
+  { flags: '--token-file <file>', about: 'the file that holds the token' },
   { flags: '-o, --output <format>', about: formatNames.join(', ') },
-  { flags: '--color <when>', about: 'colours', choices: ['auto', 'always', 'never'] },
-  { flags: '--no-input', about: 'never ask' },
-  { flags: '-q, --quiet', about: 'no notices and no progress; warnings and errors stay' },
-  { flags: '--timeout <seconds>', about: 'give up then', whole: { min: 1, max: 86_400 } },
+  { flags: '--color <when>', about: 'when to use colours', choices: ['auto', 'always', 'never'] },
+  { flags: '--no-input', about: 'fail instead of asking' },
+  { flags: '-q, --quiet', about: 'show warnings and errors only' },
+  {
+    flags: '--timeout <seconds>',
+    about: 'give up after this long',
+    whole: { min: 1, max: 86_400 },
+  },
   { flags: '--curl', about: 'print the HTTP call instead of making it' },
-  { flags: '--policy', about: 'print the permissions that are needed instead' },
+  {
+    flags: '--policy',
+    about: 'print the permissions that the command needs instead of running it',
+  },
 ];
 
 const dryRunOption: OptionSpec = {
   flags: '--dry-run [where]',
-  about: 'change nothing: check here (client), or let the gateway say what would happen (server)',
+  about: 'change nothing: check the input (client), or ask the gateway what would happen (server)',
   choices: ['client', 'server'],
 };
-const yesOption: OptionSpec = { flags: '-y, --yes', about: 'do not ask' };
+const yesOption: OptionSpec = { flags: '-y, --yes', about: 'do not ask for confirmation' };
 
 /** @throws Fault `cli.usage` */
 export async function parseCommand(
@@ -56,12 +63,13 @@ export async function parseCommand(
     text += said;
   });
   for (const option of globalOptions) program.addOption(commanderOption(option));
+  const isShort = argv.includes('-h') && !argv.includes('--help');
   const nouns = new Map<string, Command>();
   for (const spec of specs) {
     const [noun = '', verb] = spec.name.split(' ');
     const parent = verb === undefined ? program : (nouns.get(noun) ?? makeNoun(program, noun));
     nouns.set(noun, parent);
-    addCommand(parent, spec, (given) => {
+    addCommand(parent, { spec, isShort }, (given) => {
       invocation = { spec, given, flags: program.opts<GlobalOptions>() };
     });
   }
@@ -130,30 +138,64 @@ function makeCommand(name: string, write: (text: string) => void): Command {
       .exitOverride()
       // A noun without a verb shows its help, which commander writes as if it were an error.
       .configureOutput({ writeOut: write, writeErr: write, outputError: () => undefined })
-      .configureHelp({ showGlobalOptions: true, helpWidth: 100 })
+      .configureHelp({ helpWidth: 100 })
       .helpCommand(false)
-      .helpOption('-h, --help', 'help about this command')
+      .helpOption('-h, --help', 'show help; -h in short')
   );
 }
 
 function makeNoun(program: Command, noun: string): Command {
-  const { summary = '', elsewhere = [] } = catalogueEntry(noun) ?? {};
-  const rows = elsewhere.map(([verb, about]) => [`  ${verb}`, about]);
-  return program
-    .command(noun)
-    .description(summary)
-    .usage('<verb> [words] [options]')
-    .helpCommand('help [verb]', 'help about a verb')
-    .addHelpText('after', rows.length === 0 ? '' : `\nOn this machine alone:\n${formatRows(rows)}`);
+  const command = program.command(noun).helpCommand('help [verb]', 'help about a verb');
+  command.helpInformation = () => nounHelp(noun, command.commands);
+  return command;
 }
 
-function addCommand(parent: Command, spec: CommandSpec, onRun: (given: Given) => void): void {
+function nounHelp(noun: string, verbs: readonly Command[]): string {
+  const { summary = '', elsewhere = [], examples = [] } = catalogueEntry(noun) ?? {};
+  const rows = verbs.map((verb) => {
+    const names = [verb.name(), ...verb.aliases()].join('|');
+    const words = verb.registeredArguments.map((word) =>
+      word.required ? `<${word.name()}>` : `[${word.name()}]`,
+    );
+    return [`  ${[names, ...words].join(' ')}`, verb.summary()];
+  });
+  const local = elsewhere.map(([verb, about]) => [`  ${verb}`, about]);
+  return [
+    ...(examples.length === 0 ? [] : [`Examples:\n${linesOf(examples)}\n`]),
+    `Usage: coffer ${noun} <verb> [words] [options]\n\n${summary}\n\n`,
+    `Verbs:\n${formatRows(rows)}`,
+    ...(local.length === 0 ? [] : [`\nOn this machine, without a gateway:\n${formatRows(local)}`]),
+    `\n\`coffer ${noun} <verb> --help\` explains a verb. ${aboutOptions}\n`,
+  ].join('');
+}
+
+const aboutOptions = '`coffer help options` lists the options that every command takes.';
+
+export function globalOptionsText(): string {
+  const rows = globalOptions.map(({ flags, about, choices }) => [
+    `  ${flags}`,
+    choices === undefined ? about : `${about}: ${choices.join(', ')}`,
+  ]);
+  return `Options of every command:\n${formatRows(rows)}`;
+}
+
+function linesOf(examples: readonly string[]): string {
+  return examples.map((line) => `  ${line}\n`).join('');
+}
+
+function addCommand(
+  parent: Command,
+  { spec, isShort }: { readonly spec: CommandSpec; readonly isShort: boolean },
+  onRun: (given: Given) => void,
+): void {
+  const { summary, details } = spec;
   const command = parent
     .command(spec.name.split(' ').at(-1) ?? '')
     .aliases(spec.aliases ?? [])
-    .summary(spec.summary)
-    .description(spec.details === undefined ? spec.summary : `${spec.summary}. ${spec.details}`)
-    .addHelpText('before', `Examples:\n${spec.examples.map((line) => `  ${line}\n`).join('')}`);
+    .summary(summary)
+    .description(details === undefined || isShort ? summary : `${summary}. ${details}`)
+    .addHelpText('before', isShort ? '' : `Examples:\n${linesOf(spec.examples)}`)
+    .addHelpText('after', isShort ? '' : `\n${aboutOptions}`);
   const words = spec.words ?? [];
   for (const word of words) command.argument(syntaxOf(word), word.about);
   for (const option of optionsOf(spec)) command.addOption(givenOnce(option));

@@ -23,17 +23,20 @@ const secretWord: WordSpec = { name: 'secret', about: 'such as payments/db', kin
 
 const groupPut: CommandSpec = {
   name: 'group put',
-  summary: 'Create or replace a group; what containers must be to belong to it',
+  summary: 'Create or replace a group, by the conditions its containers must meet',
   details:
-    'All conditions must hold. What it replaces is shown; where a running container loses a secret by ' +
-    'that, it asks. For more than one group: `coffer apply`.',
+    'A container must meet all conditions. If the group exists, the difference is shown; if a running ' +
+    'container would lose a secret, you are asked to confirm. For several groups use `coffer apply`.',
   examples: [
     "coffer group put payments-api --image 'registry.example/payments/api@sha256:…'",
     "coffer group put payments-api --image 'registry.example/payments/*' --docker-label tier=backend",
   ],
   words: [groupWord],
   options: [
-    { flags: '--image <pattern>', about: 'repository@digest, or a glob on the reference' },
+    {
+      flags: '--image <pattern>',
+      about: 'repository@sha256:…, or a pattern for the image reference',
+    },
     { flags: '--node <name>', about: 'only on this node' },
     { flags: '--docker-name <pattern>', about: 'name of the container' },
     { flags: '--docker-label <key=value>', about: 'label of the container', many: true },
@@ -116,25 +119,29 @@ const grantPut: CommandSpec = {
   name: 'grant put',
   summary: 'Create or replace what a group receives',
   details:
-    'Each secret as NAME, NAME:FILE or NAME:FILE:MODE. It reaches running containers at once. What it ' +
-    'replaces is shown; where a running container loses a secret by that, it asks.',
+    'Give each secret as NAME, NAME:FILE or NAME:FILE:MODE. Running containers receive it at once. If the ' +
+    'grant exists, the difference is shown; if a running container would lose a secret, you are asked.',
   examples: [
     'coffer grant put payments-api --secret payments/db-password --signal SIGHUP',
     'coffer grant put payments-api --secret payments/tls-key:tls.key:0400 --target /run/coffer',
   ],
   words: [grantWord],
   options: [
-    { flags: '--secret <name[:file[:mode]]>', about: 'what it receives', many: true },
-    { flags: '--target <directory>', about: 'inside the container; /run/secrets when left out' },
-    { flags: '--signal <name>', about: 'sent to the main process when a file changes' },
+    {
+      flags: '--secret <name[:file[:mode]]>',
+      about: 'a secret that the group receives',
+      many: true,
+    },
+    { flags: '--target <directory>', about: 'directory in the container; /run/secrets by default' },
+    { flags: '--signal <name>', about: 'signal for the main process when a file changes' },
     {
       flags: '--on-lease-loss <what>',
-      about: 'when the node cannot reach the gateway for a lease',
+      about: 'what happens if the node cannot reach the gateway for the length of a lease',
       choices: ['wipe', 'keep'],
     },
     {
       flags: '--lease-seconds <n>',
-      about: 'how long a node may go on without the gateway',
+      about: 'how long a node may keep the files without the gateway',
       whole: { min: 5, max: 86_400 },
     },
   ],
@@ -189,7 +196,10 @@ const explain = operationCommand({
     { name: 'workload', about: 'name or id of a running container', kind: 'workload' },
     secretWord,
   ],
-  examples: ['coffer explain payments-api-1 payments/db-password'],
+  examples: [
+    'coffer explain payments-api-1 payments/db-password',
+    'coffer explain payments-api-1 payments/db-password -o json',
+  ],
   alsoNeeds: ({ secret, workload }) => [needed('holding.list', { secret, workload })],
   show: async (session, explanation, given) => {
     const name = `${given.word('workload')} ${given.word('secret')}`;
@@ -216,7 +226,7 @@ async function noteHoldings(session: Session, given: Given): Promise<void> {
     'holding.list',
     checkInput('holding.list', { secret: given.word('secret'), workload: given.word('workload') }),
   );
-  if (output.items.length === 0) session.note('It holds none now.');
+  if (output.items.length === 0) session.note('It holds no version now.');
   for (const { file, version, state, fault } of output.items) {
     const holds = version === 0 ? 'is not there' : `holds version ${version}`;
     const because = fault === undefined ? '' : `: ${fault}`;
@@ -228,7 +238,7 @@ const whoCan = operationCommand({
   operation: 'access.who-can',
   name: 'who-can',
   words: [secretWord],
-  examples: ['coffer who-can payments/db-password'],
+  examples: ['coffer who-can payments/db-password', 'coffer who-can payments/db-password -o json'],
   show: async (session, answer, given) => {
     const { groups, workloads, warnings } = answer;
     noteWarnings(session, 'who-can', warnings);
@@ -259,7 +269,10 @@ async function membersOf(session: Session, name: GrantItem['group']): Promise<st
   }
 }
 
-const prefixOption: OptionSpec = { flags: '--prefix <prefix>', about: 'names that begin so' };
+const prefixOption: OptionSpec = {
+  flags: '--prefix <prefix>',
+  about: 'only names that begin with this',
+};
 
 export const commands: readonly CommandSpec[] = [
   listCommand({
@@ -274,7 +287,7 @@ export const commands: readonly CommandSpec[] = [
   operationCommand({
     operation: 'group.get',
     words: [groupWord],
-    examples: ['coffer group get payments-api -o yaml'],
+    examples: ['coffer group get payments-api', 'coffer group get payments-api -o yaml'],
     show: showGroup,
   }),
   groupPut,
@@ -282,7 +295,7 @@ export const commands: readonly CommandSpec[] = [
     operation: 'group.delete',
     aliases: ['rm'],
     words: [groupWord],
-    examples: ['coffer group delete payments-api'],
+    examples: ['coffer group delete payments-api', 'coffer group delete payments-api --dry-run'],
     basedOn: 'group.get',
     loses: async (session, { name }) => {
       const { output, revision } = await session.call('group.get', { name });
@@ -301,7 +314,7 @@ export const commands: readonly CommandSpec[] = [
     summary: 'List grants',
     view: grantView,
     examples: ['coffer grant list', 'coffer grant list --secret payments/db-password -o name'],
-    options: [prefixOption, { flags: '--secret <name>', about: 'those that give this secret' }],
+    options: [prefixOption, { flags: '--secret <name>', about: 'only grants of this secret' }],
     named: (given) => ({ secret: given.text('secret') }),
     filter: (given) => ({ prefix: given.option('prefix'), secret: given.option('secret') }),
     watched: 'grant',
@@ -309,7 +322,7 @@ export const commands: readonly CommandSpec[] = [
   operationCommand({
     operation: 'grant.get',
     words: [grantWord],
-    examples: ['coffer grant get payments-api -o yaml'],
+    examples: ['coffer grant get payments-api', 'coffer grant get payments-api -o yaml'],
     show: showGrant,
   }),
   grantPut,
@@ -317,7 +330,7 @@ export const commands: readonly CommandSpec[] = [
     operation: 'grant.delete',
     aliases: ['rm'],
     words: [grantWord],
-    examples: ['coffer grant delete payments-api'],
+    examples: ['coffer grant delete payments-api', 'coffer grant delete payments-api --dry-run'],
     basedOn: 'grant.get',
     loses: async (session, { group }) => {
       const { output } = await session.call('grant.get', { group });

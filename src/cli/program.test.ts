@@ -241,6 +241,8 @@ test('init --json fails as one line of RFC 9457; -h is --help for every program'
   equal((JSON.parse(stderr.toString('utf8')) as { code: string }).code, 'request.invalid');
   for (const program of [['gateway'], ['init'], ['enforcer'], ['backup', 'verify']]) {
     const help = run(...program, '-h');
+    const asked = run('help', ...program);
+    equal(asked.stdout.toString('utf8'), help.stdout.toString('utf8'), `help ${program.join(' ')}`);
     equal(help.status, 0, program.join(' '));
     match(help.stdout.toString('utf8'), /Examples:\n/);
   }

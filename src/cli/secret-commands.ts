@@ -36,7 +36,7 @@ const versionFlag = {
 
 const stageFlag = {
   flags: '--stage <stage>',
-  about: 'pending: keep it ready without delivering it',
+  about: 'pending: store it without delivering it',
   choices: ['current', 'pending'],
 } as const;
 
@@ -128,11 +128,11 @@ function updateInput(given: Given): OperationInput<'secret.update'> {
 const put: CommandSpec = {
   name: 'secret put',
   aliases: ['set'],
-  summary: 'Set a new value: typed unseen, piped in, or from a file or variable',
+  summary: 'Set a new value: typed without echo, piped in, or from a file or variable',
   details:
-    'The value becomes a new version and reaches every entitled running container at once. Standard ' +
-    'input is taken byte for byte; one newline at its end is left out and that is said. Values have up ' +
-    `to ${limits.secretValueBytesMax / 1024} KiB.`,
+    'The value becomes a new version, which every entitled running container receives at once. Standard ' +
+    'input is taken byte for byte, except that one newline at the end is removed, with a notice. A value ' +
+    `may have up to ${limits.secretValueBytesMax / 1024} KiB.`,
   examples: [
     'coffer secret put payments/db-password',
     'openssl rand -base64 24 | coffer secret put payments/db-password --strip-newline',
@@ -142,7 +142,7 @@ const put: CommandSpec = {
   options: [
     ...valueOptions,
     stageFlag,
-    { flags: '--create-only', about: 'refuse if there is a secret of this name already' },
+    { flags: '--create-only', about: 'fail if the secret already exists' },
   ],
   changes: true,
   permissions: (_session, given) => [needed('secret.put', putInput(given))],
@@ -162,7 +162,7 @@ const put: CommandSpec = {
 
 const generate: CommandSpec = {
   name: 'secret generate',
-  summary: 'Set a new random value that nobody sees',
+  summary: 'Generate a new random value, without showing it',
   examples: [
     'coffer secret generate payments/db-password',
     'coffer secret generate payments/pin --length 8 --charset digits',
@@ -171,17 +171,17 @@ const generate: CommandSpec = {
   options: [
     {
       flags: '--length <n>',
-      about: 'how many characters; 32 when left out',
+      about: 'number of characters; 32 by default',
       whole: { min: 8, max: 4096 },
     },
     {
       flags: '--charset <charset>',
-      about: 'which characters; alphanumeric when left out',
+      about: 'which characters; alphanumeric by default',
       choices: ['alphanumeric', 'printable', 'hex', 'base64url', 'digits', 'bytes'],
     },
-    { flags: '--exclude <characters>', about: 'characters that must not occur' },
+    { flags: '--exclude <characters>', about: 'characters to leave out' },
     stageFlag,
-    { flags: '--create-only', about: 'refuse if there is a secret of this name already' },
+    { flags: '--create-only', about: 'fail if the secret already exists' },
   ],
   changes: true,
   permissions: (_session, given) => [needed('secret.generate', generateInput(given))],
@@ -193,16 +193,16 @@ const generate: CommandSpec = {
 
 const update: CommandSpec = {
   name: 'secret update',
-  summary: 'Change labels or description; the value stays',
+  summary: 'Change labels or description, not the value',
   examples: [
     'coffer secret update payments/db-password --label tier=backend --label owner=payments',
     'coffer secret update payments/db-password --description "Payments database, main user"',
   ],
   words: [nameWord],
   options: [
-    { flags: '--label <key=value>', about: 'all labels it is to have', many: true },
-    { flags: '--no-labels', about: 'take all labels away' },
-    { flags: '--description <text>', about: 'never a place for a value' },
+    { flags: '--label <key=value>', about: 'a label; replaces all existing labels', many: true },
+    { flags: '--no-labels', about: 'remove all labels' },
+    { flags: '--description <text>', about: 'a description; never put a value here' },
   ],
   changes: true,
   permissions(_session, given) {
@@ -224,8 +224,11 @@ const update: CommandSpec = {
 
 const describe: CommandSpec = {
   name: 'secret describe',
-  summary: 'Show all about a secret but its value: versions, stages, who holds it',
-  examples: ['coffer secret describe payments/db-password'],
+  summary: 'Show everything about a secret except its value: versions, stages, holders',
+  examples: [
+    'coffer secret describe payments/db-password',
+    'coffer secret describe payments/db-password -o yaml',
+  ],
   words: [nameWord],
   permissions: (_session, given) => [needed('secret.get', { name: given.word('name') })],
   async run(session, given) {
@@ -248,7 +251,7 @@ function describeSecret(secret: SecretItem, holders: string, nowMs: number): str
     ...(secret.deletedAt === undefined ? [] : [['Deleted:', secret.deletedAt]]),
     ['Revision:', String(secret.revision)],
     ['Held:', holders],
-    ['Value:', 'write-only: it can be replaced; nobody can read it here'],
+    ['Value:', 'write-only: it can be replaced, but not read'],
   ];
   const rows = secret.versions.map((version) => [
     `  ${versionText(version.number)}`,
@@ -288,9 +291,12 @@ export const commands: readonly CommandSpec[] = [
       "coffer secret list --all -o jsonpath='{.items[*].name}'",
     ],
     options: [
-      { flags: '--prefix <prefix>', about: 'names that begin so' },
-      { flags: '-l, --selector <selector>', about: 'labels, such as tier=backend,stage!=test' },
-      { flags: '--deleted', about: 'those that were deleted' },
+      { flags: '--prefix <prefix>', about: 'only names that begin with this' },
+      {
+        flags: '-l, --selector <selector>',
+        about: 'only with these labels, such as tier=backend,stage!=test',
+      },
+      { flags: '--deleted', about: 'only deleted secrets' },
     ],
     filter: (given) => ({
       prefix: given.option('prefix'),
@@ -313,7 +319,10 @@ export const commands: readonly CommandSpec[] = [
   generate,
   update,
   stageCommand('secret.promote', 'promoted', {
-    examples: ['coffer secret promote payments/db-password'],
+    examples: [
+      'coffer secret promote payments/db-password',
+      'coffer secret promote payments/db-password --dry-run',
+    ],
   }),
   stageCommand('secret.rollback', 'rolled back', {
     flags: versionFlag,
@@ -326,7 +335,10 @@ export const commands: readonly CommandSpec[] = [
     operation: 'secret.revoke',
     words: [nameWord],
     flags: versionFlag,
-    examples: ['coffer secret revoke payments/db-password --version 3'],
+    examples: [
+      'coffer secret revoke payments/db-password --version 3',
+      'coffer secret revoke payments/db-password    # every version',
+    ],
     show: showStage('revoked'),
     loses: async (session, input) => {
       const version =
@@ -341,7 +353,10 @@ export const commands: readonly CommandSpec[] = [
     operation: 'secret.destroy',
     words: [nameWord],
     flags: versionFlag,
-    examples: ['coffer secret destroy payments/db-password --version 2'],
+    examples: [
+      'coffer secret destroy payments/db-password --version 2',
+      'coffer secret destroy payments/db-password --version 2 --dry-run',
+    ],
     show: showStage('destroyed'),
     loses: async (session, input) => {
       return await lossOf(session, input.name, {
@@ -354,7 +369,10 @@ export const commands: readonly CommandSpec[] = [
     operation: 'secret.delete',
     aliases: ['rm'],
     words: [nameWord],
-    examples: ['coffer secret delete payments/db-password'],
+    examples: [
+      'coffer secret delete payments/db-password',
+      'coffer secret delete payments/db-password --dry-run',
+    ],
     show: showStage('deleted'),
     basedOn: 'secret.get',
     loses: async (session, input) => {
@@ -364,6 +382,9 @@ export const commands: readonly CommandSpec[] = [
     },
   }),
   stageCommand('secret.restore', 'restored', {
-    examples: ['coffer secret restore payments/db-password'],
+    examples: [
+      'coffer secret restore payments/db-password',
+      'coffer secret list --deleted    # what can be restored',
+    ],
   }),
 ];

@@ -19,8 +19,8 @@ type Status = OperationOutput<'system.status'>;
 
 const status: CommandSpec = {
   name: 'status',
-  summary: 'Whether the gateway is well: seal, storage, audit, nodes, weakenings',
-  details: 'Exits with 8 when the gateway is sealed.',
+  summary: 'Show the state of the gateway: seal, storage, audit, nodes, weakenings',
+  details: 'Exits with 8 if the gateway is sealed.',
   examples: ['coffer status', "coffer status -o jsonpath='{.audit.size}'"],
   permissions: () => [needed('system.status'), needed('system.seal-status')],
   async run(session) {
@@ -89,15 +89,15 @@ function weakeningsText(weakenings: readonly string[]): string {
 
 const unseal: CommandSpec = {
   name: 'unseal',
-  summary: 'Supply the passphrase or one share: typed unseen, or piped in',
-  details: 'With shares, each keeper runs it once, from wherever they are.',
+  summary: 'Supply the passphrase or one share: typed without echo, or piped in',
+  details: 'With shares, each keeper runs this once, from anywhere.',
   examples: ['coffer unseal', 'coffer unseal < share.txt'],
   permissions: () => [needed('system.unseal'), needed('system.seal-status')],
   async run(session) {
     await session.explain('system.unseal', {});
     const { output: before } = await session.call('system.seal-status', {});
     if (!before.sealed) {
-      session.note('It is not sealed.');
+      session.note('The gateway is not sealed.');
       return 0;
     }
     const what = before.kind === 'shares' ? 'Share' : 'Passphrase';
@@ -117,10 +117,14 @@ const unseal: CommandSpec = {
 
 const backupCreate: CommandSpec = {
   name: 'backup create',
-  summary: 'Download a consistent copy of the store, sealed as it is on disk',
-  details: 'It never overwrites. Check it with `coffer backup verify FILE`.',
-  examples: ['coffer backup create backup-2026-03-01.coffer'],
-  words: [{ name: 'file', about: 'a file that does not exist yet', kind: 'file' }],
+  summary: 'Download a consistent copy of the store, encrypted as it is on disk',
+  details:
+    'An existing file is never overwritten. Check the backup with `coffer backup verify FILE`.',
+  examples: [
+    'coffer backup create backup-2026-03-01.coffer',
+    'coffer backup create "backup-$(date +%F).coffer" --quiet',
+  ],
+  words: [{ name: 'file', about: 'a new file', kind: 'file' }],
   permissions: () => [needed('system.backup')],
   async run(session, given) {
     await session.explain('system.backup', {});
@@ -151,7 +155,7 @@ async function download(session: Session, path: string): Promise<number> {
 
 const version: CommandSpec = {
   name: 'version',
-  summary: 'Print the version of this program and, where one answers, of the gateway',
+  summary: 'Print the version of this program and, if it answers, of the gateway',
   examples: ['coffer version', 'coffer version -o json'],
   // Without system.status it says what it knows.
   permissions: () => [],
@@ -178,7 +182,7 @@ async function gatewayVersion(session: Session): Promise<string | undefined> {
     return (await session.call('system.status', {})).output.version;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    session.note(`The version of the gateway could not be learnt (${error.code}).`);
+    session.note(`The version of the gateway is not known (${error.code}).`);
     return undefined;
   }
 }
@@ -199,7 +203,7 @@ export const commands: readonly CommandSpec[] = [
     loses: () => ({
       name: 'seal',
       what: [
-        'No write and no delivery until it is unsealed. Containers keep what they have until their leases end.',
+        'Nothing is written or delivered until the gateway is unsealed. Containers keep their secrets until their leases end.',
       ],
     }),
     show: async (session, output) => await showDone(session, output, { subject: 'sealed' }),
@@ -207,7 +211,7 @@ export const commands: readonly CommandSpec[] = [
   operationCommand({
     operation: 'system.rotate-root-key',
     name: 'rotate-root-key',
-    examples: ['coffer rotate-root-key'],
+    examples: ['coffer rotate-root-key', 'coffer rotate-root-key --dry-run'],
     show: async (session, output) =>
       await showDone(session, output, {
         subject: `root-key/${output.keyId}`,
@@ -217,12 +221,15 @@ export const commands: readonly CommandSpec[] = [
   operationCommand({
     operation: 'system.accept-rollback',
     name: 'accept-rollback',
-    details: 'The reason goes on the audit log, for ever.',
-    examples: ['coffer accept-rollback --reason "restored the backup of 1 March"'],
+    details: 'The reason is recorded in the audit log permanently.',
+    examples: [
+      'coffer accept-rollback --reason "restored the backup of 1 March"',
+      'coffer accept-rollback --reason "disk of gw-1 failed" --dry-run',
+    ],
     loses: () => ({
       name: 'accept-rollback',
       what: [
-        'This store is older than a checkpoint that somebody remembers. Go on only if you restored a backup yourself.',
+        'This store is older than a checkpoint that a node or person remembers. Go on only if you restored a backup yourself.',
       ],
     }),
     show: async (session, output) => await showDone(session, output, { subject: output.state }),

@@ -8,12 +8,12 @@ import { tokenView } from './views.ts';
 
 const create = operationCommand({
   operation: 'token.create',
-  words: [{ name: 'name', about: 'of whom it is for: shown in the audit log' }],
+  words: [{ name: 'name', about: 'of the person or program it is for, as shown in the audit log' }],
   flags: {
     paths: { flags: '--path <pattern>', about: 'such as secrets/payments/**', many: true },
   },
   details:
-    'Shown once. Without --hours it is good until it is revoked. You can give no more than you have yourself.',
+    'The token is shown once. Without --hours it is valid until it is revoked. You can only give permissions that you have yourself.',
   examples: [
     "coffer token create ci-payments --role writer --path 'secrets/payments/**' --hours 2160",
     "coffer token create watch --role auditor --path '**'",
@@ -25,21 +25,21 @@ const create = operationCommand({
     });
     session.note(
       output.endsAt === undefined
-        ? 'It is good until it is revoked.'
-        : `It ends ${visible(output.endsAt)}.`,
+        ? 'It is valid until it is revoked.'
+        : `It expires ${visible(output.endsAt)}.`,
     );
   },
 });
 
-const tokenWord: WordSpec = { name: 'name', about: 'whose token it is', kind: 'token' };
+const tokenWord: WordSpec = { name: 'name', about: 'of the person or program', kind: 'token' };
 
 const revoke = operationCommand({
   operation: 'token.revoke',
   words: [tokenWord],
-  examples: ['coffer token revoke ci-payments'],
+  examples: ['coffer token revoke ci-payments', 'coffer token revoke ci-payments --dry-run'],
   loses: (_session, { name }) => ({
     name,
-    what: [`Whoever uses the token of ${name} is refused from now on.`],
+    what: [`The token of ${name} will stop working.`],
   }),
   show: async (session, token) =>
     await showDone(session, token, { subject: `token/${token.name}`, done: 'revoked' }),
@@ -48,7 +48,7 @@ const revoke = operationCommand({
 export const commands: readonly CommandSpec[] = [
   listCommand({
     operation: 'token.list',
-    summary: 'List who has a token, with which role on what, and until when',
+    summary: 'List tokens: for whom, with which role and paths, and until when',
     view: tokenView,
     examples: ['coffer token list', 'coffer token list -o wide'],
   }),

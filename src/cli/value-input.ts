@@ -19,10 +19,10 @@ import type { Session } from './session.ts';
 const newline = 0x0a;
 
 export const valueOptions: readonly OptionSpec[] = [
-  { flags: '--from-file <path>', about: 'take the value from a file, byte for byte' },
-  { flags: '--from-env <variable>', about: 'take the value from an environment variable' },
-  { flags: '--keep-newline', about: 'of standard input, keep a newline at the end' },
-  { flags: '--strip-newline', about: 'drop one newline at the end, and do not say so' },
+  { flags: '--from-file <path>', about: 'read the value from a file, byte for byte' },
+  { flags: '--from-env <variable>', about: 'read the value from an environment variable' },
+  { flags: '--keep-newline', about: 'keep a newline at the end of standard input' },
+  { flags: '--strip-newline', about: 'remove one newline at the end, without a notice' },
 ];
 
 /**
@@ -53,7 +53,7 @@ export async function readValue(
   const ends = value.use((bytes) => bytes.at(-1) === newline);
   if (!ends || given.flag('keepNewline')) return value;
   if (!given.flag('stripNewline')) {
-    session.note('One newline at the end of the input was left out; --keep-newline keeps it.');
+    session.note('One newline at the end of the input was removed; --keep-newline keeps it.');
   }
   return withoutNewline(value, true);
 }

@@ -33,17 +33,17 @@ const options: readonly OptionSpec[] = [
     choices: ['current', 'updating', 'withdrawing', 'failed', 'unknown'],
   },
   ...listOptions,
-  { flags: '-w, --watch', about: 'go on with what changes' },
+  { flags: '-w, --watch', about: 'keep running and show changes' },
   {
     flags: '--interval <seconds>',
-    about: `while watching, how often to look for what no event tells; ${intervalSecondsDefault} when left out`,
+    about: `while watching, how often to look for changes without an event; ${intervalSecondsDefault} by default`,
     whole: { min: 1, max: 3600 },
   },
 ];
 
 const where: CommandSpec = {
   name: 'where',
-  summary: 'List which containers hold which version of which secret, and how fresh',
+  summary: 'List which containers hold which version of which secret',
   details:
     'SINCE is empty if the gateway restarted after the delivery; look up the receipt in the audit log.',
   examples: [
@@ -51,7 +51,7 @@ const where: CommandSpec = {
     'coffer where --state failed',
     'coffer where payments/db-password --watch',
   ],
-  words: [{ name: 'secret', about: 'all secrets when left out', kind: 'secret', optional: true }],
+  words: [{ name: 'secret', about: 'a secret; by default all', kind: 'secret', optional: true }],
   options,
   permissions: (_session, given) => [
     needed('holding.list', filterOf(given)),

@@ -12,31 +12,34 @@ import { type EnforcerConfig, enforcerDefaults } from './config.ts';
 const specs = {
   'join-token-file': {
     value: 'FILE',
-    help: 'the token from `coffer node token`; - for standard input',
+    help: 'file with the token from `coffer node token`; - for standard input',
   },
   state: {
     value: 'DIR',
-    help: `key and certificate of this node (${enforcerDefaults.stateDirectory})`,
+    help: `directory of the node's key and certificate (${enforcerDefaults.stateDirectory})`,
   },
   run: {
     value: 'DIR',
-    help: `on a tmpfs; what a successor must know (${enforcerDefaults.runDirectory})`,
+    help: `directory on a tmpfs for what a restarted enforcer must know (${enforcerDefaults.runDirectory})`,
   },
   runtime: { value: 'KIND', help: 'docker or process (docker)' },
   'engine-socket': {
     value: 'PATH',
-    help: `of the container engine (${enforcerDefaults.dockerSocket})`,
+    help: `socket of the container engine (${enforcerDefaults.dockerSocket})`,
   },
   'process-directory': {
     value: 'DIR',
-    help: `registered processes (${enforcerDefaults.processDirectory})`,
+    help: `directory of registered processes (${enforcerDefaults.processDirectory})`,
   },
   'target-prefix': {
     value: 'DIRS',
-    help: 'colon-separated directories in containers where files may appear',
+    help: 'colon-separated directories in containers in which files may be mounted',
   },
   'log-level': { value: 'LEVEL', help: 'debug, info, warn or error (info)' },
-  'no-watchdog': { value: '', help: 'something else wipes when the enforcer is dead' },
+  'no-watchdog': {
+    value: '',
+    help: 'start no watchdog; something else must wipe if the enforcer dies',
+  },
   help: { value: '', help: 'show this' },
 } as const satisfies Record<string, FlagSpec>;
 
@@ -46,12 +49,12 @@ const watchdogSpecs = {
   'log-level': { value: 'LEVEL', help: 'debug, info, warn or error' },
 } as const satisfies Record<string, FlagSpec>;
 
-const usage = `Attests the containers of this node, mounts their secrets, and lets them go in time.
+const usage = `Runs the node agent: attests containers, mounts their secrets, and wipes them in time.
 Needs root.
 
 Examples:
   coffer enforcer --join-token-file token     # the first time
-  coffer enforcer                             # ever after
+  coffer enforcer                             # from then on
 
 Flags (each also as COFFER_NAME in the environment):
 ${describeFlags(specs)}

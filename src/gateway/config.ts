@@ -41,18 +41,24 @@ export interface GatewayConfig {
 const leaseSecondsDefault = limits.leaseMsDefault / 1000;
 
 export const gatewayFlags = {
-  data: { value: 'DIR', help: 'the store and the HTTPS certificate (/var/lib/coffer/gateway)' },
-  listen: { value: 'HOST:PORT', help: 'for people and CI (127.0.0.1:8443)' },
-  'node-listen': { value: 'HOST:PORT', help: 'for nodes (127.0.0.1:8444)' },
-  advertise: { value: 'HOST:PORT', help: 'how others reach --listen (the same)' },
-  'node-advertise': { value: 'HOST:PORT', help: 'how nodes reach --node-listen (the same)' },
-  'tls-certificate': { value: 'FILE', help: 'PEM chain of your own for --listen' },
-  'tls-key': { value: 'FILE', help: 'its key' },
-  'key-file': { value: 'FILE', help: 'of the key-file seal: development only' },
+  data: {
+    value: 'DIR',
+    help: 'directory of the store and the HTTPS certificate (/var/lib/coffer/gateway)',
+  },
+  listen: { value: 'HOST:PORT', help: 'address for people and CI (127.0.0.1:8443)' },
+  'node-listen': { value: 'HOST:PORT', help: 'address for nodes (127.0.0.1:8444)' },
+  advertise: { value: 'HOST:PORT', help: 'address at which others reach --listen (the same)' },
+  'node-advertise': {
+    value: 'HOST:PORT',
+    help: 'address at which nodes reach --node-listen (the same)',
+  },
+  'tls-certificate': { value: 'FILE', help: 'your own certificate chain for --listen (PEM)' },
+  'tls-key': { value: 'FILE', help: 'the key of that certificate (PEM)' },
+  'key-file': { value: 'FILE', help: 'key file of the keyfile seal; development only' },
   'trust-domain': { value: 'NAME', help: 'in the SPIFFE ids of nodes (cofferdam)' },
   'lease-seconds': {
     value: 'N',
-    help: `how long nodes keep secrets without hearing from us (${leaseSecondsDefault})`,
+    help: `how long nodes keep secrets without hearing from the gateway (${leaseSecondsDefault})`,
   },
   'log-level': { value: 'LEVEL', help: 'debug, info, warn or error (info)' },
   help: { value: '', help: 'show this' },

@@ -21,29 +21,29 @@ const initSpecs = {
   ...gatewayFlags,
   seal: {
     value: 'KIND',
-    help: 'shares, passphrase or keyfile (shares); keyfile is for development only',
+    help: 'shares, passphrase or keyfile (shares); use keyfile for development only',
   },
-  shares: { value: 'N', help: 'how many shares there are (5)' },
-  threshold: { value: 'K', help: 'how many of them open the store (3)' },
-  'passphrase-file': { value: 'FILE', help: 'of the passphrase seal; - for standard input' },
+  shares: { value: 'N', help: 'number of shares (5)' },
+  threshold: { value: 'K', help: 'number of shares that unseal the store (3)' },
+  'passphrase-file': { value: 'FILE', help: 'file with the passphrase; - for standard input' },
   json: { value: '', help: 'print one JSON object instead of text' },
 } as const satisfies Record<string, FlagSpec>;
 
 /** Above the longest passphrase, with its line end. */
 const passphraseFileBytesMax = 4096;
 
-const gatewayUsage = `Keeps the secrets, decides who gets them, and pushes them to nodes.
+const gatewayUsage = `Runs the gateway: stores secrets, decides who receives them, and delivers them to nodes.
 
 Examples:
   coffer init                                 # once
-  coffer gateway                              # serve; then: coffer unseal
+  coffer gateway                              # then: coffer unseal
 
 Flags (each also as COFFER_NAME in the environment):
 ${gatewayFlagsHelp}
 `;
 
-const initUsage = `Makes an installation: storage, keys under a seal, and the owner. Shows the owner's token
-and the shares once; nothing keeps them.
+const initUsage = `Sets up a new gateway: its store, its keys under a seal, and an owner. The owner's token
+and the shares are shown once and stored nowhere.
 
 Examples:
   coffer init --data /var/lib/coffer/gateway
@@ -54,9 +54,9 @@ Flags (each also as COFFER_NAME in the environment):
 ${describeFlags(initSpecs)}
 `;
 
-const backupUsage = `Checks a backup, or puts it where there is no store yet. Neither needs the
-unseal material: that the records are what was written, and not only that the file is sound, shows
-when a gateway is unsealed from it.
+const backupUsage = `Checks a backup, or restores it into an empty data directory. Neither needs the shares,
+passphrase or key file. \`verify\` finds a damaged or incomplete file; an altered record is found when
+a gateway is unsealed from the backup.
 
 Examples:
   coffer backup verify backup-2026-03-01.coffer
@@ -122,11 +122,11 @@ async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
   if (flags.json) return 0;
   if (request.kind === 'keyfile') {
     io.stderr.write(
-      'warning: a key file opens this store without anybody: for development only.\n',
+      'warning: with a key file the store unseals without anybody. Use it for development only.\n',
     );
   }
   const keepers =
-    request.kind === 'shares' ? 'Give each share to another person, and keep' : 'Keep';
+    request.kind === 'shares' ? 'Give each share to a different person, and keep' : 'Keep';
   io.stderr.write(
     `\nThis is shown once. ${keepers} the token like a root password.
 Next:
@@ -195,7 +195,7 @@ function flagsText(
 function unsealLine(request: SealRequest): string {
   if (request.kind === 'keyfile') return '';
   if (request.kind === 'passphrase') return '  coffer unseal    # asks for the passphrase\n';
-  return `  coffer unseal    # ${request.threshold} times, another share each time\n`;
+  return `  coffer unseal    # ${request.threshold} times, each time with a different share\n`;
 }
 
 async function sealRequest(
@@ -295,9 +295,9 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
   const restored = await restoreStore(file, path, verify);
   io.stdout.write(`restored ${path} at revision ${restored}\n`);
   io.stderr.write(
-    'The API certificate is not part of a backup: put api.crt and api.key beside it, or let the gateway make one when it\n' +
-      'is unsealed, under the pin that contexts know. Until then it logs the pin to unseal it with.\n' +
-      'Nodes that have seen more than this backup holds will say so: see `coffer status`.\n',
+    'The API certificate is not part of a backup. Put api.crt and api.key beside the store, or unseal the gateway:\n' +
+      'it then makes a new certificate, with the pin that contexts know. Until then it logs the pin to unseal it with.\n' +
+      'Nodes that remember a newer audit log will report it: see `coffer status`.\n',
   );
   return 0;
 }

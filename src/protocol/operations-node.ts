@@ -71,7 +71,7 @@ export const nodeOperations = {
     access: 'permission',
   }),
   'node.token': operation({
-    summary: 'Make a join token for one node: one use, ten minutes',
+    summary: 'Create a join token for a node: one use, ten minutes',
     method: 'POST',
     path: '/v1/nodes/{name}:token',
     body: 'json',
@@ -112,7 +112,7 @@ export const nodeOperations = {
     credential: true,
   }),
   'node.revoke': operation({
-    summary: 'Revoke a node: its stream closes and it never comes back',
+    summary: 'Revoke a node: its connection closes, and it cannot come back',
     method: 'POST',
     path: '/v1/nodes/{name}:revoke',
     body: 'json',
@@ -125,7 +125,7 @@ export const nodeOperations = {
     revisioned: true,
   }),
   'workload.list': operation({
-    summary: 'List running workloads as attested',
+    summary: 'List running workloads, as attested',
     method: 'GET',
     path: '/v1/workloads',
     body: 'none',
@@ -146,7 +146,7 @@ export const nodeOperations = {
     access: 'permission',
   }),
   'holding.list': operation({
-    summary: 'List which containers hold which version of which secret, and how fresh',
+    summary: 'List which containers hold which version of which secret',
     method: 'GET',
     path: '/v1/holdings',
     body: 'none',

@@ -114,7 +114,7 @@ export const policyOperations = {
     access: 'permission',
   }),
   'group.get': operation({
-    summary: 'Show a group and how many running workloads it matches',
+    summary: 'Show a group, and how many running workloads it matches',
     method: 'GET',
     path: '/v1/groups/{name}',
     body: 'none',
@@ -225,7 +225,7 @@ export const policyOperations = {
     access: 'permission',
   }),
   'policy.apply': operation({
-    summary: 'Apply documents: all of them or none',
+    summary: 'Apply groups and grants from files, all or none',
     method: 'POST',
     path: '/v1/policy:apply',
     body: 'json',

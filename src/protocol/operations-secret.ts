@@ -76,7 +76,7 @@ export const secretOperations = {
     access: 'permission',
   }),
   'secret.get': operation({
-    summary: 'Show a secret: its versions and stages, never its value',
+    summary: 'Show the versions and stages of a secret, never its value',
     method: 'GET',
     path: '/v1/secrets/{name}',
     body: 'none',
@@ -102,7 +102,7 @@ export const secretOperations = {
     revisioned: true,
   }),
   'secret.generate': operation({
-    summary: 'Set a new random value that nobody sees',
+    summary: 'Generate a new random value, without showing it',
     method: 'POST',
     path: '/v1/secrets/{name}:generate',
     body: 'json',
@@ -159,7 +159,7 @@ export const secretOperations = {
     revisioned: true,
   }),
   'secret.revoke': operation({
-    summary: 'Withdraw a version from every container and never deliver it again',
+    summary: 'Withdraw a version from every container, and never deliver it again',
     method: 'POST',
     path: '/v1/secrets/{name}:revoke',
     body: 'json',
@@ -172,7 +172,7 @@ export const secretOperations = {
     revisioned: true,
   }),
   'secret.destroy': operation({
-    summary: 'Destroy a version: its key and its ciphertext, for ever',
+    summary: 'Destroy a version permanently: its key and its ciphertext',
     method: 'POST',
     path: '/v1/secrets/{name}:destroy',
     body: 'json',
@@ -199,7 +199,7 @@ export const secretOperations = {
     revisioned: true,
   }),
   'secret.restore': operation({
-    summary: 'Undo a deletion',
+    summary: 'Restore a deleted secret',
     method: 'POST',
     path: '/v1/secrets/{name}:restore',
     body: 'json',

@@ -152,7 +152,7 @@ export const systemOperations = {
     access: 'permission',
   }),
   'system.status': operation({
-    summary: 'Whether the gateway is well: seal, storage, audit, nodes, weakenings',
+    summary: 'Show the state of the gateway: seal, storage, audit, nodes, weakenings',
     method: 'GET',
     path: '/v1/status',
     body: 'none',
@@ -207,7 +207,7 @@ export const systemOperations = {
     whileSealed: true,
   }),
   'system.unseal': operation({
-    summary: 'Supply a passphrase or one share; the body is that, byte for byte',
+    summary: 'Supply the passphrase or one share; the body is that, byte for byte',
     method: 'POST',
     path: '/v1/seal:unseal',
     body: 'value',
@@ -226,7 +226,7 @@ export const systemOperations = {
     whileSealed: true,
   }),
   'system.seal': operation({
-    summary: 'Forget the root key: no write, no delivery until unsealed',
+    summary: 'Forget the root key: nothing is written or delivered until the gateway is unsealed',
     method: 'POST',
     path: '/v1/seal:seal',
     body: 'json',
@@ -238,7 +238,7 @@ export const systemOperations = {
     access: 'permission',
   }),
   'system.rotate-root-key': operation({
-    summary: 'Make a new root key and rewrap everything under it, while running',
+    summary: 'Create a new root key and rewrap all keys under it, while running',
     method: 'POST',
     path: '/v1/system:rotate-root-key',
     body: 'json',
@@ -250,7 +250,7 @@ export const systemOperations = {
     access: 'permission',
   }),
   'system.accept-rollback': operation({
-    summary: 'Acknowledge that this store is older than a checkpoint somebody remembers',
+    summary: 'Accept that the store is older than a checkpoint that a node or person remembers',
     method: 'POST',
     path: '/v1/system:accept-rollback',
     body: 'json',
@@ -262,7 +262,7 @@ export const systemOperations = {
     access: 'permission',
   }),
   'system.backup': operation({
-    summary: 'A consistent copy of the store, sealed as it is on disk',
+    summary: 'A consistent copy of the store, encrypted as it is on disk',
     method: 'POST',
     path: '/v1/system:backup',
     body: 'json',

@@ -54,7 +54,7 @@ export type TokenView = schema.Infer<typeof tokenView>;
 
 export const tokenOperations = {
   'token.list': operation({
-    summary: 'List who has a token, with which role on what, and until when',
+    summary: 'List tokens: for whom, with which role and paths, and until when',
     method: 'GET',
     path: '/v1/tokens',
     body: 'none',
@@ -66,7 +66,7 @@ export const tokenOperations = {
     access: 'permission',
   }),
   'token.create': operation({
-    summary: 'Make a token for a program: one role, on what the paths match; shown once',
+    summary: 'Create a token for a person or program: one role on some paths; shown once',
     method: 'POST',
     path: '/v1/tokens',
     body: 'json',
