@@ -70,7 +70,14 @@ function noteReplaced(session: Session, subject: string, before: object, after: 
 
 /** What somebody decides: without what the gateway says about it. */
 function documentText(view: object): string {
-  const derived = new Set(['revision', 'members', 'warnings', 'impact', 'impactTotal']);
+  const derived = new Set([
+    'revision',
+    'createdAt',
+    'members',
+    'warnings',
+    'impact',
+    'impactTotal',
+  ]);
   const own = Object.entries(view).filter(([key]) => !derived.has(key));
   return formatYaml(inOrder(Object.fromEntries(own)));
 }

@@ -54,6 +54,7 @@ export const groupView: View<GroupItem> = {
     { title: 'WARNINGS', of: (group) => group.warnings.join(',') },
     { title: 'MATCH', wide: true, of: (group) => JSON.stringify(group.match) },
     { title: 'REVISION', of: (group) => String(group.revision) },
+    { title: 'AGE', of: (group, nowMs) => ageOf(group.createdAt, nowMs) },
   ],
 };
 
@@ -72,6 +73,7 @@ export const grantView: View<GrantItem> = {
       of: (grant) => grant.secrets.map(({ secret }) => secret).join(','),
     },
     { title: 'REVISION', of: (grant) => String(grant.revision) },
+    { title: 'AGE', of: (grant, nowMs) => ageOf(grant.createdAt, nowMs) },
   ],
 };
 

@@ -59,6 +59,7 @@ export async function openCore(options: CoreOptions): Promise<Core> {
     grants: barrier.view('grant'),
     secretExists: (name) => secrets.reader.find(name) !== undefined,
     leaseMsDefault: options.leaseMs,
+    clock,
   });
   const identity = new Identity({
     views: {

@@ -35,14 +35,21 @@ const secret = {
   createdAt: time,
 };
 const match = { image: 'registry.example/payments/api:*', docker: { name: 'payments-api-*' } };
-const group = { name: 'payments-api', match, revision: 7, members: 3, warnings: [] };
+const group = {
+  name: 'payments-api',
+  match,
+  revision: 7,
+  createdAt: time,
+  members: 3,
+  warnings: [],
+};
 const grantInput = {
   group: 'payments-api',
   secrets: [{ secret: name, file: 'db-password', mode: '0400' }],
   onChange: { signal: 'SIGHUP' },
   onLeaseLoss: 'wipe',
 };
-const grant = { ...grantInput, revision: 9, warnings: [] };
+const grant = { ...grantInput, revision: 9, createdAt: time, warnings: [] };
 const documents = [
   { kind: 'Group', name: 'payments-api', match },
   { kind: 'Grant', ...grantInput },

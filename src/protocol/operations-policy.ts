@@ -4,9 +4,11 @@ import * as schema from '../base/schema.ts';
 import { grantSchema, secretNameSchema, workloadUpdates } from '../model/grant.ts';
 import { groupMatchSchema, nameSchema } from '../model/group.ts';
 import { operation } from './operation.ts';
-import { pageMembers, pageOf, shortText } from './page.ts';
+import { pageMembers, pageOf, shortText, timestamp } from './page.ts';
 
 const revision = schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+/** Left out where an earlier version made it. */
+const createdAt = schema.optional(timestamp);
 const nameOnly = schema.object({ name: nameSchema });
 /** Names that begin so. */
 const prefix = schema.string({ max: 64 });
@@ -15,6 +17,7 @@ export const groupView = schema.object({
   name: nameSchema,
   match: groupMatchSchema,
   revision,
+  createdAt,
   /** Running workloads that match now. */
   members: schema.integer({ min: 0, max: 10_000_000 }),
   /**
@@ -28,6 +31,7 @@ export type GroupView = schema.Infer<typeof groupView>;
 export const grantView = schema.object({
   ...grantSchema.members,
   revision,
+  createdAt,
   /** `secret-unknown: NAME` for what is granted and does not exist, or not yet. */
   warnings: schema.array(shortText, { max: limits.warningsMax }),
 });

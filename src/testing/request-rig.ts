@@ -77,6 +77,7 @@ export class RequestRig {
       grants: view('grant'),
       secretExists: (name) => this.secrets.reader.find(name) !== undefined,
       leaseMsDefault: 600_000,
+      clock: source.clock,
     });
     this.identity = new Identity({
       views: {

@@ -17,6 +17,7 @@ import {
 } from '../policy/policy.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
 import { answer, type Plan } from './plan.ts';
+import { timestampOf } from './timestamp.ts';
 
 type PolicyHandlers = Omit<
   HandlersOf<typeof policyOperations>,
@@ -39,11 +40,12 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'group.put': (group) => {
       const seen = policy.group(group.name)?.revision ?? 0;
       const { preview, ...plan } = policy.plans.putGroup(group);
-      const { members, warnings } = preview;
+      const { members, warnings, createdAtMs } = preview;
       const impact = policy.plans.impactOf([{ kind: 'Group', ...group }]);
       const output: Plan<GroupView & PolicyImpactView>['output'] = ({ revision }) => ({
         ...group,
         revision,
+        ...createdAt(createdAtMs),
         members,
         warnings,
         ...impact,
@@ -73,11 +75,12 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'grant.get': ({ group }) => answer(grantViewOf(policy, group), policy.grant(group)?.revision),
     'grant.put': (grant) => {
       const seen = policy.grant(grant.group)?.revision ?? 0;
-      const plan = policy.plans.putGrant(grant);
+      const { createdAtMs, ...plan } = policy.plans.putGrant(grant);
       const impact = policy.plans.impactOf([{ kind: 'Grant', ...grant }]);
       const output: Plan<GrantView & PolicyImpactView>['output'] = ({ revision }) => ({
         ...grant,
         revision,
+        ...createdAt(createdAtMs),
         warnings: warningsOf(plan),
         ...impact,
       });
@@ -170,17 +173,22 @@ function changeViewOf(plan: PolicyPlan & PolicyImpact): PolicyChange {
   return { changes, impact, impactTotal };
 }
 
+function createdAt(ms: number | undefined): { readonly createdAt?: string } {
+  return ms === undefined ? {} : { createdAt: timestampOf(ms) };
+}
+
 function groupViewOf(policy: Policy, name: Name): GroupView {
   const status = policy.group(name);
   if (!status) throw new Fault('resource.unknown', { resource: `groups/${name}` });
-  const { value, revision, members, warnings } = status;
-  return { ...value, revision, members, warnings };
+  const { value, revision, createdAtMs, members, warnings } = status;
+  return { ...value, revision, ...createdAt(createdAtMs), members, warnings };
 }
 
 function grantViewOf(policy: Policy, group: Name): GrantView {
   const status = policy.grant(group);
   if (!status) throw new Fault('resource.unknown', { resource: `grants/${group}` });
-  return { ...status.value, revision: status.revision, warnings: status.warnings };
+  const { value, revision, createdAtMs, warnings } = status;
+  return { ...value, revision, ...createdAt(createdAtMs), warnings };
 }
 
 function warningsOf(plan: PolicyPlan): readonly string[] {

@@ -14,30 +14,43 @@ import type { Projection, RecordExpectation, RecordWrite, View } from '../barrie
 import type { NameRange, Versioned } from './policy.ts';
 
 const format = schema.integer({ min: 1, max: 1 });
-const groupRecord = schema.object({ format, name: nameSchema, match: groupMatchSchema });
-const grantRecord = schema.object({ format, ...grantSchema.members });
+/** Not in records of before there was one. */
+const createdAtMs = schema.optional(schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }));
+const groupRecord = schema.object({
+  ...{ format, createdAtMs, name: nameSchema, match: groupMatchSchema },
+});
+const grantRecord = schema.object({ format, createdAtMs, ...grantSchema.members });
+
+export interface Dated<T> {
+  readonly value: T;
+  readonly createdAtMs: number | undefined;
+}
 
 /** How a kind is written down. Decoding must accept whatever an earlier version encoded. */
 export interface RecordCodec<T> {
-  readonly encode: (value: T) => Buffer;
-  readonly decode: (bytes: Uint8Array) => T;
+  readonly encode: (dated: Dated<T>) => Buffer;
+  readonly decode: (bytes: Uint8Array) => Dated<T>;
   readonly nameOf: (value: T) => Name;
 }
 
 export const groupCodec: RecordCodec<Group> = {
-  encode: ({ name, match }) => Buffer.from(JSON.stringify({ format: 1, name, match })),
+  encode: ({ value: { name, match }, createdAtMs: at }) =>
+    Buffer.from(JSON.stringify({ format: 1, createdAtMs: at, name, match })),
   decode(bytes) {
-    const { name, match } = schema.parse(groupRecord, jsonOf(bytes), 'group record');
-    return { name, match };
+    const record = schema.parse(groupRecord, jsonOf(bytes), 'group record');
+    const { name, match } = record;
+    return { value: { name, match }, createdAtMs: record.createdAtMs };
   },
   nameOf: (group) => group.name,
 };
 
 export const grantCodec: RecordCodec<Grant> = {
-  encode: (grant) => Buffer.from(JSON.stringify({ format: 1, ...grant })),
+  encode: ({ value, createdAtMs: at }) =>
+    Buffer.from(JSON.stringify({ format: 1, createdAtMs: at, ...value })),
   decode(bytes) {
-    const { format: _, ...grant } = schema.parse(grantRecord, jsonOf(bytes), 'grant record');
-    return grant;
+    const record = schema.parse(grantRecord, jsonOf(bytes), 'grant record');
+    const { format: _, createdAtMs: at, ...value } = record;
+    return { value, createdAtMs: at };
   },
   nameOf: (grant) => grant.group,
 };
@@ -92,7 +105,8 @@ export class NamedRecords<T> implements Projection {
       this.#follower.remove(name);
       return;
     }
-    const value = this.#codec.decode(record.bytes);
+    const dated = this.#codec.decode(record.bytes);
+    const { value } = dated;
     const name = this.#codec.nameOf(value);
     const known = this.#names.get(record.id);
     assert(
@@ -101,7 +115,7 @@ export class NamedRecords<T> implements Projection {
     );
     if (!this.#byName.has(name)) this.#inOrder.add(name);
     this.#names.set(record.id, name);
-    this.#byName.set(name, { value, revision: record.revision });
+    this.#byName.set(name, { ...dated, revision: record.revision });
     this.#follower.set(value);
   }
 
@@ -118,8 +132,17 @@ export class NamedRecords<T> implements Projection {
     return this.#inOrder.from(prefix, after);
   }
 
-  put(value: T): RecordWrite {
-    return this.#view.put(this.#view.nameId(this.#codec.nameOf(value)), this.#codec.encode(value));
+  /** @param nowMs - When it is created, if it is not there yet. */
+  put(value: T, nowMs: number): RecordWrite {
+    const name = this.#codec.nameOf(value);
+    const dated = { value, createdAtMs: this.createdAtMs(name, nowMs) };
+    return this.#view.put(this.#view.nameId(name), this.#codec.encode(dated));
+  }
+
+  /** Of what is there; of what is not, `nowMs`. */
+  createdAtMs(name: Name, nowMs: number): number | undefined {
+    const known = this.#byName.get(name);
+    return known === undefined ? nowMs : known.createdAtMs;
   }
 
   remove(name: Name): RecordWrite {

@@ -6,6 +6,7 @@
  * be as it was seen, and the deletion of a group expects that there is no grant; so neither can slip
  * past the other, on one gateway or on several.
  */
+import type { Clock } from '../../base/clock.ts';
 import { Fault, type FaultError } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import type { Grant } from '../../model/grant.ts';
@@ -35,6 +36,7 @@ export interface PlannerOptions {
   readonly index: EntitlementIndex;
   readonly secretExists: (name: SecretName) => boolean;
   readonly leaseMsDefault: number;
+  readonly clock: Pick<Clock, 'wallMs'>;
 }
 
 /** What should be there under a name afterwards; undefined: nothing. */
@@ -54,16 +56,18 @@ export class Planner implements PolicyPlans {
 
   putGroup(group: Group): PolicyPlan & { readonly preview: GroupStatus } {
     refuse('group', groupErrors(group, ''));
+    const nowMs = this.#options.clock.wallMs();
     const edits: readonly Edit[] = [{ kind: 'Group', name: group.name, after: group }];
     const members = this.#membersAfter(edits);
     const count = this.#countAfter(group.name, members);
     const preview = {
       value: group,
       revision: this.#options.groups.get(group.name)?.revision ?? 0,
+      createdAtMs: this.#options.groups.createdAtMs(group.name, nowMs),
       members: count,
       warnings: groupWarnings(group, { members: count, pods: this.#options.index.podCount }),
     };
-    return { ...this.#plan(edits, members), preview };
+    return { ...this.#plan(edits, members, nowMs), preview };
   }
 
   deleteGroup(name: Name): PolicyPlan {
@@ -74,12 +78,15 @@ export class Planner implements PolicyPlans {
     return this.#plan([{ kind: 'Group', name, after: undefined }], new Map());
   }
 
-  putGrant(grant: Grant): PolicyPlan {
+  putGrant(grant: Grant): PolicyPlan & { readonly createdAtMs: number | undefined } {
     refuse('grant', grantErrors(grant, ''));
+    const nowMs = this.#options.clock.wallMs();
     if (this.#options.groups.get(grant.group) === undefined) {
       throw new Fault('group.unknown', { group: grant.group });
     }
-    return this.#plan([{ kind: 'Grant', name: grant.group, after: grant }], new Map());
+    const edits: readonly Edit[] = [{ kind: 'Grant', name: grant.group, after: grant }];
+    const createdAtMs = this.#options.grants.createdAtMs(grant.group, nowMs);
+    return { ...this.#plan(edits, new Map(), nowMs), createdAtMs };
   }
 
   deleteGrant(group: Name): PolicyPlan {
@@ -152,6 +159,7 @@ export class Planner implements PolicyPlans {
   #plan(
     edits: readonly Edit[],
     members: ReadonlyMap<Name, ReadonlySet<IndexedWorkload>>,
+    nowMs = this.#options.clock.wallMs(),
   ): PolicyPlan {
     const writes: RecordWrite[] = [];
     const expectations = new Map<string, RecordExpectation>();
@@ -164,12 +172,16 @@ export class Planner implements PolicyPlans {
     edits.forEach((edit, index) => {
       if (changes[index]?.change === 'unchanged') return;
       if (edit.kind === 'Group') {
-        writes.push(edit.after === undefined ? groups.remove(edit.name) : groups.put(edit.after));
+        writes.push(
+          edit.after === undefined ? groups.remove(edit.name) : groups.put(edit.after, nowMs),
+        );
         expectGroup(edit.name);
         // Seen without a grant, or with one that this plan deletes too.
         if (edit.after === undefined) expectGrant(edit.name);
       } else {
-        writes.push(edit.after === undefined ? grants.remove(edit.name) : grants.put(edit.after));
+        writes.push(
+          edit.after === undefined ? grants.remove(edit.name) : grants.put(edit.after, nowMs),
+        );
         expectGrant(edit.name);
         if (edit.after !== undefined) expectGroup(edit.name);
       }

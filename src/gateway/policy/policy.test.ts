@@ -114,6 +114,28 @@ test('putGroup and putGrant refuse what could only disappoint', async () => {
   }
 });
 
+test('a group and a grant keep when they were created, and a record without that is read', async () => {
+  const { policy, records, clock, commit } = setUp();
+  await commit(policy.plans.putGroup(api));
+  await commit(policy.plans.putGrant(apiGrant));
+  clock.wallMs = 2000;
+  const narrower = { ...api, match: { docker: { name: 'api-1' } } };
+  equal(policy.plans.putGroup(narrower).preview.createdAtMs, 1000);
+  equal(policy.plans.putGroup({ ...api, name: name('new') }).preview.createdAtMs, 2000);
+  equal(policy.plans.putGrant({ ...apiGrant, target: '/run/coffer' }).createdAtMs, 1000);
+  await commit(policy.plans.putGroup(narrower));
+  equal(policy.group(api.name)?.createdAtMs, 1000);
+  equal(policy.grant(api.name)?.createdAtMs, 1000);
+  const old = { format: 1, name: 'old', match: api.match };
+  const groups = records.view('group');
+  const bytes = Buffer.from(JSON.stringify(old));
+  const writes = [groups.put(groups.nameId('old'), bytes)];
+  await records.commit({ writes, expectations: [] });
+  equal(policy.group(name('old'))?.createdAtMs, undefined);
+  await commit(policy.plans.putGroup({ ...narrower, name: name('old') }));
+  equal(policy.group(name('old'))?.createdAtMs, undefined, 'it is not known by being changed');
+});
+
 test('putGroup warns of a group that leaves nothing out', () => {
   const { policy } = setUp();
   const warningsOf = (match: GroupMatch): readonly string[] =>

@@ -16,6 +16,7 @@
  *     grant is not wanted. Delivery must wait for the end of the load before it withdraws.
  *   - That a secret exists or has a version. Grants may come before their secrets.
  */
+import type { Clock } from '../../base/clock.ts';
 import { Fault } from '../../base/fault.ts';
 import type { FaultCode } from '../../base/fault-table.ts';
 import type { Grant, SignalName, WorkloadUpdate } from '../../model/grant.ts';
@@ -94,12 +95,15 @@ export interface PolicyOptions {
   readonly secretExists: (name: SecretName) => boolean;
   /** For grants that name no lease of their own. */
   readonly leaseMsDefault: number;
+  readonly clock: Pick<Clock, 'wallMs'>;
 }
 
 export interface Versioned<T> {
   readonly value: T;
   /** Of the commit that wrote it; for ETag and If-Match. */
   readonly revision: number;
+  /** Unknown of what an earlier version wrote. */
+  readonly createdAtMs: number | undefined;
 }
 
 export interface GroupStatus extends Versioned<Group> {
@@ -239,7 +243,7 @@ export interface PolicyPlans {
   /** @throws Fault `resource.unknown`, `group.in-use` */
   deleteGroup(name: Name): PolicyPlan;
   /** @throws Fault `request.invalid`, `group.unknown` */
-  putGrant(grant: Grant): PolicyPlan;
+  putGrant(grant: Grant): PolicyPlan & { readonly createdAtMs: number | undefined };
   /** @throws Fault `resource.unknown` */
   deleteGrant(group: Name): PolicyPlan;
   /**
@@ -269,7 +273,7 @@ export class Policy {
   readonly #secretExists: PolicyOptions['secretExists'];
 
   constructor(options: PolicyOptions) {
-    const { secretExists, leaseMsDefault } = options;
+    const { secretExists, leaseMsDefault, clock } = options;
     const index = new EntitlementIndex({ leaseMsDefault });
     const groups = new NamedRecords<Group>(options.groups, groupCodec, {
       set: (group) => index.setGroup(group.name, group.match),
@@ -282,7 +286,7 @@ export class Policy {
       clear: () => index.clearGrants(),
     });
     this.entitlements = index;
-    this.plans = new Planner({ groups, grants, index, secretExists, leaseMsDefault });
+    this.plans = new Planner({ groups, grants, index, secretExists, leaseMsDefault, clock });
     this.projections = [groups, grants];
     this.#index = index;
     this.#groups = groups;
