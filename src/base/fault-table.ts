@@ -277,7 +277,7 @@ export const faults = {
     exit: 1,
     retry: 'after-change',
     title: 'This kernel lacks system calls that the enforcer needs',
-    says: ['This kernel ({release}) does not know {missing}'],
+    says: ['This kernel ({release}) lacks {missing}'],
     hint: 'Linux 5.12 or later is needed, and 6.4 or later where swap is on. A seccomp filter that answers in the name of the kernel does the same: run the enforcer without one.',
   },
   'enforcer.not-joined': {
@@ -788,7 +788,7 @@ export const faults = {
     title: 'The container engine is not supported',
     says: [
       'The container engine speaks version {api} of the API; {least} or later is needed',
-      'The container engine speaks no version of the API before {oldest}; {newest} is the last that is known here',
+      'The container engine needs API version {oldest} or later; this enforcer supports up to {newest}',
     ],
     hint: 'Docker 20.10 or later is needed. One that is too new needs a newer enforcer.',
   },

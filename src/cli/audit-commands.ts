@@ -43,7 +43,7 @@ const filterOptions: readonly OptionSpec[] = [
 function filterOf(session: Session, given: Given): Readonly<Record<string, unknown>> {
   const since = given.text('since');
   if (given.option('after') !== undefined && given.number('last') !== undefined) {
-    throw usage('--after and --last exclude each other');
+    throw usage('--after and --last cannot be combined');
   }
   return {
     since: since === undefined ? undefined : timeOf('--since', since, session.io.clock.wallMs()),
@@ -104,7 +104,7 @@ async function readLast(
     cursor = output.nextCursor;
   } while (cursor !== undefined && items.length < wanted);
   if (cursor !== undefined && asked.length === 0) {
-    session.warn(`The last ${items.length}. There are more: use --all, or --last.`);
+    session.warn(`Only the last ${items.length} are shown. Use --all or --last to see more.`);
   }
   return items.toReversed();
 }

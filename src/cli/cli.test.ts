@@ -267,7 +267,7 @@ test('lists put pages together, say when there are more, and sort', async () => 
   const body = JSON.parse(some.stdout) as { items: unknown[]; nextCursor: string };
   equal(body.items.length, 4);
   equal(body.nextCursor, '4');
-  match(some.stderr, /The first 4\. There are more/);
+  match(some.stderr, /Only the first 4 are shown/);
 });
 
 const aged = [

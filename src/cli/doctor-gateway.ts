@@ -94,9 +94,10 @@ async function probeGateway(session: Session, address: string): Promise<Probe> {
 
 function certificateFinding({ certificateEndsMs }: Probe, nowMs: number): Finding {
   const check = 'certificate';
-  if (Number.isNaN(certificateEndsMs)) return { check, result: 'skip', found: 'no end is stated' };
+  if (Number.isNaN(certificateEndsMs))
+    return { check, result: 'skip', found: 'the certificate has no end date' };
   const left = certificateEndsMs - nowMs;
-  const found = `ends in ${duration(left)}`;
+  const found = `expires in ${duration(left)}`;
   if (left > 7 * dayMs) return { check, result: 'pass', found };
   const fix =
     'A certificate of the gateway itself is renewed while it is unsealed. Replace your own (--tls-certificate), then restart the gateway.';
@@ -105,12 +106,12 @@ function certificateFinding({ certificateEndsMs }: Probe, nowMs: number): Findin
 
 function clockFinding({ dateMs }: Probe, nowMs: number): Finding {
   const check = 'clock';
-  if (Number.isNaN(dateMs)) return { check, result: 'skip', found: 'the gateway says no time' };
+  if (Number.isNaN(dateMs)) return { check, result: 'skip', found: 'the gateway sends no date' };
   // The header has whole seconds.
   const skew = Math.max(0, Math.abs(nowMs - dateMs) - 1000);
   const found = `within ${duration(skew + 1000)} of the gateway`;
   if (skew < skewMsWarn) return { check, result: 'pass', found };
-  const fix = 'Set the clock of this machine, or of the gateway: is NTP running on both?';
+  const fix = 'Correct the clock of this machine or of the gateway. Is NTP running on both?';
   return { check, result: skew < skewMsFail ? 'warn' : 'fail', found, fix };
 }
 
@@ -157,7 +158,7 @@ async function* sealAndToken(session: Session): AsyncGenerator<Finding, void, un
     if (!isFault(error)) throw error;
     const { status } = error.spec;
     if (status === 403) {
-      const found = `accepted; ${token.from}${kept}; may not read the status`;
+      const found = `accepted; ${token.from}${kept}; not permitted to read the status`;
       yield { check: 'token', result: 'pass', found };
       yield { check: 'version', result: 'skip', found: 'needs the permission system.status' };
       return;
@@ -207,11 +208,11 @@ function stateFinding(status: {
   );
   const all = [...status.weakenings, ...ofNodes];
   if (all.length === 0) return { check, result: 'pass', found: 'ready' };
-  const found = `ready, but weaker than it should be: ${all.join('; ')}`;
+  const found = `ready, with weakenings: ${all.join('; ')}`;
   return {
     check,
     result: 'warn',
     found,
-    fix: 'docs/guides/production.md says what each weakening costs.',
+    fix: 'docs/guides/production.md explains each weakening.',
   };
 }

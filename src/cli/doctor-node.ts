@@ -45,15 +45,16 @@ export async function* nodeChecks(
 async function kernelFinding(): Promise<Finding> {
   const check = 'kernel';
   if (process.platform !== 'linux') {
-    const fix = 'Containers are reached through Linux namespaces: run the enforcer on Linux.';
+    const fix = 'The enforcer needs Linux namespaces. Run it on Linux.';
     return { check, result: 'fail', found: process.platform, fix };
   }
   const { missingCalls } = await import('../linux/libc.ts');
   const missing = missingCalls();
   const found = `Linux ${release()}`;
-  if (missing.length === 0) return { check, result: 'pass', found: `${found} knows every call` };
+  if (missing.length === 0)
+    return { check, result: 'pass', found: `${found} has every system call that is needed` };
   const fix = 'Linux 5.12 or later is needed; 6.4 or later where swap is on.';
-  return { check, result: 'fail', found: `${found} does not know ${missing.join(', ')}`, fix };
+  return { check, result: 'fail', found: `${found} lacks ${missing.join(', ')}`, fix };
 }
 
 async function swapFinding(): Promise<Finding> {
@@ -64,7 +65,7 @@ async function swapFinding(): Promise<Finding> {
   const areas = swapAreas(await readFile('/proc/swaps', 'utf8').catch(() => '')).length;
   if (areas === 0) return { check, result: 'pass', found: 'there is no swap' };
   const fix = 'Use Linux 6.4 or later, or turn swap off: swapoff -a.';
-  return { check, result: 'fail', found: `${areas} swap areas, and no noswap`, fix };
+  return { check, result: 'fail', found: `${areas} swap areas, and tmpfs has no noswap`, fix };
 }
 
 /** Some distributions brought it to older kernels. Only root can ask. */
@@ -94,22 +95,22 @@ async function capabilityFinding(): Promise<Finding> {
   const check = 'capabilities';
   const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
   const hex = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
-  if (hex === undefined) return { check, result: 'skip', found: 'cannot be read here' };
+  if (hex === undefined) return { check, result: 'skip', found: 'the capabilities cannot be read' };
   if (((BigInt(`0x${hex}`) >> sysAdminBit) & 1n) === 1n) {
     return { check, result: 'pass', found: 'CAP_SYS_ADMIN' };
   }
-  const fix = 'The enforcer needs root: run this check as the enforcer runs, with sudo.';
-  return { check, result: 'warn', found: 'no CAP_SYS_ADMIN here', fix };
+  const fix = 'The enforcer needs root. Run this check as root, too: use sudo.';
+  return { check, result: 'warn', found: 'no CAP_SYS_ADMIN', fix };
 }
 
 /** Mounts would be made, and their files shown to nobody. */
 async function selinuxFinding(): Promise<Finding> {
   const check = 'selinux';
   const mode = await readFile('/sys/fs/selinux/enforce', 'utf8').catch(() => '');
-  if (mode.trim() !== '1') return { check, result: 'pass', found: 'SELinux does not enforce here' };
+  if (mode.trim() !== '1') return { check, result: 'pass', found: 'SELinux is not enforcing' };
   const fix =
     'Containers under SELinux may not read what is mounted for them. Not supported yet: use another node.';
-  return { check, result: 'fail', found: 'SELinux enforces', fix };
+  return { check, result: 'fail', found: 'SELinux is enforcing', fix };
 }
 
 async function engineFinding(session: Session, socketPath: string): Promise<Finding> {
@@ -151,7 +152,7 @@ async function stateFinding(path: string): Promise<Finding> {
     return { check, result: 'fail', found, fix: `chmod 700 ${path}` };
   } catch (error) {
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    if (code === 'EACCES') return { check, result: 'skip', found: `${path} is not ours to read` };
+    if (code === 'EACCES') return { check, result: 'skip', found: `you cannot read ${path}` };
     const fix = 'coffer node token NAME, then on this node: coffer enforcer --join-token-file FILE';
     return { check, result: 'warn', found: `${path}: ${code}; this node has not joined`, fix };
   }

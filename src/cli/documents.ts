@@ -32,7 +32,7 @@ export async function readDocuments(
   paths: readonly string[],
   options: { readonly recursive: boolean },
 ): Promise<Documents> {
-  if (paths.length === 0) throw usage('say which files: -f FILE, -f DIRECTORY, or -f -');
+  if (paths.length === 0) throw usage('name the files with -f FILE, -f DIRECTORY, or -f -');
   const sourced: Sourced[] = [];
   for (const path of paths) {
     for (const file of path === '-' ? ['-'] : await filesAt(path, options.recursive)) {

@@ -151,7 +151,7 @@ test('a command that asks no gateway has no call to print, and does nothing', as
   const add = ['context', 'add', 'lab', '--server', 'https://127.0.0.1:1', '--no-token'];
   const { code, stderr } = await world.run([...add, '--no-check', '--curl']);
   equal(code, 2);
-  match(stderr, /no call to print/);
+  match(stderr, /makes no HTTP call/);
   equal((await world.run(['context', 'list', '-o', 'name'])).stdout, '', 'it was not added');
 });
 

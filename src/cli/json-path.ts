@@ -18,7 +18,7 @@ export function compileJsonPath(template: string): JsonPath {
   let rest = template;
   for (let open = rest.indexOf('{'); open >= 0; open = rest.indexOf('{')) {
     const close = rest.indexOf('}', open);
-    if (close < 0) throw usage('the jsonpath has an opening brace without a closing one');
+    if (close < 0) throw usage('the jsonpath has an unclosed brace');
     parts.push(literal(rest.slice(0, open)), compileExpression(rest.slice(open + 1, close).trim()));
     rest = rest.slice(close + 1);
   }

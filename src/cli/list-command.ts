@@ -112,7 +112,7 @@ export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>)
 /** A row that comes later cannot stand above others. */
 export function refuseSortedWatch(given: Given): void {
   if (given.flag('watch') && given.text('sortBy') !== undefined) {
-    throw usage('--watch shows changes as they come: leave --sort-by out');
+    throw usage('--watch cannot be combined with --sort-by');
   }
 }
 
@@ -162,7 +162,7 @@ export async function readList<Name extends ListOperation>(
     cursor = output.nextCursor;
   } while (cursor !== undefined && items.length < wanted);
   if (cursor === undefined) return { items };
-  session.warn(`The first ${items.length}. There are more: use --all, or --limit.`);
+  session.warn(`Only the first ${items.length} are shown. Use --all or --limit to see more.`);
   return { items, nextCursor: cursor };
 }
 

@@ -169,7 +169,7 @@ export function pairsOf(
   const pairs = new Map<string, string>();
   for (const word of words) {
     const at = word.indexOf('=');
-    if (at < 1) throw usage(`${option} wants KEY=VALUE`);
+    if (at < 1) throw usage(`${option} must be KEY=VALUE`);
     const key = word.slice(0, at);
     if (pairs.has(key)) throw usage(`${option} gives ${visible(key)} twice`);
     pairs.set(key, word.slice(at + 1));

@@ -49,7 +49,7 @@ export async function isExplained(
     return true;
   }
   if (spec.permissions === asksNobody) {
-    throw usage('there is no call to print: it asks no gateway');
+    throw usage('this command makes no HTTP call');
   }
   return false;
 }

@@ -184,7 +184,7 @@ function grantInput(given: Given): OperationInput<'grant.put'> {
 
 function grantedSecretOf(text: string): Readonly<Record<string, unknown>> {
   const [secret, file, mode, ...rest] = text.split(':');
-  if (rest.length > 0) throw usage('--secret wants NAME, NAME:FILE or NAME:FILE:MODE');
+  if (rest.length > 0) throw usage('--secret must be NAME, NAME:FILE or NAME:FILE:MODE');
   if (mode !== undefined) schema.parse(modeSchema, mode, '--secret mode');
   return compact({ secret, file: file || undefined, mode });
 }

@@ -78,7 +78,7 @@ for (const [name, argv, get, old] of [
 
   test(`${name} shows what it replaces, on standard error; standard output stays data`, async () => {
     const same = await put([...argv, '-o', 'json'], {});
-    match(same.stderr, new RegExp(`^${noun}/payments-api is this already$`, 'm'));
+    match(same.stderr, new RegExp(`^${noun}/payments-api is unchanged$`, 'm'));
     doesNotMatch(same.stderr, /replaces/);
     const { stdout, stderr } = await put([...argv, '-o', 'json'], {}, { before: { [get]: old } });
     match(stderr, new RegExp(`^replaces ${noun}/payments-api:\n--- a/${noun}/payments-api$`, 'm'));

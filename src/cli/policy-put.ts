@@ -64,7 +64,7 @@ export async function putPolicy<View extends PutView>(
 function noteReplaced(session: Session, subject: string, before: object, after: object): void {
   const names = { before: `a/${subject}`, after: `b/${subject}` };
   const diff = unifiedDiff(documentText(before), documentText(after), names);
-  session.note(diff === '' ? `${subject} is this already` : `replaces ${subject}:`);
+  session.note(diff === '' ? `${subject} is unchanged` : `replaces ${subject}:`);
   if (diff !== '') session.note(visibleLines(diff).trimEnd());
 }
 

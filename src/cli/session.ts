@@ -125,7 +125,7 @@ export class Session {
     const settings = await this.settings();
     const address = settings.server.value;
     if (address === undefined) {
-      throw usage('no gateway is named: give --server, COFFER_ADDR, or `coffer context add`');
+      throw usage('no gateway is named: use --server, COFFER_ADDR, or `coffer context add`');
     }
     const [trust, token] = await Promise.all([settings.readTrust(), settings.readToken()]);
     const { Client } = await import('../client/client.ts');

@@ -38,10 +38,10 @@ export async function readValue(
   const file = given.text('fromFile');
   const variable = given.text('fromEnv');
   if (file !== undefined && variable !== undefined) {
-    throw usage('--from-file and --from-env exclude each other');
+    throw usage('--from-file and --from-env cannot be combined');
   }
   if (given.flag('keepNewline') && given.flag('stripNewline')) {
-    throw usage('--keep-newline and --strip-newline exclude each other');
+    throw usage('--keep-newline and --strip-newline cannot be combined');
   }
   if (file !== undefined)
     return withoutNewline(await readFileValue(file), given.flag('stripNewline'));
@@ -106,7 +106,7 @@ async function readFileValue(path: string): Promise<SecretValue> {
 
 function readVariable(session: Session, variable: string): SecretValue {
   const bytes = session.io.envBytes(variable);
-  if (bytes === undefined) throw usage(`the environment has no ${variable}`);
+  if (bytes === undefined) throw usage(`the environment variable ${variable} is not set`);
   if (bytes.length > limits.secretValueBytesMax) {
     wipe(bytes);
     throw tooLong();

@@ -274,6 +274,6 @@ test('--watch and --sort-by exclude each other', async () => {
   for (const list of [['where'], ['secret', 'list']]) {
     const { code, stderr } = await world.run([...list, '-w', '--sort-by', 'name']);
     equal(code, 2);
-    match(stderr, /leave --sort-by out/);
+    match(stderr, /cannot be combined with --sort-by/);
   }
 });
