@@ -2,11 +2,12 @@
  * Goal: a bundle of any length is read whole, line by line, wherever its pieces begin and end.
  * Method: bundles larger than what is read at once, with lines of many lengths, and broken ones.
  */
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { isFault } from '../base/fault.ts';
 import { bundleFormat, openBundle } from './audit-bundle.ts';
 
 const head = JSON.stringify({ format: bundleFormat, verifierKey: 'key', checkpoint: 'note' });
@@ -41,6 +42,23 @@ test('openBundle reads a last line that does not end', async (t) => {
 test('openBundle refuses a line without end before it fills the memory', async (t) => {
   const path = fileWith(t, `${head}\n"${'A'.repeat(3 * 1024 * 1024)}`);
   await rejects(lengthsOf(path), { code: 'request.malformed' });
+});
+
+test('openBundle says in which line something is wrong', async (t) => {
+  const wrong: readonly (readonly [string, number])[] = [
+    ['kind: Group\n', 1],
+    [`${head}\n"AAAA"\nnonsense\n`, 3],
+    [`${head}\n"AAAA"\n"AAAA"\n7\n`, 4],
+  ];
+  for (const [text, line] of wrong) {
+    const path = fileWith(t, text);
+    await rejects(lengthsOf(path), (error) => {
+      ok(isFault(error, 'request.malformed'));
+      const { line: named, column, file, what } = error.detail;
+      deepEqual([named, column, file ?? what], [line, 1, path]);
+      return true;
+    });
+  }
 });
 
 test('openBundle refuses an empty file, and says so of one that is not there', async (t) => {

@@ -41,7 +41,7 @@ export async function openBundle(path: string): Promise<Bundle> {
   const first = await lines.next();
   if (first.done === true)
     throw new Fault('request.malformed', { file: path, problem: 'is empty' });
-  const head = schema.parse(headSchema, parseLine(first.value, `${path}:1`), `${path}:1`);
+  const head = schema.parse(headSchema, parseLine(first.value, path, 1), `${path}:1`);
   return { head, entries: entriesOf(lines, path) };
 }
 
@@ -51,17 +51,27 @@ async function* entriesOf(
 ): AsyncGenerator<Buffer, void, undefined> {
   let number = 2;
   for await (const line of lines) {
-    const what = `${path}:${number}`;
-    const text = parseLine(line, what);
+    const text = parseLine(line, path, number);
     const bytes = typeof text === 'string' ? decodeBase64(text) : undefined;
-    if (!bytes) throw new Fault('request.malformed', { what, problem: 'is no entry in base64' });
+    if (!bytes) throw notEntry(path, number);
     yield bytes;
     number += 1;
   }
 }
 
-function parseLine(line: Buffer, what: string): JsonValue {
-  return parseJson(line, what, lineBounds);
+function notEntry(path: string, line: number): Fault {
+  const problem = 'is not an entry in base64';
+  return new Fault('request.malformed', { file: path, line, column: 1, problem });
+}
+
+/** @throws Fault `request.malformed` with the place in the file, of which this is the line. */
+function parseLine(bytes: Buffer, path: string, line: number): JsonValue {
+  try {
+    return parseJson(bytes, path, lineBounds);
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    throw new Fault(error.code, { ...error.detail, line, column: error.detail['column'] ?? 1 });
+  }
 }
 
 /** @throws Fault `request.malformed` for a line that is too long; `cli.file` */

@@ -57,7 +57,7 @@ test('NAME=value is refused, with the command to use, and not repeated', async (
   for (const word of [`payments/db=${canary}`, `${canary}=x`, `NOT A NAME ${canary}=1`]) {
     const { code, transcript } = await world.run(['secret', 'put', word]);
     equal(code, 2);
-    match(transcript, /coffer secret put \S+` and type it/);
+    match(transcript, /coffer secret put \S+` and type the value/);
     equal(word.startsWith(canary) || !transcript.includes(canary), true);
   }
 });

@@ -95,7 +95,7 @@ function problemOf({ code, message }: CommanderError): string {
   const sentence = message.replace(/^error: /, '').replace(/\n\(Did(.*)\)$/, '; did$1');
   if (code === 'commander.excessArguments') {
     const isPut = sentence.startsWith("too many arguments for 'put'");
-    const ask = isPut ? '; a value is typed or piped in: an argument can be read by others' : '';
+    const ask = isPut ? '; type the value or pipe it in, because others can read arguments' : '';
     return sentence.replace(/: [^]*$/, '') + ask;
   }
   if (code === 'commander.unknownOption') return sentence.replace(/=[^]*?'(?=;|$)/, "'");

@@ -82,8 +82,8 @@ function refuseValueInArguments(word: string): void {
     // What stands before the equals sign is no name, and may be a part of the value.
   }
   throw usage(
-    'a value in an argument can be read by every process of this machine, and stays in the history ' +
-      `of the shell: use \`coffer secret put ${known}\` and type it, or pipe it in; then change that value`,
+    'a value in an argument is visible to every process on this machine, and stays in the history of the ' +
+      `shell: run \`coffer secret put ${known}\` and type the value or pipe it in. Choose a new value`,
   );
 }
 
