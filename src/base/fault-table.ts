@@ -127,7 +127,7 @@ export const faults = {
     exit: 7,
     retry: 'later',
     title: 'Another backup is being made',
-    hint: 'One is made at a time. Wait until the other is finished or given up.',
+    hint: 'Backups are made one at a time. Wait until the other one is finished.',
   },
   'barrier.corrupt': {
     status: 500,
