@@ -154,6 +154,41 @@ test('jsonpath takes what scripts use and refuses the rest', () => {
   equal(compileJsonPath('{.constructor}')(value), '');
   equal(faultOf(() => compileJsonPath('{.items[')).code, 'cli.usage');
   equal(faultOf(() => compileJsonPath('{range .items}')).code, 'cli.usage');
+  equal(faultOf(() => compileJsonPath('{.items}{end}')).code, 'cli.usage');
+});
+
+test('jsonpath repeats over a range, cuts lists, and filters them', () => {
+  const versions = [
+    { number: 1, state: 'revoked', stage: '' },
+    { number: 2, state: 'stored', stage: 'previous' },
+    { number: 3, state: 'stored' },
+  ];
+  const value = {
+    items: [
+      { name: 'a', versions },
+      { name: 'b', versions: [] },
+    ],
+  };
+  const cases: readonly (readonly [string, string])[] = [
+    ['{range .items[*]}{.name}{"\\n"}{end}', 'a\nb\n'],
+    ['{range .items[*]}{.name}:{range .versions[*]} {.number}{end};{end}', 'a: 1 2 3;b:;'],
+    ['{.items[0].versions[-1].number}', '3'],
+    ['{.items[0].versions[1:].number}', '2 3'],
+    ['{.items[0].versions[:2].number}', '1 2'],
+    ['{.items[0].versions[0:1].number} {.items[-5].name}', '1 '],
+    ['{.items[0].versions[?(@.state=="stored")].number}', '2 3'],
+    ["{.items[0].versions[?(@.state != 'stored')].number}", '1'],
+    ['{.items[0].versions[?(@.number>=2)].number}', '2 3'],
+    ['{.items[0].versions[?(@.number<2)].number}', '1'],
+    ['{.items[*].versions[?(@.stage)].number}', '1 2'],
+    ['{.items[0].versions[?(@.state>1)].number}', ''],
+  ];
+  for (const [template, expected] of cases) {
+    equal(compileJsonPath(template)(value), expected, template);
+  }
+  for (const wrong of ['{.items[?(@.a==b)]}', '{.items[?(a==1)]}', '{.items[1:2:3]}', '{range}']) {
+    equal(faultOf(() => compileJsonPath(wrong)).code, 'cli.usage', wrong);
+  }
 });
 
 test('ages have two units while they are young, and suggestions are near', () => {

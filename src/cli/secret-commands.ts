@@ -288,7 +288,7 @@ export const commands: readonly CommandSpec[] = [
     examples: [
       'coffer secret list',
       'coffer secret list --prefix payments/ -l tier=backend',
-      "coffer secret list --all -o jsonpath='{.items[*].name}'",
+      `coffer secret list -A -o jsonpath='{range .items[*]}{.name}{"\\n"}{end}'`,
     ],
     options: [
       { flags: '--prefix <prefix>', about: 'only names that begin with this' },
