@@ -1,4 +1,4 @@
-/** Containers by how they live: paused, restarted, short-lived, killed. */
+/** Containers by how they live: paused, renamed, restarted, short-lived, killed. */
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,6 +20,31 @@ export async function paused(story: Story): Promise<void> {
   });
   await container.unpause();
   equal((await container.exec(['cat', '/run/secrets/token'])).stdout, 'during the pause');
+}
+
+/** A name is a fact like any other: with another one the container is in other groups. */
+export async function renamed(story: Story): Promise<void> {
+  await story.put('renamed/here', 'while it is called so');
+  await story.put('renamed/there', 'once it is called otherwise');
+  await story.grantTo('renamed-here', { docker: { name: 'here-*' } }, ['renamed/here']);
+  await story.grantTo('renamed-there', { docker: { name: 'there-*' } }, ['renamed/there']);
+  const container = await story.container({ name: 'here-1' });
+  const other = await story.container({ name: 'here-2' });
+  const pids = [await container.pid(), await other.pid()];
+  const here = '/run/secrets/here';
+  await until('both have it', () => pids.every((pid) => readInside(pid, here) !== undefined));
+  await container.rename('there-1');
+  const [pid = 0, otherPid = 0] = pids;
+  await until('it has what its new name gives it', () => {
+    return readInside(pid, '/run/secrets/there') === 'once it is called otherwise';
+  });
+  equal(readInside(pid, here), undefined, 'and nothing of what the old one did');
+  equal(
+    readInside(otherPid, here),
+    'while it is called so',
+    'control: the other has its name still',
+  );
+  equal(await container.pid(), pid);
 }
 
 /** A restart is a new mount namespace: the files are there again, and nobody asked for it. */

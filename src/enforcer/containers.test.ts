@@ -117,6 +117,64 @@ test('… also when the first answers first, or was gone, and it stops again', a
   }
 });
 
+test('a container with a new name is told of again, and keeps what it holds', async (t) => {
+  const rig = new ContainersRig(t);
+  await rig.settle();
+  const { id, pid } = rig.runtime.start({ name: 'app' });
+  await rig.settle();
+  rig.questions[0]?.answer();
+  await rig.settle();
+  const [workload] = rig.holdings.workloads;
+  if (!workload) throw new Error('it is not known');
+  await rig.holdings.assign(rig.set(workload, [rig.file('token', 1, 'value')]));
+  const changes = rig.changes.length;
+
+  rig.runtime.rename(id, 'away');
+  await rig.settle();
+  // Until it is attested anew it is what it was.
+  rig.questions[1]?.fail(new Fault('attest.mismatch'));
+  await rig.settle();
+  deepEqual(rig.holdings.workloads, [workload]);
+  await rig.time.pass(1000);
+  rig.questions[2]?.answer();
+  await rig.settle();
+  deepEqual(rig.holdings.workloads, [{ ...workload, name: 'away' }]);
+  deepEqual(
+    rig.said.filter((word) => word !== 'admitted'),
+    [`started ${pid}`, `started ${pid}`],
+  );
+  deepEqual(rig.read(workload), { token: 'value' });
+  equal(rig.changes.length, changes, 'nothing was mounted anew');
+
+  rig.runtime.rename(id, 'further');
+  rig.runtime.stop(id);
+  await rig.settle();
+  rig.questions[3]?.fail(new Fault('attest.gone'));
+  await rig.settle();
+  deepEqual([rig.running, rig.said.at(-1)], [[], `stopped ${pid}`]);
+});
+
+test('a new name before the container is known by its first: the last one counts', async (t) => {
+  for (const order of ['first', 'failed'] as const) {
+    const rig = new ContainersRig(t);
+    await rig.settle();
+    const { id } = rig.runtime.start({ name: 'app' });
+    await rig.settle();
+    rig.runtime.rename(id, 'away');
+    await rig.settle();
+    equal(rig.questions.length, 1, 'one after the other');
+    if (order === 'first') rig.questions[0]?.answer();
+    else rig.questions[0]?.fail(new Fault('attest.mismatch'));
+    await rig.settle();
+    rig.questions[1]?.answer();
+    await rig.settle();
+    deepEqual(
+      rig.holdings.workloads.map(({ name }) => name),
+      ['away'],
+    );
+  }
+});
+
 test('what stops before it is known leaves nothing', async (t) => {
   const rig = new ContainersRig(t);
   await rig.settle();

@@ -58,7 +58,7 @@ export class Containers {
         continue;
       }
       const happening =
-        event.kind === 'started' ? this.#started(event.container) : this.#stopped(event.id);
+        event.kind === 'stopped' ? this.#stopped(event.id) : this.#seen(event.container);
       const happened = happening.catch((error: unknown) =>
         this.#options.log.error('workload.failed', errorFields(error)),
       );
@@ -67,10 +67,11 @@ export class Containers {
     synced();
   }
 
-  async #started(container: RuntimeContainer): Promise<void> {
+  /** It has started; or it has another name, and by that, perhaps, a right to other secrets. */
+  async #seen(container: RuntimeContainer): Promise<void> {
     const { holdings, remembered, admitted, started } = this.#options;
     const isRunning = (): boolean => this.#running.get(container.id) === attested;
-    const attested: Promise<WorkloadFacts | undefined> = this.#attest(container, isRunning);
+    const attested = this.#attestAfter(this.#running.get(container.id), container, isRunning);
     this.#running.set(container.id, attested);
     const workload = await attested;
     if (!workload) return;
@@ -78,6 +79,16 @@ export class Containers {
     admitted();
     await taken;
     started(workload);
+  }
+
+  /** What was known is told first, and stays known where nothing newer can be attested. */
+  async #attestAfter(
+    earlier: Promise<WorkloadFacts | undefined> | undefined,
+    container: RuntimeContainer,
+    isRunning: () => boolean,
+  ): Promise<WorkloadFacts | undefined> {
+    const known = await earlier;
+    return (await this.#attest(container, isRunning)) ?? known;
   }
 
   async #stopped(containerId: string): Promise<void> {

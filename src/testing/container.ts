@@ -113,6 +113,10 @@ export class TestContainer implements AsyncDisposable {
     return this.#act('unpause');
   }
 
+  rename(name: string): Promise<unknown> {
+    return this.#act(`rename?name=${name}`);
+  }
+
   /** Waits for its end. */
   async wait(): Promise<number> {
     const answer = await this.#act('wait');

@@ -60,6 +60,10 @@ export class FakeRuntime implements Runtime {
     return this.start(this.#running(id));
   }
 
+  rename(id: string, name: string): void {
+    this.#set(id, { ...this.#running(id), name });
+  }
+
   /** While true, `inspect` throws and no change is told; afterwards the differences are. */
   setUnreachable(unreachable: boolean): void {
     this.#unreachable = unreachable;

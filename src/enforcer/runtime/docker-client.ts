@@ -15,6 +15,9 @@ import { UnixHttp, type UnixHttpReply } from '../../wire/unix-http.ts';
 import { containerOf, parseJson, record, text, texts } from './docker-record.ts';
 import type { RuntimeContainer } from './runtime.ts';
 
+/** Looks at once: the engine's own work per look is about 1 ms, so more would only queue there. */
+export const looksAtOnce = 8;
+
 /** Repository digests change with a pull or push, so image events empty this. */
 const imagesRememberedMax = 512;
 
@@ -22,6 +25,11 @@ export interface DockerEvent {
   readonly type: 'container' | 'image';
   readonly id: string;
   readonly action: string;
+}
+
+export interface ListedContainer {
+  readonly id: string;
+  readonly names: readonly string[];
 }
 
 export interface EngineVersion {
@@ -34,6 +42,9 @@ export interface EngineVersion {
 export class DockerClient {
   readonly #http: UnixHttp;
   readonly #images = new Map<string, readonly string[]>();
+  /** Who waits to look, while as many look as may. */
+  readonly #waiting: (() => void)[] = [];
+  #looking = 0;
   #base = `/v${engineApiMin}`;
 
   constructor(options: { readonly socketPath: string; readonly clock: Clock }) {
@@ -66,25 +77,36 @@ export class DockerClient {
     };
   }
 
-  /** Ids of the containers that run (or are paused). */
-  async listRunning(signal?: AbortSignal): Promise<readonly string[]> {
+  /** The containers that run (or are paused). */
+  async listRunning(signal?: AbortSignal): Promise<readonly ListedContainer[]> {
     const reply = await this.#get(`${this.#base}/containers/json`, signal);
     const list = parseJson(reply.body);
     if (!Array.isArray(list)) throw new Fault('runtime.invalid', { field: 'containers' });
     if (list.length > limits.containersMax) {
       throw new Fault('limit.exceeded', { what: 'containers', max: limits.containersMax });
     }
-    return list.map((item) => text(record(item, 'container'), 'Id'));
+    return list.map((item) => {
+      const container = record(item, 'container');
+      const names = texts(container, 'Names').map((name) => name.replace(/^\//, ''));
+      return { id: text(container, 'Id'), names };
+    });
   }
 
   /** The container, or undefined if there is none of that id or it does not run. */
   async inspect(id: string, signal?: AbortSignal): Promise<RuntimeContainer | undefined> {
+    if (this.#looking === looksAtOnce) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    } else this.#looking += 1;
     try {
       const reply = await this.#get(`${this.#base}/containers/${segment(id)}/json`, signal);
       return await containerOf(parseJson(reply.body), (image) => this.#digestsOf(image, signal));
     } catch (error) {
       if (isUnknown(error)) return undefined;
       throw error;
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#looking -= 1;
+      else next();
     }
   }
 

@@ -9,6 +9,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { codeOf } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
@@ -17,7 +18,11 @@ import { until } from '../../testing/until.ts';
 import { createRuntime } from './runtime.ts';
 import { Told } from './runtime.suite.ts';
 
-type Answer = { readonly pid: number; readonly startedAt?: string } | 'never' | 'huge' | 'error';
+type Answer =
+  | { readonly pid: number; readonly startedAt?: string; readonly name?: string }
+  | 'never'
+  | 'huge'
+  | 'error';
 
 class ScriptedEngine implements AsyncDisposable {
   /** By container id. */
@@ -56,13 +61,20 @@ class ScriptedEngine implements AsyncDisposable {
       this.#events = response;
       response.flushHeaders();
     } else if (url.includes('/containers/json')) {
-      response.end(JSON.stringify([...this.containers.keys()].map((Id) => ({ Id }))));
+      response.end(JSON.stringify([...this.containers.keys()].map((id) => this.#listed(id))));
     } else if (id !== undefined) {
       this.asked.push(id);
       this.#inspected(id, response);
     } else {
       response.writeHead(404).end('{}');
     }
+  }
+
+  /** With the name that a container of a link gives it. */
+  #listed(id: string): Readonly<Record<string, unknown>> {
+    const answer = this.containers.get(id);
+    const name = (typeof answer === 'object' ? answer.name : undefined) ?? id;
+    return { Id: id, Names: ['/other/link', `/${name}`] };
   }
 
   #inspected(id: string, response: ServerResponse): void {
@@ -73,11 +85,11 @@ class ScriptedEngine implements AsyncDisposable {
     } else if (answer === undefined || answer === 'error') {
       response.writeHead(answer === undefined ? 404 : 500).end('{}');
     } else {
-      const { pid, startedAt = '2026-01-01T00:00:00Z' } = answer;
+      const { pid, startedAt = '2026-01-01T00:00:00Z', name = id } = answer;
       const Image = `sha256:${'0'.repeat(64)}`;
       const State = { Running: true, Pid: pid, StartedAt: startedAt };
       response.end(
-        JSON.stringify({ Id: id, Name: `/${id}`, Image, State, Config: { Image: 'x' } }),
+        JSON.stringify({ Id: id, Name: `/${name}`, Image, State, Config: { Image: 'x' } }),
       );
     }
   }
@@ -168,4 +180,42 @@ test('a restart of which every event was lost is noticed by its process', { time
   await told.until((so) => so.kinds('app').length === 3);
   deepEqual(told.pids('app'), [ended, process.pid]);
   equal(engine.times('other'), 1);
+});
+
+test('a new name is told when it is given, or else with the next list', { timeout }, async () => {
+  await using watch = await watched({ app: here, other: here });
+  const { engine, told } = watch;
+  await told.synced();
+  await watch.quiet();
+  engine.containers.set('app', { ...here, name: 'away' });
+  engine.happened('app', 'rename');
+  await told.until((so) => so.kinds('app').length === 2);
+  // Of this one nobody hears.
+  engine.containers.set('app', { ...here, name: 'back' });
+  await watch.nextList();
+  await told.until((so) => so.kinds('app').length === 3);
+  await watch.nextList();
+  await watch.quiet();
+  deepEqual(told.kinds('app'), ['started', 'renamed', 'renamed']);
+  deepEqual(told.names('app'), ['app', 'away', 'back']);
+  equal(engine.times('app'), 3, 'a list that shows nothing new asks for nothing');
+  equal(engine.times('other'), 1);
+});
+
+test('an engine is asked about few containers at once, whoever asks', { timeout }, async () => {
+  const ids = Array.from({ length: 30 }, (_, at) => `app${at}`);
+  await using engine = new ScriptedEngine();
+  for (const id of ids) engine.containers.set(id, 'never');
+  await engine.listen();
+  const clock = new ManualClock();
+  const { socketPath } = engine;
+  const context = { clock, random: systemRandom, log: silentLog };
+  const runtime = createRuntime({ kind: 'docker', socketPath }, context);
+  const codes = Promise.all(ids.map((id) => runtime.inspect(id).catch(codeOf)));
+  for (const asked of [8, 16, 24, 30]) {
+    await until('more are asked about', () => engine.asked.length === asked);
+    equal(clock.waits.length, asked === 30 ? 6 : 8);
+    clock.advance(limits.engineTimeoutMs);
+  }
+  deepEqual(new Set(await codes), new Set(['runtime.unreachable']));
 });

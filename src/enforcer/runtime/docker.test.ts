@@ -110,6 +110,19 @@ describe('docker runtime', { skip: reason ?? false }, () => {
     await told.until((so) => so.kinds(container.id).includes('stopped'));
   });
 
+  test('a new name is told, of the same process', async () => {
+    await using container = await run({ name: `coffer-test-before-${process.pid}` });
+    const runtime = runtimeOn(engine!);
+    await using told = new Told(runtime);
+    await told.synced();
+    const before = await runtime.inspect(container.id);
+    const name = `coffer-test-after-${process.pid}`;
+    await container.rename(name);
+    await told.until((so) => so.kinds(container.id).includes('renamed'));
+    deepEqual(told.names(container.id), [before?.name, name]);
+    deepEqual(await runtime.inspect(container.id), { ...before, name });
+  });
+
   test('containers that live for a moment leave nothing open', async () => {
     await using told = new Told(runtimeOn(engine!));
     await told.synced();

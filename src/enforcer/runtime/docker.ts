@@ -6,7 +6,7 @@
  *
  * Events may be lost all the same, a stop and a start together too, and an engine may be stuck on one
  * container. So the list is compared with what is known every minute, and looked at is also what could
- * not be read before and what has no process any more.
+ * not be read before, what has no process any more, and what has another name.
  *
  * Nothing is missed at the start: the events are asked for from a time before the list is made (the
  * engine answers that request before it has subscribed, so asking first alone would not do).
@@ -16,19 +16,17 @@ import type { Clock } from '../../base/clock.ts';
 import { Fault, isFault } from '../../base/fault.ts';
 import { errorFields } from '../../base/log.ts';
 import { Changes } from './changes.ts';
-import { DockerClient } from './docker-client.ts';
+import { DockerClient, looksAtOnce } from './docker-client.ts';
 import { differences, type Known, type Look } from './known.ts';
 import type { Runtime, RuntimeContainer, RuntimeContext, RuntimeEvent } from './runtime.ts';
 
 /** How often the list is compared with what is known, though no event came. */
 const resyncMs = 60_000;
-/** Looks at once: the engine's own work per look is about 1 ms, so more would only queue there. */
-const looksAtOnce = 8;
 const retryMsMin = 100;
 const retryMsMax = 5_000;
 
 /** Filtered here and not by the engine, since Podman has names of its own (`died`). */
-const tellingActions: ReadonlySet<string> = new Set(['start', 'restart', 'die', 'died']);
+const tellingActions: ReadonlySet<string> = new Set(['start', 'restart', 'rename', 'die', 'died']);
 
 export interface DockerRuntimeOptions extends RuntimeContext {
   readonly socketPath: string;
@@ -89,11 +87,11 @@ export class DockerRuntime implements Runtime {
       changes.add(listed);
       let resyncAt = this.#clock.monotonicMs() + resyncMs;
       for (;;) {
-        const quietMs = Math.max(0, resyncAt - this.#clock.monotonicMs());
-        if (quietMs === 0) {
+        if (this.#clock.monotonicMs() >= resyncAt) {
           await this.#addListed(changes, known, { all: false, signal });
           resyncAt = this.#clock.monotonicMs() + resyncMs;
         }
+        const quietMs = Math.max(0, resyncAt - this.#clock.monotonicMs());
         const ids = await changes.take(looksAtOnce, { clock: this.#clock, quietMs });
         if (ids === 'ended') return;
         if (ids === 'quiet') continue;
@@ -132,10 +130,13 @@ export class DockerRuntime implements Runtime {
     known: Known,
     { all, signal }: { readonly all: boolean; readonly signal: AbortSignal },
   ): Promise<void> {
-    const running = new Set(await this.#client.listRunning(signal));
-    for (const id of running) if (all || !known.has(id)) changes.add(id);
-    for (const [id, { pid }] of known) {
-      const isUnchanged = running.has(id) && !this.#unread.has(id) && existsSync(`/proc/${pid}`);
+    const list = await this.#client.listRunning(signal);
+    const running = new Map(list.map(({ id, names }) => [id, names]));
+    for (const id of running.keys()) if (all || !known.has(id)) changes.add(id);
+    for (const [id, { pid, name }] of known) {
+      // Other containers' links to it are among its names.
+      const isNamed = running.get(id)?.includes(name) === true;
+      const isUnchanged = isNamed && !this.#unread.has(id) && existsSync(`/proc/${pid}`);
       if (all || !isUnchanged) changes.add(id);
     }
   }

@@ -4,7 +4,7 @@
 import type { RuntimeContainer, RuntimeEvent } from './runtime.ts';
 
 /** By container id. */
-export type Known = Map<string, Pick<RuntimeContainer, 'pid' | 'startedAtMs'>>;
+export type Known = Map<string, Pick<RuntimeContainer, 'pid' | 'startedAtMs' | 'name'>>;
 
 /** What there was to see under an id: a running container, or none. */
 export interface Look {
@@ -23,10 +23,12 @@ export function differences(known: Known, { id, container }: Look): readonly Run
   if (container === undefined) {
     return known.delete(id) ? [{ kind: 'stopped', id }] : [];
   }
-  const { pid, startedAtMs } = container;
-  known.set(id, { pid, startedAtMs });
+  const { pid, startedAtMs, name } = container;
+  known.set(id, { pid, startedAtMs, name });
   if (before === undefined) return [{ kind: 'started', container }];
-  if (before.pid === pid && before.startedAtMs === startedAtMs) return [];
+  if (before.pid === pid && before.startedAtMs === startedAtMs) {
+    return before.name === name ? [] : [{ kind: 'renamed', container }];
+  }
   return [
     { kind: 'stopped', id },
     { kind: 'started', container },

@@ -39,6 +39,13 @@ export class Told implements AsyncDisposable {
     );
   }
 
+  /** The names that it had. */
+  names(id: string): readonly string[] {
+    return this.events.flatMap((event) =>
+      'container' in event && event.container.id === id ? [event.container.name] : [],
+    );
+  }
+
   async until(holds: (told: Told) => boolean): Promise<void> {
     while (!holds(this)) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -66,7 +73,7 @@ export class Told implements AsyncDisposable {
 
 function idOf(event: RuntimeEvent): string | undefined {
   if (event.kind === 'synced') return undefined;
-  return event.kind === 'started' ? event.container.id : event.id;
+  return 'container' in event ? event.container.id : event.id;
 }
 
 export function runtimeSuite(

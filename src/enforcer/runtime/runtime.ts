@@ -12,7 +12,10 @@
  *   - `started` and `stopped` of one id alternate. A restart in place (same id, new process) is a
  *     `stopped` followed by a `started`; so the mounts of the old process are never taken for those
  *     of the new one.
- *   - A container that stops is reported even if the engine lost the event (a list every minute).
+ *   - `renamed` between them: the same process, and another name. Nothing else of a container changes while
+ *     it runs.
+ *   - A container that stops, or is renamed, is reported even if the engine lost the event (a list every
+ *     minute).
  *   - One that is paused runs: it keeps its mounts and takes updates, so nothing is told of it.
  * Does not promise
  *   - That each short life is seen: a container that ended before it could be inspected is left out.
@@ -45,7 +48,7 @@ export interface RuntimeContainer {
 }
 
 export type RuntimeEvent =
-  | { readonly kind: 'started'; readonly container: RuntimeContainer }
+  | { readonly kind: 'started' | 'renamed'; readonly container: RuntimeContainer }
   | { readonly kind: 'synced' }
   | { readonly kind: 'stopped'; readonly id: string };
 
