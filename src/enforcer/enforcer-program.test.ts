@@ -29,7 +29,7 @@ for (const call of ['openat2', 'mount_setattr']) {
   test(`an enforcer does not start without ${call}`, { skip }, (t) => {
     const { status, stderr } = startWith(t, call, 'ENOSYS');
     equal(status, 1);
-    match(stderr, new RegExp(`does not know ${call} \\[enforcer\\.kernel-too-old\\]`));
+    match(stderr, new RegExp(`lacks ${call} \\[enforcer\\.kernel-too-old\\]`));
   });
 }
 
