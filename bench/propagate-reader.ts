@@ -1,8 +1,8 @@
 /**
  * Reads a file inside containers, from a process of its own: through /proc/PID/root, that is through
- * each container's own mount. It sleeps until inotify says that something happened in a container's
- * directory, then reads the file; a slow poll is there in case an unmount says nothing. The time it notes is
- * that after reading, so it is never too early.
+ * each container's own mount. It sleeps until inotify names the file or the link that decides what is
+ * read, then reads; a slow poll is there in case an unmount says nothing. More looks would take the processor
+ * from what is measured. The time it notes is that after reading, so it is never too early.
  */
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { sharedMs } from './shared-clock.ts';
@@ -14,7 +14,9 @@ interface Watched {
   seenMs: number | undefined;
 }
 
-const pollEveryMs = 5;
+const pollEveryMs = 25;
+/** What the file's name leads through, see `mount/file-set.ts`. */
+const decidingName = '..data';
 let file = '';
 let content: string | undefined;
 let waiting = 0;
@@ -40,7 +42,9 @@ function startWatching(message: Extract<ToReader, { kind: 'watch' }>): void {
   waiting = 0;
   watched = message.pids.map((pid): Watched => {
     const container: Watched = { pid, watcher: undefined, seenMs: undefined };
-    const watcher = watch(`/proc/${pid}/root/run/secrets`, () => look(container));
+    const watcher = watch(`/proc/${pid}/root/run/secrets`, (_event, name) => {
+      if (name === decidingName || name === file || name === null) look(container);
+    });
     watcher.on('error', () => {});
     container.watcher = watcher;
     return container;
