@@ -134,14 +134,15 @@ export class Metrics {
   }
 }
 
+/** For each observation: nothing is made but the text. */
 function keyOf<L extends LabelSets>(sets: L, labels: Labels<L>): string {
-  return Object.keys(sets)
-    .map((label) => {
-      const value = labels[label] ?? '';
-      assert(sets[label]?.includes(value) ?? false, `${label} has one of its declared values`);
-      return `${label}="${value}"`;
-    })
-    .join(',');
+  let key = '';
+  for (const label in sets) {
+    const value = labels[label] ?? '';
+    assert(sets[label]?.includes(value) ?? false, `${label} has one of its declared values`);
+    key += `${key === '' ? '' : ','}${label}="${value}"`;
+  }
+  return key;
 }
 
 function braced(key: string): string {

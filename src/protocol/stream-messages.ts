@@ -96,6 +96,9 @@ const outcomes: Readonly<Record<ReceiptOutcome, number>> = {
   stale: 4,
   wiped: 5,
 };
+const outcomeOfNumber = new Map(
+  Object.entries(outcomes).map(([name, number]) => [number, name as ReceiptOutcome]),
+);
 
 export function encodeFromEnforcer(message: FromEnforcer): Uint8Array {
   return encode(fromEnforcerMessage, enforcerBody(message));
@@ -333,9 +336,7 @@ function contentFromWire({ content, keep }: WireFile): SecretValue | 'keep' {
 }
 
 function receiptFromWire(wire: WireReceipt): SetReceipt {
-  const outcome = (Object.keys(outcomes) as ReceiptOutcome[]).find(
-    (name) => outcomes[name] === wire.outcome,
-  );
+  const outcome = outcomeOfNumber.get(wire.outcome);
   if (!outcome) throw malformed('outcome');
   return { ...heldFromWire(wire), outcome, fault: short(wire.fault), tookUs: wire.tookUs };
 }

@@ -158,8 +158,11 @@ function measure(type: Message<object>, value: object, lengths: number[]): numbe
   for (const { name, spec, tag } of type.written) {
     const given = (value as Readonly<Record<string, unknown>>)[name];
     if (!isSent(spec, given)) continue;
-    for (const item of itemsOf(spec, given)) {
-      bytes += varintBytes(tag) + measureItem(spec, item, lengths);
+    if (isSingle(spec)) bytes += varintBytes(tag) + measureItem(spec, given, lengths);
+    else {
+      for (const item of itemsOf(spec, given)) {
+        bytes += varintBytes(tag) + measureItem(spec, item, lengths);
+      }
     }
   }
   return bytes;
@@ -197,6 +200,11 @@ function write(writer: ExactWriter, type: Message<object>, value: object): void 
   for (const { name, spec, tag } of type.written) {
     const given = (value as Readonly<Record<string, unknown>>)[name];
     if (!isSent(spec, given)) continue;
+    if (isSingle(spec)) {
+      writer.varint(tag);
+      writeItem(writer, spec, given);
+      continue;
+    }
     for (const item of itemsOf(spec, given)) {
       writer.varint(tag);
       writeItem(writer, spec, item);
@@ -229,10 +237,14 @@ function writeItem(writer: ExactWriter, { kind }: FieldSpec, item: unknown): voi
   }
 }
 
+/** Nearly all fields are: nothing is made for them. */
+function isSingle(spec: FieldSpec): boolean {
+  return spec.repeated !== true && spec.kind !== 'map';
+}
+
 /** map<string, string> is a repeated message of key 1 and value 2. */
 function itemsOf(spec: FieldSpec, given: unknown): readonly unknown[] {
   if (spec.repeated) return given as readonly unknown[];
-  if (spec.kind !== 'map') return [given];
   return Object.entries(given as Readonly<Record<string, string>>).map(([key, value]) => {
     return { key, value };
   });

@@ -137,7 +137,7 @@ function isShort({
   const { id, name, source } = principal;
   let chars = id.length + name.length + source.length;
   chars += action.length + resource.length + outcome.length + rule.length + requestId.length;
-  for (const key of Object.keys(detail)) chars += key.length + (detail[key]?.length ?? 0);
+  for (const key in detail) chars += key.length + (detail[key]?.length ?? 0);
   return chars <= limits.auditEntryCharsMax;
 }
 

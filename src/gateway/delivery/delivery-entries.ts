@@ -14,7 +14,7 @@ export function assignEntries(
   due: DueSet,
   change: Difference,
   nameOf: (secretId: SecretId) => string,
-): readonly [AuditEntry, ...AuditEntry[]] {
+): readonly AuditEntry[] {
   const { id, name: container, node } = workload;
   const { target } = due;
   // Details in the order in which they are encoded: there is nothing to sort then.
@@ -26,33 +26,28 @@ export function assignEntries(
     version: String(version),
     workload: id,
   });
-  const sent = change.sent.map(
-    (file): AuditEntry => ({
+  const entries: AuditEntry[] = [];
+  for (const file of change.sent) {
+    entries.push({
       ...base,
       action: 'delivery.assign',
       resource: `secrets/${file.wanted.secret}`,
       rule: `group ${file.wanted.group}`,
       detail: detailOf(file),
-    }),
-  );
-  const withdrawn = change.withdrawn.map(
-    (file): AuditEntry => ({
+    });
+  }
+  for (const file of change.withdrawn) {
+    entries.push({
       ...base,
       action: 'delivery.withdraw',
       resource: `secrets/${nameOf(file.secretId)}`,
       rule: '',
       detail: detailOf(file),
-    }),
-  );
-  const [first, ...rest] = [...sent, ...withdrawn];
-  const terms: AuditEntry = {
-    ...base,
-    action: 'delivery.terms',
-    resource: `workloads/${workload.id}`,
-    rule: '',
-    detail: { container, node, target, workload: id },
-  };
-  return first ? [first, ...rest] : [terms];
+    });
+  }
+  if (entries.length > 0) return entries;
+  const detail = { container, node, target, workload: id };
+  return [{ ...base, action: 'delivery.terms', resource: `workloads/${id}`, rule: '', detail }];
 }
 
 export function receiptEntry(

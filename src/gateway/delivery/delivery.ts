@@ -26,7 +26,6 @@ import {
   type SetReceipt,
 } from '../../model/assignment.ts';
 import type { SecretName } from '../../model/name.ts';
-import type { SecretValue } from '../../model/secret-value.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
 import { type Entitlements, type SelectableFacts, selectableFacts } from '../policy/policy.ts';
@@ -41,6 +40,7 @@ import {
 import { type DueSet, difference, dueSet, nothingDue, type SharedDueSets } from './difference.ts';
 import { NodeBudgets } from './node-budgets.ts';
 import { charsOfHeld, NodeMemory } from './node-memory.ts';
+import { OpenValues } from './open-values.ts';
 import { Recorder } from './recorder.ts';
 import { type Due, SetComposer } from './set-composer.ts';
 import { type HoldingStatus, SetState } from './set-state.ts';
@@ -396,15 +396,18 @@ export class Delivery {
   }
 
   async #commitAndSend(due: readonly Due[], entries: readonly AuditEntry[]): Promise<void> {
-    const revision = await this.#commit(entries).catch(async (error: unknown) => {
-      await this.#takeAway(due);
+    const revision = await this.#commit(entries).catch((error: unknown) => {
+      this.#takeAway(due);
       throw error;
     });
-    const opened = new Map<string, SecretValue>();
-    try {
-      for (const item of due) await this.#send(item, revision, opened);
-    } finally {
-      for (const value of opened.values()) value[Symbol.dispose]();
+    using opened = new OpenValues(this.#options.values);
+    for (const item of due) {
+      const { sent } = item.change;
+      // Nearly always all are open: sets of one change have the same values.
+      const canSend =
+        opened.fit(sent) || !this.#isStillDue(item) || (await this.#open(item, opened));
+      const left = canSend ? item : this.#composer.withoutSent(item);
+      if (left) this.#send(left, revision, opened);
     }
   }
 
@@ -420,7 +423,7 @@ export class Delivery {
    * was committed before, by the revocation or by the report of what is there; while it waited for its own
    * entry its lease would be renewed. The entry waits instead.
    */
-  async #takeAway(due: readonly Due[]): Promise<void> {
+  #takeAway(due: readonly Due[]): void {
     // Of a store that may be an older one nothing follows, nor of a policy that was forgotten.
     if (!['ready', 'read-only'].includes(this.#options.audit.state)) return;
     for (const item of due) {
@@ -431,46 +434,40 @@ export class Delivery {
         this.#composer.nameOf(id),
       );
       for (const entry of entries) this.#recorder.record(entry);
-      await this.#send(left, 0, new Map());
+      this.#send(left, 0, new OpenValues(this.#options.values));
     }
   }
 
-  async #send(item: Due, revision: number, opened: Map<string, SecretValue>): Promise<void> {
-    const { workload, state, due, change } = item;
-    if (!this.#isStillDue(item)) {
-      this.#queue.mark([workload.id], 'change');
-      return;
-    }
+  /**
+   * What does not open (a version that was destroyed in between, a row that is damaged, too much for one
+   * set) fails this set, not the rest.
+   *
+   * @returns whether it can be sent
+   */
+  async #open({ workload, state, due, change }: Due, opened: OpenValues): Promise<boolean> {
     try {
-      let bytes = 0;
-      for (const { secretId, version } of change.sent) {
-        const key = `${secretId}.${version}`;
-        let value = opened.get(key);
-        if (!value)
-          opened.set(key, (value = await this.#options.values.openValue(secretId, version)));
-        bytes += value.length;
-      }
-      // What does not fit one message would end the node's stream, and each one after it.
-      if (bytes > limits.setBytesMax) throw new Fault('limit.exceeded', { bytes });
+      await opened.open(change.sent);
+      return true;
     } catch (error) {
-      // A version that was destroyed in between, a row that does not open, too much for one set: this set
-      // fails, not the rest.
       this.#options.log.error('delivery.value-failed', {
         workload: workload.id,
         ...errorFields(error),
       });
       state.failed(codeOf(error), due);
       this.#again(workload.id, state);
-      const rest = this.#composer.withoutSent(item);
-      if (rest) await this.#send(rest, revision, opened);
+      return false;
+    }
+  }
+
+  #send(item: Due, revision: number, opened: OpenValues): void {
+    const { workload, state, due } = item;
+    if (!this.#isStillDue(item)) {
+      this.#queue.mark([workload.id], 'change');
       return;
     }
-    // Looked up again: the node may have gone while values were opened.
-    const channel = this.#channels.get(workload.node);
-    if (!channel || this.#options.entitlements.workload(workload.id)?.node !== workload.node)
-      return;
     // What was sent just now may have filled it; whoever finds it full is called when there is room.
-    if (!channel.ready) return;
+    const channel = this.#channels.get(workload.node);
+    if (!channel?.ready) return;
     const set = this.#composer.assigned(item, state.nextRevision(revision), opened);
     state.sending(set.setRevision, due, this.#options.clock.wallMs());
     channel.send(set);

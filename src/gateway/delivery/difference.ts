@@ -61,21 +61,39 @@ export function nothingDue(target: string): DueSet {
 /** @returns undefined when what is held is what is due. */
 export function difference(due: DueSet, held: HeldSet | undefined): Difference | undefined {
   if (held && isInPlace(due, held)) return undefined;
-  const heldByName = new Map(held?.files.map((file) => [file.name, file]));
+  const there = held?.files ?? [];
+  const heldAs = finder(there);
   const sent: DueFile[] = [];
   const kept: DueFile[] = [];
-  for (const file of due.files) {
-    const there = heldByName.get(file.name);
-    const same = there?.secretId === file.secretId && there.version === file.version;
-    (same ? kept : sent).push(file);
-    if (same || there?.secretId === file.secretId) heldByName.delete(file.name);
+  let staying = 0;
+  for (const [index, file] of due.files.entries()) {
+    const before = heldAs(file.name, index);
+    if (before?.secretId === file.secretId) staying += 1;
+    (before && isSame(file, before) ? kept : sent).push(file);
   }
-  const withdrawn = [...heldByName.values()];
+  const withdrawn = staying === there.length ? [] : replacedIn(there, due.files);
   const unchanged = sent.length === 0 && withdrawn.length === 0;
   // A held set without files is one whose content nobody remembers: it must be replaced or withdrawn.
   const unknown = held !== undefined && held.files.length === 0;
   if (unchanged && !unknown && due.terms === (held?.terms ?? '')) return undefined;
   return { sent, kept, withdrawn };
+}
+
+/** Finds files by name. Nearly always they stand in the same order as those that are asked for. */
+function finder<F extends HeldFile>(files: readonly F[]) {
+  let byName: Map<string, F> | undefined;
+  return (name: string, likelyAt: number): F | undefined => {
+    const likely = files[likelyAt];
+    if (likely?.name === name || files.length === 0) return likely;
+    byName ??= new Map(files.map((file) => [file.name, file]));
+    return byName.get(name);
+  };
+}
+
+/** Files for which none of the same name and secret is due. */
+function replacedIn(files: readonly HeldFile[], due: readonly DueFile[]): readonly HeldFile[] {
+  const dueAs = finder(due);
+  return files.filter(({ name, secretId }, index) => dueAs(name, index)?.secretId !== secretId);
 }
 
 /** The common answer, without making anything: a receipt says what was sent, in the order it was sent. */

@@ -6,10 +6,10 @@ import { assert } from '../../base/assert.ts';
 import type { AssignedSet } from '../../model/assignment.ts';
 import type { SecretId } from '../../model/id.ts';
 import { deliverableVersion } from '../../model/secret.ts';
-import type { SecretValue } from '../../model/secret-value.ts';
 import type { SelectableFacts } from '../policy/policy.ts';
 import type { SecretsReader } from '../secrets/secrets.ts';
 import type { Difference, DueFile, DueSet } from './difference.ts';
+import type { OpenValues } from './open-values.ts';
 import type { SetState } from './set-state.ts';
 
 /** A change that is due in one directory of one workload. */
@@ -19,6 +19,8 @@ export interface Due {
   readonly due: DueSet;
   readonly change: Difference;
 }
+
+const none: ReadonlySet<DueFile> = new Set();
 
 export class SetComposer {
   readonly #secrets: Pick<SecretsReader, 'find' | 'byId'>;
@@ -34,11 +36,11 @@ export class SetComposer {
   }
 
   /** The message, with the values that were opened for it. */
-  assigned(item: Due, setRevision: number, opened: ReadonlyMap<string, SecretValue>): AssignedSet {
+  assigned(item: Due, setRevision: number, opened: Pick<OpenValues, 'valueOf'>): AssignedSet {
     const { workload, due, change } = item;
-    const kept = new Set(change.kept);
+    const kept = change.kept.length === 0 ? none : new Set(change.kept);
     const files = due.files.map((file) => {
-      const value = opened.get(`${file.secretId}.${file.version}`);
+      const value = opened.valueOf(file);
       assert(kept.has(file) || value !== undefined, 'every sent file has its value open');
       const { name, secretId, version, wanted } = file;
       const owner = {

@@ -64,6 +64,16 @@ export class WorkloadQueue {
     this.#waiting.clear();
   }
 
+  #take(): (readonly [WorkloadId, Cause])[] {
+    const marked: (readonly [WorkloadId, Cause])[] = [];
+    for (const next of this.#waiting) {
+      if (marked.length === togetherMax) break;
+      marked.push(next);
+      this.#waiting.delete(next[0]);
+    }
+    return marked;
+  }
+
   async #run(): Promise<void> {
     this.#running = true;
     const { clock, log, look } = this.#options;
@@ -71,8 +81,7 @@ export class WorkloadQueue {
       // One turn, so that all that one message or commit marked is decided together.
       await clock.nextTurn();
       while (this.#waiting.size > 0 && !this.#closed) {
-        const marked = this.#waiting.entries().take(togetherMax).toArray();
-        for (const [id] of marked) this.#waiting.delete(id);
+        const marked = this.#take();
         try {
           await look(marked);
         } catch (error) {
