@@ -1,10 +1,12 @@
 /**
- * The one entry: picks the program by its first argument and imports only that one, so that a short
+ * The one entry: picks the program by the words of the command and imports only that one, so that a short
  * command does not pay for the gateway, nor an enforcer for the CLI.
  */
 import { readFileSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { systemClock } from './base/clock.ts';
+import { asksForHelp, wordsAt } from './base/command-line.ts';
+import { Fault } from './base/fault.ts';
 import { errorFields } from './base/log.ts';
 import { keepMemoryPrivate } from './base/private-memory.ts';
 import type { ProgramIo, ProgramOutput, RunProgram } from './base/program.ts';
@@ -41,31 +43,63 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 
 keepMemoryPrivate();
 const argv = withHelpBehind(process.argv.slice(2));
+const meant = commandMeant(argv);
 const io = systemIo();
-const run = await pickProgram(argv);
-const code = await run(argv, io);
+const run = await pickProgram(meant);
+const code = await run(meant?.argv ?? argv, io);
 process.exit(code);
 
 /** `help gateway` → `gateway --help`: another program than the CLI's may have to answer. */
-function withHelpBehind(words: readonly string[]): readonly string[] {
-  const [first, ...rest] = words;
-  const named = rest.slice(0, rest[0] === 'backup' ? 2 : 1).join(' ');
-  const isElsewhere = [...gatewayCommands, ...enforcerCommands].includes(named);
-  return first === 'help' && isElsewhere ? [...rest, '--help'] : words;
+function withHelpBehind(typed: readonly string[]): readonly string[] {
+  const [first = -1] = wordsAt(typed);
+  if (typed[first] !== 'help') return typed;
+  const others = typed.filter((_word, at) => at !== first);
+  return commandMeant(others) ? [...others, '--help'] : typed;
 }
 
-/** What begins with an option (`coffer --help`, `coffer -o json status`) is for the CLI. */
-async function pickProgram(words: readonly string[]): Promise<RunProgram> {
-  const [first = '', second = ''] = words;
+interface CommandMeant {
+  readonly command: string;
+  readonly file: (typeof programFiles)[keyof typeof programFiles];
+  /** The words of the command first. */
+  readonly argv: readonly string[];
+}
+
+/** Undefined for what the CLI does. Options of all commands may stand before and among the words. */
+function commandMeant(typed: readonly string[]): CommandMeant | undefined {
+  const [first = -1, second = -1] = wordsAt(typed);
   for (const [commands, file] of [
     [gatewayCommands, programFiles.gateway],
     [enforcerCommands, programFiles.enforcer],
   ] as const) {
-    if (commands.includes(first) || commands.includes(`${first} ${second}`)) {
-      return ((await import(file)) as ProgramModule).run;
+    for (const places of [[first], [first, second]]) {
+      const words = places.map((at) => typed[at] ?? '');
+      const command = words.join(' ');
+      if (!commands.includes(command)) continue;
+      const others = typed.filter((_word, at) => !places.includes(at));
+      return { command, file, argv: [...words, ...others] };
     }
   }
-  return (await import('./cli/cli.ts')).runCli;
+  return undefined;
+}
+
+async function pickProgram(meant: CommandMeant | undefined): Promise<RunProgram> {
+  if (!meant) return (await import('./cli/cli.ts')).runCli;
+  const { command, file } = meant;
+  // Node was started for what is named first: with other bounds, and open to a debugger.
+  const isLate = lastingPrograms.includes(command) && argv[0] !== command && !asksForHelp(argv);
+  if (isLate) return refuseLate(command);
+  return ((await import(file)) as ProgramModule).run;
+}
+
+function refuseLate(command: string): RunProgram {
+  return async (_argv, io) => {
+    const { reportingFaults } = await import('./protocol/problem-text.ts');
+    return await reportingFaults(io, { command, argv }, () => {
+      throw new Fault('cli.usage', {
+        problem: `put the options after the command: coffer ${command} …`,
+      });
+    });
+  };
 }
 
 function systemIo(): ProgramIo {
@@ -83,7 +117,7 @@ function systemIo(): ProgramIo {
     });
   }
   // Else: the reader went away (`| head`), as if SIGPIPE had ended us.
-  const lost = lastingPrograms.includes(argv[0] ?? '') ? () => {} : () => process.exit(141);
+  const lost = lastingPrograms.includes(meant?.command ?? '') ? () => {} : () => process.exit(141);
   return {
     env: process.env,
     envBytes,

@@ -3,14 +3,15 @@
  * is refused without being repeated.
  * Method: one table of flags, read with each spelling. Control: a switch that is off is not there.
  */
-import { deepEqual, throws } from 'node:assert/strict';
+import { deepEqual, match, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Fault } from './fault.ts';
-import { readFlags } from './flags.ts';
+import { describeFlags, partWords, readFlags, wantsJson } from './flags.ts';
 
 const specs = {
   state: { value: 'DIR', help: '' },
   'no-watchdog': { value: '', help: '' },
+  output: { value: 'FORMAT', short: '-o', help: 'a form' },
 } as const;
 
 const refused = (what: string, problem: string) => (fault: Fault) => {
@@ -38,6 +39,28 @@ test('a switch in the environment is on or off by its value, and nothing else is
   deepEqual(readFlags(specs, ['--no-watchdog'], { COFFER_NO_WATCHDOG: '0' }), {
     'no-watchdog': 'true',
   });
+});
+
+test('one letter stands for a flag that has one, and only for that', () => {
+  deepEqual(readFlags(specs, ['-o', 'json'], {}), { output: 'json' });
+  throws(() => readFlags(specs, ['-s', '/x'], {}), { code: 'request.invalid' });
+  match(describeFlags(specs), /^ {2}--state DIR +\n.*\n {2}-o, --output FORMAT {2}a form$/m);
+});
+
+test('words are parted from flags and their values', () => {
+  const argv = ['--state', '/s', 'FILE', '-o', 'json', '--no-watchdog', 'more', '--state=/t'];
+  const { words, flags } = partWords(specs, argv);
+  deepEqual(words, ['FILE', 'more']);
+  deepEqual(flags, ['--state', '/s', '-o', 'json', '--no-watchdog', '--state=/t']);
+  deepEqual(partWords(specs, ['--state']), { words: [], flags: ['--state'] });
+});
+
+test('a form that a program has not is refused, and none is for people', () => {
+  const forms = [{}, { output: 'table' }, { output: 'wide' }, { output: 'json' }];
+  deepEqual(forms.map(wantsJson), [false, false, false, true]);
+  for (const output of ['yaml', 'JSON', '']) {
+    throws(() => wantsJson({ output }), refused('--output', 'must be table or json'));
+  }
 });
 
 test('what is misspelt, or lacks its value, is refused', () => {

@@ -9,6 +9,8 @@ import { nearest } from './nearest-word.ts';
 export interface FlagSpec {
   /** What stands for the value in the help; empty for a switch. */
   readonly value: string;
+  /** One letter that is the same: `-o`. */
+  readonly short?: string;
   readonly help: string;
 }
 
@@ -30,8 +32,7 @@ export function readFlags<const Specs extends Readonly<Record<string, FlagSpec>>
     given[name] = value;
   }
   for (let index = 0; index < argv.length; index += 1) {
-    const word = argv[index] === '-h' ? '--help' : (argv[index] ?? '');
-    const [, name = '', inline] = /^--([a-z-]+)(?:=(.*))?$/s.exec(word) ?? [];
+    const [name, inline] = nameOf(specs, argv[index] ?? '');
     const spec = Object.hasOwn(specs, name) ? specs[name] : undefined;
     if (!spec) throw unknown(name, Object.keys(specs));
     if (spec.value === '') {
@@ -46,9 +47,58 @@ export function readFlags<const Specs extends Readonly<Record<string, FlagSpec>>
   return given as Flags<Specs>;
 }
 
+/** `--name`, `--name=value`, `-n`; nothing of what is no flag. */
+function nameOf(
+  specs: Readonly<Record<string, FlagSpec>>,
+  word: string,
+): readonly [name: string, inline: string | undefined] {
+  const byLetter = Object.entries(specs).find(([, { short }]) => short === word);
+  if (byLetter) return [byLetter[0], undefined];
+  const [, name = '', inline] = /^--([a-z-]+)(?:=(.*))?$/s.exec(word) ?? [];
+  return [name, inline];
+}
+
+/** Parts what belongs to flags from what does not. */
+export function partWords(
+  specs: Readonly<Record<string, FlagSpec>>,
+  argv: readonly string[],
+): { readonly words: readonly string[]; readonly flags: readonly string[] } {
+  const words: string[] = [];
+  const flags: string[] = [];
+  for (let index = 0; index < argv.length; index += 1) {
+    const word = argv[index] ?? '';
+    if (!word.startsWith('-')) {
+      words.push(word);
+      continue;
+    }
+    flags.push(word);
+    const [name, inline] = nameOf(specs, word);
+    const takesNext = inline === undefined && (specs[name]?.value ?? '') !== '';
+    if (takesNext && index + 1 < argv.length) flags.push(argv[(index += 1)] ?? '');
+  }
+  return { words, flags };
+}
+
+/** What every program takes beside its own. */
+export const commonFlags = {
+  output: { value: 'FORMAT', short: '-o', help: 'table or json (table)' },
+  color: { value: 'WHEN', help: 'auto, always or never (auto)' },
+  help: { value: '', short: '-h', help: 'show this' },
+} as const satisfies Record<string, FlagSpec>;
+
+/** @throws Fault `request.invalid` if it is a form that only commands of a gateway have. */
+export function wantsJson({ output = 'table' }: { readonly output?: string }): boolean {
+  if (!['table', 'wide', 'json'].includes(output))
+    throw invalid('--output', 'must be table or json');
+  return output === 'json';
+}
+
 /** The flags as a help text, one to a line. */
 export function describeFlags(specs: Readonly<Record<string, FlagSpec>>): string {
-  const heads = Object.entries(specs).map(([name, spec]) => `  --${name} ${spec.value}`.trimEnd());
+  const heads = Object.entries(specs).map(([name, { short, value }]) => {
+    const names = short === undefined ? `--${name}` : `${short}, --${name}`;
+    return `  ${names} ${value}`.trimEnd();
+  });
   const width = Math.max(...heads.map((head) => head.length)) + 2;
   const helps = Object.values(specs).map((spec) => spec.help);
   return heads.map((head, index) => `${head.padEnd(width)}${helps[index] ?? ''}`).join('\n');

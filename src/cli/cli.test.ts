@@ -234,6 +234,28 @@ test('colour goes to terminals only, and only where it is wanted', async () => {
   equal(await colourOf({}, ['--color', 'always']), true);
 });
 
+test('the colour of a failure is what --color says', async () => {
+  using world = new CliWorld();
+  const isColoured = async (options: CliRunOptions, ...more: string[]): Promise<boolean> =>
+    (await world.run(['secret', 'lisst', ...more], options)).stderr.includes('\u001b');
+  equal(await isColoured({}), false);
+  equal(await isColoured({}, '--color', 'always'), true);
+  equal(await isColoured({}, '--color=always'), true);
+  equal(await isColoured({ typed: [] }), true);
+  equal(await isColoured({ typed: [] }, '--color', 'never'), false);
+});
+
+test('options without a command are wrong usage, in the form that was asked for', async () => {
+  using world = new CliWorld();
+  const text = await world.run(['-q']);
+  deepEqual([text.code, text.stdout], [2, '']);
+  match(text.stderr, /no command was given/);
+  const json = await world.run(['-o', 'json']);
+  deepEqual([json.code, json.stdout], [2, '']);
+  equal((JSON.parse(json.stderr) as { code: string }).code, 'cli.usage');
+  match((await world.run([])).stdout, /^coffer: secrets/);
+});
+
 test('names that strangers chose cannot command the terminal', async () => {
   const evil = 'api\u001b]0;owned\u0007\u202e\u009b31m';
   await using gateway = await startHttpGateway(async () => ({

@@ -12,9 +12,10 @@
  * (`catalogue.ts`), because the time to the first byte is part of how it feels.
  */
 import { Fault, isFault } from '../base/fault.ts';
+import { asksForHelp, saidHow, wordsAt } from '../base/command-line.ts';
 import type { ProgramIo } from '../base/program.ts';
 import { type CatalogueEntry, catalogue, catalogueEntry } from './catalogue.ts';
-import type { CommandSpec } from './command-spec.ts';
+import { type CommandSpec, usage } from './command-spec.ts';
 import type { DryRun } from './session.ts';
 
 /** @returns the exit code: `coffer help exit-codes`. */
@@ -27,10 +28,11 @@ export async function runCli(argv: readonly string[], io: ProgramIo): Promise<nu
       import('../protocol/problem-text.ts'),
       import('../base/paint.ts'),
     ]);
-    const json = wantsJson(argv, io);
-    io.stderr.write(
-      formatProblem(error, { ...place, json, paint: makePaint(io, 'stderr', undefined) }),
-    );
+    const { output, color } = saidHow(argv);
+    const { outputByDefault } = await import('./settings.ts');
+    const json = (output ?? (await outputByDefault(io))) === 'json';
+    const paint = makePaint(io, 'stderr', color);
+    io.stderr.write(formatProblem(error, { ...place, json, paint }));
     return isFault(error) ? error.spec.exit : 1;
   }
 }
@@ -41,32 +43,22 @@ interface Place {
 }
 
 async function dispatch(argv: readonly string[], io: ProgramIo, place: Place): Promise<number> {
-  const noun = nounOf(argv);
-  const asksForHelp = argv.some((word) => word === '--help' || word === '-h');
+  const [nounAt = argv.length] = wordsAt(argv);
+  const noun = argv[nounAt];
   if (noun === undefined) {
     if (argv.includes('--version'))
       return await dispatch(['version', ...argv.filter((word) => word !== '--version')], io, place);
-    return await showOverview(io, asksForHelp || argv.length === 0);
+    if (!asksForHelp(argv) && argv.length > 0) throw usage('no command was given');
+    return await showOverview(io);
   }
-  if (noun === 'help') return await help(argv.slice(argv.indexOf('help') + 1), io, place);
+  if (noun === 'help') return await help(argv.slice(nounAt + 1), io, place);
   if (noun === '__complete') {
     const { complete } = await import('./completion.ts');
-    return await complete(argv.slice(argv.indexOf(noun) + 1), io);
+    return await complete(argv.slice(nounAt + 1), io);
   }
   const entry = catalogueEntry(noun);
-  if (!entry) throw new Fault('cli.usage', { problem: await unknownCommand(noun) });
+  if (!entry) throw usage(await unknownCommand(noun));
   return await runCommand(argv, io, { place, specs: await specsOf(entry) });
-}
-
-/** The first word that is neither an option nor an option's value. */
-function nounOf(argv: readonly string[]): string | undefined {
-  const withValue = /^(--(context|server|ca|pin|token-file|output|color|timeout)|-o)$/;
-  for (let at = 0; at < argv.length; at += 1) {
-    const word = argv[at] ?? '';
-    if (withValue.test(word)) at += 1;
-    else if (!word.startsWith('-')) return word;
-  }
-  return undefined;
 }
 
 async function specsOf(entry: CatalogueEntry): Promise<readonly CommandSpec[]> {
@@ -125,16 +117,16 @@ async function runCommand(
   }
 }
 
-async function showOverview(io: ProgramIo, wanted: boolean): Promise<number> {
+async function showOverview(io: ProgramIo): Promise<number> {
   const { overviewText } = await import('./help-text.ts');
-  io[wanted ? 'stdout' : 'stderr'].write(overviewText());
-  return wanted ? 0 : 2;
+  io.stdout.write(overviewText());
+  return 0;
 }
 
 async function help(words: readonly string[], io: ProgramIo, place: Place): Promise<number> {
   const [topic] = words;
   const text = await import('./help-text.ts');
-  if (topic === undefined) return await showOverview(io, true);
+  if (topic === undefined) return await showOverview(io);
   if (topic === 'exit-codes') io.stdout.write(text.exitCodesText());
   else if (topic === 'environment') io.stdout.write(text.environmentText());
   else if (topic === 'options') {
@@ -142,7 +134,7 @@ async function help(words: readonly string[], io: ProgramIo, place: Place): Prom
     io.stdout.write(globalOptionsText());
   } else {
     const entry = catalogueEntry(topic);
-    if (!entry) throw new Fault('cli.usage', { problem: await unknownCommand(topic) });
+    if (!entry) throw usage(await unknownCommand(topic));
     if (entry.load)
       return await runCommand([...words, '--help'], io, { place, specs: await specsOf(entry) });
     io.stdout.write(
@@ -160,11 +152,4 @@ async function unknownCommand(word: string): Promise<string> {
   );
   const ask = suggestion === undefined ? '' : `; did you mean \`coffer ${suggestion}\`?`;
   return `there is no command ${JSON.stringify(word)}${ask}`;
-}
-
-/** Known before anything is parsed, because a failure to parse must be JSON, too. */
-function wantsJson(argv: readonly string[], io: ProgramIo): boolean {
-  const joined = argv.join('\n');
-  const flag = /(?:^|\n)(?:-o\n?|--output[\n=])([a-z]+)/.exec(joined)?.[1];
-  return (flag ?? io.env['COFFER_OUTPUT']) === 'json';
 }

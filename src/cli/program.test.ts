@@ -232,13 +232,75 @@ for (const [argv, shape] of failures) {
   });
 }
 
-test('init --json fails as one line of RFC 9457; -h is --help for every program', () => {
+test('a failure of any program is one line of RFC 9457 with -o json, wherever that stands', () => {
+  using world = new CliWorld();
+  const env = environment(world);
+  const run = (argv: readonly string[], more = {}) => {
+    const options = { env: { ...env, ...more }, input: '', cwd: world.path('') };
+    return spawnSync(process.execPath, [coffer, ...argv], options);
+  };
+  const failing = [
+    ['init', '--seal', 'wax'],
+    ['gateway', '--lisen', ':1'],
+    ['enforcer', '--runtime', 'wax'],
+    ['backup', 'verify', '/nowhere'],
+    ['backup', 'restore'],
+    ['secret', 'lisst'],
+  ];
+  const assertJson = (ran: ReturnType<typeof run>, what: string): void => {
+    const { code } = JSON.parse(ran.stderr.toString('utf8')) as { code: string };
+    match(code, /^(request\.invalid|cli\.usage)$/, what);
+    equal(ran.stdout.length, 0);
+  };
+  for (const argv of failing) {
+    const line = argv.join(' ');
+    assertJson(run([...argv, '-o', 'json']), line);
+    assertJson(run(argv, { COFFER_OUTPUT: 'json' }), line);
+    assertJson(run(['-o', 'json', ...argv]), line);
+    match(run(argv).stderr.toString('utf8'), /^error: /, 'control');
+    match(run([...argv, '--color=always']).stderr.toString('utf8'), /^\u001b\[31merror/);
+  }
+  const always = { COFFER_COLOR: 'always' };
+  match(run(['init', '--seal', 'wax'], always).stderr.toString('utf8'), /^\u001b\[31merror/);
+  writeFileSync(world.path('.coffer.yaml'), 'output: json\n');
+  assertJson(run(['secret', 'lisst']), 'of a project');
+});
+
+test('a command is found behind options of all commands; what serves is started by its name first', () => {
   using world = new CliWorld();
   const env = environment(world);
   const run = (...argv: string[]) =>
     spawnSync(process.execPath, [coffer, ...argv], { env, input: '' });
-  const { stderr } = run('init', '--seal', 'wax', '--json');
-  equal((JSON.parse(stderr.toString('utf8')) as { code: string }).code, 'request.invalid');
+  const data = world.path('data');
+  const init = run('-o', 'json', 'init', '--data', data, '--shares', '1');
+  const made = JSON.parse(init.stdout.toString('utf8')) as { shares: readonly string[] };
+  equal(made.shares.length, 1);
+  const store = join(data, readdirSync(data).find((name) => /\.(db|sqlite)$/.test(name)) ?? '');
+  for (const argv of [
+    ['-o', 'json', 'backup', 'verify', store],
+    ['backup', '-o', 'json', 'verify', store],
+    ['backup', 'verify', '-o', 'json', store],
+  ]) {
+    const { stdout, stderr } = run(...argv);
+    const body = JSON.parse(stdout.toString('utf8')) as { path: string; revision: number };
+    equal(body.path, store, stderr.toString('utf8'));
+    ok(body.revision > 0);
+  }
+  match(run('backup', 'verify', store).stdout.toString('utf8'), / reads well, at revision/);
+  equal(run('backup', 'verify', store, '--data', 'x').status, 2, 'unknown there');
+  for (const program of ['gateway', 'enforcer']) {
+    const { status, stderr } = run('--context', 'x', program);
+    equal(status, 2);
+    match(stderr.toString('utf8'), new RegExp(`after the command: coffer ${program} …`));
+    match(run('--context', 'x', program, '--help').stdout.toString('utf8'), /Examples:\n/);
+  }
+});
+
+test('-h is --help for every program', () => {
+  using world = new CliWorld();
+  const env = environment(world);
+  const run = (...argv: string[]) =>
+    spawnSync(process.execPath, [coffer, ...argv], { env, input: '' });
   for (const program of [['gateway'], ['init'], ['enforcer'], ['backup', 'verify']]) {
     const help = run(...program, '-h');
     const asked = run('help', ...program);

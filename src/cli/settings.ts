@@ -128,6 +128,13 @@ const projectSchema = schema.object({
   output: schema.optional(schema.string({ min: 1, max: 512 })),
 });
 
+/** The format that is in force without a flag; undefined also where it cannot be read. */
+export async function outputByDefault(io: ProgramIo): Promise<string | undefined> {
+  if (io.env['COFFER_OUTPUT']) return io.env['COFFER_OUTPUT'];
+  const project = await readProjectFile(io.cwd).catch(() => undefined);
+  return project?.output;
+}
+
 async function readProjectFile(cwd: string): Promise<schema.Infer<typeof projectSchema>> {
   const path = await findProjectFile(cwd);
   if (path === undefined) return {};

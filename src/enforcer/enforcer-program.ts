@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { Fault } from '../base/fault.ts';
-import { describeFlags, type FlagSpec, readFlags } from '../base/flags.ts';
+import { asksForHelp } from '../base/command-line.ts';
+import { commonFlags, describeFlags, type FlagSpec, readFlags } from '../base/flags.ts';
 import { type LogLevel, logLevels, logTo } from '../base/log.ts';
 import type { ProgramIo, RunProgram } from '../base/program.ts';
 import { version } from '../base/version.ts';
@@ -40,7 +41,7 @@ const specs = {
     value: '',
     help: 'start no watchdog; something else must wipe if the enforcer dies',
   },
-  help: { value: '', help: 'show this' },
+  ...commonFlags,
 } as const satisfies Record<string, FlagSpec>;
 
 const watchdogSpecs = {
@@ -62,16 +63,16 @@ ${describeFlags(specs)}
 
 /** `argv` begins with `enforcer` or `watchdog`. */
 export const run: RunProgram = ([program = 'enforcer', ...argv], io) =>
-  reportingFaults(io, { command: program }, () =>
+  reportingFaults(io, { command: program, argv }, () =>
     program === 'watchdog' ? watchdog(argv, io) : enforcer(argv, io),
   );
 
 async function enforcer(argv: readonly string[], io: ProgramIo): Promise<number> {
-  const flags = readFlags(specs, argv, io.env);
-  if (flags.help) {
+  if (asksForHelp(argv)) {
     io.stdout.write(usage);
     return 0;
   }
+  const flags = readFlags(specs, argv, io.env);
   const log = logTo(io, levelOf(flags['log-level']));
   const config: EnforcerConfig = {
     stateDirectory: flags.state ?? enforcerDefaults.stateDirectory,

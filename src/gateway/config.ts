@@ -1,5 +1,6 @@
 /** What a gateway can be told, by flag or environment. Everything has a safe default. */
 import {
+  commonFlags,
   describeFlags,
   type FlagSpec,
   type Flags,
@@ -61,7 +62,7 @@ export const gatewayFlags = {
     help: `how long nodes keep secrets without hearing from the gateway (${leaseSecondsDefault})`,
   },
   'log-level': { value: 'LEVEL', help: 'debug, info, warn or error (info)' },
-  help: { value: '', help: 'show this' },
+  ...commonFlags,
 } as const satisfies Record<string, FlagSpec>;
 
 export const gatewayFlagsHelp = describeFlags(gatewayFlags);
@@ -70,13 +71,11 @@ export const gatewayFlagsHelp = describeFlags(gatewayFlags);
 export function readGatewayConfig(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-): GatewayConfig & { readonly help: boolean } {
+): GatewayConfig {
   return gatewayConfig(readFlags(gatewayFlags, argv, env));
 }
 
-export function gatewayConfig(
-  flags: Flags<typeof gatewayFlags>,
-): GatewayConfig & { readonly help: boolean } {
+export function gatewayConfig(flags: Flags<typeof gatewayFlags>): GatewayConfig {
   const listen = hostAndPort('listen', flags.listen ?? '127.0.0.1:8443');
   const nodeListen = hostAndPort('node-listen', flags['node-listen'] ?? '127.0.0.1:8444');
   const trustDomain = flags['trust-domain'] ?? 'cofferdam';
@@ -104,7 +103,6 @@ export function gatewayConfig(
     trustDomain,
     leaseMs: leaseSeconds * 1000,
     logLevel,
-    help: flags.help !== undefined,
   };
 }
 

@@ -78,7 +78,7 @@ for (const form of ['text', 'json'] as const) {
   test(`init shows shares as bytes that are wiped once they are written: ${form}`, async (t) => {
     const world = newWorld(t);
     const watch = new BufferWatch(t);
-    equal(await world.init(form === 'json' ? ['--json'] : []), 0);
+    equal(await world.init(form === 'json' ? ['-o', 'json'] : []), 0);
     const shares =
       form === 'json'
         ? (JSON.parse(world.shown()) as { readonly shares: readonly string[] }).shares

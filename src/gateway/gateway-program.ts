@@ -2,7 +2,16 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { allocate, wipe } from '../base/bytes.ts';
 import { systemErrorText } from '../base/files.ts';
-import { describeFlags, type FlagSpec, readFlags, wholeNumber } from '../base/flags.ts';
+import { asksForHelp } from '../base/command-line.ts';
+import {
+  commonFlags,
+  describeFlags,
+  type FlagSpec,
+  partWords,
+  readFlags,
+  wantsJson,
+  wholeNumber,
+} from '../base/flags.ts';
 import { Fault } from '../base/fault.ts';
 import { logTo } from '../base/log.ts';
 import { reportingFaults } from '../protocol/problem-text.ts';
@@ -18,7 +27,6 @@ import type { Initialised } from './init.ts';
 import type { SealRequest } from './seal/seal.ts';
 
 const initSpecs = {
-  ...gatewayFlags,
   seal: {
     value: 'KIND',
     help: 'shares, passphrase or keyfile (shares); use keyfile for development only',
@@ -26,7 +34,7 @@ const initSpecs = {
   shares: { value: 'N', help: 'number of shares (5)' },
   threshold: { value: 'K', help: 'number of shares that unseal the store (3)' },
   'passphrase-file': { value: 'FILE', help: 'file with the passphrase; - for standard input' },
-  json: { value: '', help: 'print one JSON object instead of text' },
+  ...gatewayFlags,
 } as const satisfies Record<string, FlagSpec>;
 
 /** Above the longest passphrase, with its line end. */
@@ -68,9 +76,10 @@ Usage:
 `;
 
 /** `argv` begins with the command's words. */
-export const run: RunProgram = ([program, ...argv], io) =>
-  reportingFaults(io, placeOf(program, argv), () => {
-    switch (program ?? 'gateway') {
+export const run: RunProgram = ([program = 'gateway', ...argv], io) => {
+  const command = program === 'backup' ? `backup ${argv[0] ?? ''}` : program;
+  return reportingFaults(io, { command, argv }, () => {
+    switch (program) {
       case 'init':
         return init(argv, io);
       case 'backup':
@@ -79,19 +88,14 @@ export const run: RunProgram = ([program, ...argv], io) =>
         return gateway(argv, io);
     }
   });
-
-/** What failures are said of, and in which form. */
-function placeOf(program = 'gateway', [verb = '', ...rest]: readonly string[]) {
-  if (program === 'backup') return { command: `backup ${verb}` };
-  return { command: program, json: program === 'init' && [verb, ...rest].includes('--json') };
-}
+};
 
 async function gateway(argv: readonly string[], io: ProgramIo): Promise<number> {
-  const config = readGatewayConfig(argv, io.env);
-  if (config.help) {
+  if (asksForHelp(argv)) {
     io.stdout.write(gatewayUsage);
     return 0;
   }
+  const config = readGatewayConfig(argv, io.env);
   const { startGateway } = await import('./gateway.ts');
   const { clock, random, signal } = io;
   const log = logTo(io, config.logLevel);
@@ -104,22 +108,23 @@ async function gateway(argv: readonly string[], io: ProgramIo): Promise<number> 
 }
 
 async function init(argv: readonly string[], io: ProgramIo): Promise<number> {
-  const flags = readFlags(initSpecs, argv, io.env);
-  if (flags.help) {
+  if (asksForHelp(argv)) {
     io.stdout.write(initUsage);
     return 0;
   }
+  const flags = readFlags(initSpecs, argv, io.env);
+  const json = wantsJson(flags);
   const config = gatewayConfig(flags);
   const request = await sealRequest(flags, io);
   const server = `https://${config.advertise}`;
   const made = await initialiseWith(config, request, io, async (shown) => {
     try {
-      await writeParts(io.stdout, flags.json ? asJson(shown, server) : asText(shown));
+      await writeParts(io.stdout, json ? asJson(shown, server) : asText(shown));
     } finally {
       shown.shares.forEach(wipe);
     }
   });
-  if (flags.json) return 0;
+  if (json) return 0;
   if (request.kind === 'keyfile') {
     io.stderr.write(
       'warning: with a key file the store unseals without anybody. Use it for development only.\n',
@@ -187,6 +192,7 @@ function flagsText(
     /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
   const names = Object.keys(gatewayFlags) as (keyof typeof gatewayFlags)[];
   return names
+    .filter((name) => !Object.hasOwn(commonFlags, name))
     .map((name): [string, string | undefined] => [name, name === 'data' ? data : flags[name]])
     .map(([name, value]) => (value === undefined ? '' : ` --${name} ${quoted(value)}`))
     .join('');
@@ -265,12 +271,16 @@ function readInto(bytes: Buffer, path: string): number {
 }
 
 async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): Promise<number> {
-  const [file, ...rest] = argv;
-  if (argv.includes('--help') || argv.includes('-h')) {
+  if (asksForHelp(argv)) {
     io.stdout.write(backupUsage);
     return 0;
   }
-  if (file === undefined || file.startsWith('-')) throw wrong('FILE', 'is needed: the backup');
+  const specs = verb === 'verify' ? commonFlags : gatewayFlags;
+  const { words, flags: given } = partWords(specs, argv);
+  const [file, ...more] = words;
+  const flags = readFlags(specs, [...given, ...more], io.env);
+  const json = wantsJson(flags);
+  if (file === undefined) throw wrong('FILE', 'is needed: the backup');
   if (!existsSync(file)) throw wrong(file, 'does not exist');
   const { openPhysical } = await import('./physical/physical.ts');
   const verify = async (path: string): Promise<number> => {
@@ -284,15 +294,23 @@ async function backup([verb = '', ...argv]: readonly string[], io: ProgramIo): P
   };
   const revision = await verify(file);
   if (verb === 'verify') {
-    io.stdout.write(`${file} reads well, at revision ${revision}\n`);
+    io.stdout.write(
+      json
+        ? `${JSON.stringify({ path: file, revision })}\n`
+        : `${file} reads well, at revision ${revision}\n`,
+    );
     return 0;
   }
-  const config = gatewayConfig(readFlags(gatewayFlags, rest, io.env));
+  const config = gatewayConfig(flags);
   const { makeDataDirectory, storePath } = await import('./data-directory.ts');
   makeDataDirectory(config);
   const path = storePath(config);
   const { restoreStore } = await import('./restore.ts');
   const restored = await restoreStore(file, path, verify);
+  if (json) {
+    io.stdout.write(`${JSON.stringify({ path, revision: restored })}\n`);
+    return 0;
+  }
   io.stdout.write(`restored ${path} at revision ${restored}\n`);
   io.stderr.write(
     'The API certificate is not part of a backup. Put api.crt and api.key beside the store, or unseal the gateway:\n' +

@@ -6,6 +6,7 @@
 import { Fault, type FaultError, isFault, sentenceOf } from '../base/fault.ts';
 import { errorFields } from '../base/log.ts';
 import { problemOf } from './problem.ts';
+import { saidHow } from '../base/command-line.ts';
 import { makePaint, type Paint } from '../base/paint.ts';
 import type { ProgramIo } from '../base/program.ts';
 import { jsonText, visible } from '../base/visible-text.ts';
@@ -44,18 +45,21 @@ export function formatProblem(error: unknown, place: ProblemPlace): string {
 /**
  * Runs a program, and says what ended it.
  *
- * @param command - As it is called: `gateway`, `backup restore`.
+ * @param how.command - As it is called: `gateway`, `backup restore`.
+ * @param how.argv - What was typed: it may say in which form a failure is shown.
  * @returns the exit code
  */
 export async function reportingFaults(
   io: ProgramIo,
-  { command, json = false }: { readonly command: string; readonly json?: boolean },
+  { command, argv }: { readonly command: string; readonly argv: readonly string[] },
   run: () => Promise<number>,
 ): Promise<number> {
   try {
     return await run();
   } catch (error) {
-    const paint = makePaint(io, 'stderr', undefined);
+    const { output = io.env['COFFER_OUTPUT'], color = io.env['COFFER_COLOR'] } = saidHow(argv);
+    const json = output === 'json';
+    const paint = makePaint(io, 'stderr', color);
     io.stderr.write(formatProblem(error, { command, where: undefined, json, paint }));
     return isFault(error) ? error.spec.exit : 1;
   }

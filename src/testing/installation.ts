@@ -146,7 +146,7 @@ export class Installation implements AsyncDisposable {
       ...this.#gatewayFlags(),
       '--seal',
       'keyfile',
-      '--json',
+      ...['-o', 'json'],
     ]);
     const chunks: Buffer[] = [];
     program.child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk));
