@@ -7,6 +7,7 @@ import { isatty } from 'node:tty';
 import { systemClock } from './base/clock.ts';
 import { asksForHelp, wordsAt } from './base/command-line.ts';
 import { Fault } from './base/fault.ts';
+import type { ProgramSpec } from './base/flags.ts';
 import { errorFields } from './base/log.ts';
 import { keepMemoryPrivate } from './base/private-memory.ts';
 import type { ProgramIo, ProgramOutput, RunProgram } from './base/program.ts';
@@ -14,6 +15,8 @@ import { systemRandom } from './base/random.ts';
 
 interface ProgramModule {
   readonly run: RunProgram;
+  /** By the command's words. */
+  readonly programs: Readonly<Record<string, ProgramSpec>>;
 }
 
 /** By name at run time: the CLI is type-checked and shipped without importing either. */
@@ -43,18 +46,20 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
 
 keepMemoryPrivate();
 const argv = withHelpBehind(process.argv.slice(2));
-const meant = commandMeant(argv);
+/** Of `coffer __complete -- words…` what was typed; the last of it is to be completed. */
+const typed = argv[0] === '__complete' ? argv.slice(argv[1] === '--' ? 2 : 1) : undefined;
+const meant = commandMeant(typed?.slice(0, -1) ?? argv);
 const io = systemIo();
 const run = await pickProgram(meant);
 const code = await run(meant?.argv ?? argv, io);
 process.exit(code);
 
 /** `help gateway` → `gateway --help`: another program than the CLI's may have to answer. */
-function withHelpBehind(typed: readonly string[]): readonly string[] {
-  const [first = -1] = wordsAt(typed);
-  if (typed[first] !== 'help') return typed;
-  const others = typed.filter((_word, at) => at !== first);
-  return commandMeant(others) ? [...others, '--help'] : typed;
+function withHelpBehind(words: readonly string[]): readonly string[] {
+  const [first = -1] = wordsAt(words);
+  if (words[first] !== 'help') return words;
+  const others = words.filter((_word, at) => at !== first);
+  return commandMeant(others) ? [...others, '--help'] : words;
 }
 
 interface CommandMeant {
@@ -65,18 +70,18 @@ interface CommandMeant {
 }
 
 /** Undefined for what the CLI does. Options of all commands may stand before and among the words. */
-function commandMeant(typed: readonly string[]): CommandMeant | undefined {
-  const [first = -1, second = -1] = wordsAt(typed);
+function commandMeant(words: readonly string[]): CommandMeant | undefined {
+  const [first = -1, second = -1] = wordsAt(words);
   for (const [commands, file] of [
     [gatewayCommands, programFiles.gateway],
     [enforcerCommands, programFiles.enforcer],
   ] as const) {
     for (const places of [[first], [first, second]]) {
-      const words = places.map((at) => typed[at] ?? '');
-      const command = words.join(' ');
+      const named = places.map((at) => words[at] ?? '');
+      const command = named.join(' ');
       if (!commands.includes(command)) continue;
-      const others = typed.filter((_word, at) => !places.includes(at));
-      return { command, file, argv: [...words, ...others] };
+      const others = words.filter((_word, at) => !places.includes(at));
+      return { command, file, argv: [...named, ...others] };
     }
   }
   return undefined;
@@ -85,10 +90,24 @@ function commandMeant(typed: readonly string[]): CommandMeant | undefined {
 async function pickProgram(meant: CommandMeant | undefined): Promise<RunProgram> {
   if (!meant) return (await import('./cli/cli.ts')).runCli;
   const { command, file } = meant;
+  if (typed) return completing((await import(file)) as ProgramModule, command, typed);
   // Node was started for what is named first: with other bounds, and open to a debugger.
   const isLate = lastingPrograms.includes(command) && argv[0] !== command && !asksForHelp(argv);
   if (isLate) return refuseLate(command);
   return ((await import(file)) as ProgramModule).run;
+}
+
+function completing(
+  { programs }: ProgramModule,
+  command: string,
+  words: readonly string[],
+): RunProgram {
+  return async (_argv, io) => {
+    const { completeProgram } = await import('./base/flags.ts');
+    const spec = programs[command];
+    if (spec) io.stdout.write(completeProgram(spec, words));
+    return 0;
+  };
 }
 
 function refuseLate(command: string): RunProgram {

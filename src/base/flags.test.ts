@@ -3,10 +3,10 @@
  * is refused without being repeated.
  * Method: one table of flags, read with each spelling. Control: a switch that is off is not there.
  */
-import { deepEqual, match, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Fault } from './fault.ts';
-import { describeFlags, partWords, readFlags, wantsJson } from './flags.ts';
+import { completeProgram, describeFlags, partWords, readFlags, wantsJson } from './flags.ts';
 
 const specs = {
   state: { value: 'DIR', help: '' },
@@ -53,6 +53,22 @@ test('words are parted from flags and their values', () => {
   deepEqual(words, ['FILE', 'more']);
   deepEqual(flags, ['--state', '/s', '-o', 'json', '--no-watchdog', '--state=/t']);
   deepEqual(partWords(specs, ['--state']), { words: [], flags: ['--state'] });
+});
+
+test('completion offers flags, values that are known, and files where a file belongs', () => {
+  const spec = { flags: { ...specs, kind: { value: 'KIND', suggests: ['a', 'ab'], help: '' } } };
+  const offered = (...typed: string[]): string[] =>
+    completeProgram(spec, typed)
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => line.split('\t')[0] ?? '');
+  deepEqual(offered('run', '--'), ['--state', '--no-watchdog', '--output', '--kind']);
+  deepEqual(offered('run', '--no'), ['--no-watchdog']);
+  deepEqual(offered('run', '--state', ''), [':files']);
+  deepEqual(offered('run', '--state', '/s', '--kind', 'ab'), ['ab']);
+  deepEqual(offered('run', '-o', ''), [], 'nothing is known of it');
+  deepEqual(offered('run', '--no-watchdog', ''), []);
+  equal(completeProgram({ ...spec, takesFile: true }, ['run', '']), ':files\n');
 });
 
 test('a form that a program has not is refused, and none is for people', () => {

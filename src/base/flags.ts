@@ -11,6 +11,8 @@ export interface FlagSpec {
   readonly value: string;
   /** One letter that is the same: `-o`. */
   readonly short?: string;
+  /** What completion offers as its value. */
+  readonly suggests?: readonly string[];
   readonly help: string;
 }
 
@@ -81,8 +83,17 @@ export function partWords(
 
 /** What every program takes beside its own. */
 export const commonFlags = {
-  output: { value: 'FORMAT', short: '-o', help: 'table or json (table)' },
-  color: { value: 'WHEN', help: 'auto, always or never (auto)' },
+  output: {
+    value: 'FORMAT',
+    short: '-o',
+    suggests: ['table', 'json'],
+    help: 'table or json (table)',
+  },
+  color: {
+    value: 'WHEN',
+    suggests: ['auto', 'always', 'never'],
+    help: 'auto, always or never (auto)',
+  },
   help: { value: '', short: '-h', help: 'show this' },
 } as const satisfies Record<string, FlagSpec>;
 
@@ -91,6 +102,40 @@ export function wantsJson({ output = 'table' }: { readonly output?: string }): b
   if (!['table', 'wide', 'json'].includes(output))
     throw invalid('--output', 'must be table or json');
   return output === 'json';
+}
+
+/** What completion must know of a program. */
+export interface ProgramSpec {
+  readonly flags: Readonly<Record<string, FlagSpec>>;
+  /** Its word is a file. */
+  readonly takesFile?: true;
+}
+
+/**
+ * Candidates for the last word, one a line, as `coffer __complete` prints them: `:files` stands for names of
+ * files.
+ */
+export function completeProgram(spec: ProgramSpec, typed: readonly string[]): string {
+  const current = typed.at(-1) ?? '';
+  const lines = candidatesFor(spec, typed.at(-2) ?? '', current);
+  return lines
+    .filter((line) => line === ':files' || line.startsWith(current))
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+function candidatesFor(
+  { flags, takesFile }: ProgramSpec,
+  last: string,
+  current: string,
+): readonly string[] {
+  const [name, inline] = nameOf(flags, last);
+  const { value = '', suggests } = flags[name] ?? {};
+  if (value !== '' && inline === undefined) {
+    return suggests ?? (['FILE', 'DIR', 'PATH'].includes(value) ? [':files'] : []);
+  }
+  if (!current.startsWith('-')) return takesFile === true ? [':files'] : [];
+  return Object.entries(flags).map(([flag, { help }]) => `--${flag}\t${help}`);
 }
 
 /** The flags as a help text, one to a line. */

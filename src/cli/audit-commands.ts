@@ -71,7 +71,7 @@ const list: CommandSpec = {
     'coffer audit list --changes --since 2h',
     "coffer audit list --action 'secret.*' --actor ada --resource 'secrets/payments/**' -o wide",
   ],
-  options: [...filterOptions, lastOption, ...listOptions],
+  options: [...filterOptions, lastOption, ...listOptions(entryView)],
   permissions: () => [needed('audit.list')],
   async run(session, given) {
     const filter = filterOf(session, given);

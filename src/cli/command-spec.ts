@@ -6,9 +6,10 @@ import type { Given } from './given.ts';
 import type { Permission } from './permissions.ts';
 import type { Session } from './session.ts';
 
-/** What a word names, so that completion can ask the gateway for it. */
+/** What a word or a value names, so that completion can ask the gateway for it. */
 export type WordKind =
   | 'secret'
+  | 'deleted-secret'
   | 'group'
   | 'grant'
   | 'node'
@@ -30,6 +31,10 @@ export interface OptionSpec {
   readonly flags: string;
   readonly about: string;
   readonly choices?: readonly string[];
+  /** What completion offers; another value may be given. */
+  readonly suggests?: readonly string[];
+  /** What its value names. */
+  readonly kind?: WordKind;
   /** Whole numbers, within. */
   readonly whole?: { readonly min: number; readonly max: number };
   /** May be given several times. */

@@ -9,9 +9,11 @@ import { catalogue, catalogueEntry } from './catalogue.ts';
 import type { CommandSpec, OptionSpec, WordKind } from './command-spec.ts';
 import { readContexts } from './contexts.ts';
 import { liveNames } from './live-names.ts';
-import { formatNames } from './output.ts';
+import { helpTopics } from './help-text.ts';
 import { globalOptions, optionsOf } from './parser.ts';
+import { keyOf } from './operation-command.ts';
 import { Session } from './session.ts';
+import type { GlobalOptions } from './settings.ts';
 import { visible } from '../base/visible-text.ts';
 
 const liveTimeoutMs = 300;
@@ -19,60 +21,61 @@ const liveTimeoutMs = 300;
 export async function complete(argv: readonly string[], io: ProgramIo): Promise<number> {
   const words = argv[0] === '--' ? argv.slice(1) : argv;
   const current = words.at(-1) ?? '';
-  const candidates = await candidatesFor(words.slice(0, -1), current, io).catch(() => []);
+  const before = words.slice(0, -1);
+  const candidates = await candidatesFor({ before, current, io }).catch(() => []);
   const fitting = candidates.filter((line) => line === ':files' || line.startsWith(current));
   io.stdout.write(fitting.map((line) => `${line}\n`).join(''));
   return 0;
 }
 
-async function candidatesFor(
-  before: readonly string[],
-  current: string,
-  io: ProgramIo,
-): Promise<readonly string[]> {
-  const [noun] = positionals(before, globalOptions);
+/** What was typed before the word that is completed. */
+interface Typed {
+  readonly before: readonly string[];
+  readonly current: string;
+  readonly io: ProgramIo;
+}
+
+async function candidatesFor(typed: Typed): Promise<readonly string[]> {
+  const { before, current } = typed;
+  const [noun, verb] = positionals(before, globalOptions);
   if (noun === undefined) {
     const open = openOption(before, globalOptions);
-    if (open) return await valuesOf(open, io);
-    if (current.startsWith('-')) return optionLines(globalOptions);
-    return catalogue.map((entry) => `${entry.noun}\t${entry.summary}`);
+    if (open) return await valuesOf(open, typed);
+    return current.startsWith('-') ? optionLines(globalOptions) : nounLines();
   }
+  if (noun === 'help') return verb === undefined ? [...helpTopics, ...nounLines()] : [];
   const entry = catalogueEntry(noun);
   const module = await entry?.load?.();
   const specs = (module?.commands ?? []).filter(({ name }) => name.split(' ')[0] === noun);
-  const verb = before[before.indexOf(noun) + 1];
   const spec = specs.find(
     ({ name, aliases }) =>
       name === noun ||
       name === `${noun} ${verb}` ||
       (verb !== undefined && aliases?.includes(verb)),
   );
-  if (!spec) {
-    const elsewhere = entry?.elsewhere?.map(([name, summary]) => [name.split(' ')[0], summary]);
-    return [
-      ...specs.map(({ name, summary }) => [name.split(' ')[1], summary]),
-      ...(elsewhere ?? []),
-    ].map((line) => line.join('\t'));
-  }
-  return await candidatesOf(spec, { before, current, io });
+  if (spec) return await candidatesOf(spec, typed);
+  if (verb !== undefined) return [];
+  const elsewhere = entry?.elsewhere?.map(([name, summary]) => [name.split(' ')[0], summary]);
+  return [
+    ...specs.map(({ name, summary }) => [name.split(' ')[1], summary]),
+    ...(elsewhere ?? []),
+  ].map((line) => line.join('\t'));
 }
 
-async function candidatesOf(
-  spec: CommandSpec,
-  {
-    before,
-    current,
-    io,
-  }: { readonly before: readonly string[]; readonly current: string; readonly io: ProgramIo },
-): Promise<readonly string[]> {
+function nounLines(): readonly string[] {
+  return catalogue.map((entry) => `${entry.noun}\t${entry.summary}`);
+}
+
+async function candidatesOf(spec: CommandSpec, typed: Typed): Promise<readonly string[]> {
+  const { before, current } = typed;
   const options = [...optionsOf(spec), ...globalOptions];
   const open = openOption(before, options);
-  if (open) return await valuesOf(open, io);
+  if (open) return await valuesOf(open, typed);
   if (current.startsWith('-')) return optionLines(options);
-  const typed = positionals(before, options).length - spec.name.split(' ').length;
+  const count = positionals(before, options).length - spec.name.split(' ').length;
   const words = spec.words ?? [];
-  const word = words[typed] ?? words.findLast(({ many }) => many === true);
-  return word?.kind === undefined ? [] : await namesFor(word.kind, current, io);
+  const word = words[count] ?? words.findLast(({ many }) => many === true);
+  return word?.kind === undefined ? [] : await namesFor(word.kind, typed);
 }
 
 /** The option whose value comes next. */
@@ -108,32 +111,45 @@ function optionLines(options: readonly OptionSpec[]): readonly string[] {
   return options.map((option) => `${namesOf(option).at(-1) ?? ''}\t${option.about}`);
 }
 
-async function valuesOf(option: OptionSpec, io: ProgramIo): Promise<readonly string[]> {
-  if (option.choices) return option.choices;
-  const name = namesOf(option).at(-1);
-  if (name === '--output') return formatNames.map((format) => format.replace('…', ''));
-  if (name === '--context') return await namesFor('context', '', io);
-  const kind = ({ '--node': 'node', '--group': 'group', '--workload': 'workload' } as const)[
-    name ?? ''
-  ];
-  if (kind) return await namesFor(kind, '', io);
+async function valuesOf(option: OptionSpec, typed: Typed): Promise<readonly string[]> {
+  const known = option.choices ?? option.suggests;
+  if (known) return known;
+  if (option.kind) return await namesFor(option.kind, typed);
   return /<(file|path|directory)>/.test(option.flags) ? [':files'] : [];
 }
 
 async function namesFor(
   kind: WordKind,
-  current: string,
-  io: ProgramIo,
+  { before, current, io }: Typed,
 ): Promise<readonly string[]> {
   if (kind === 'file') return [':files'];
   if (kind === 'context') return (await readContexts(io.env)).contexts.map(({ name }) => name);
   const ending = new AbortController();
   const timer = io.clock.setTimer(liveTimeoutMs, () => ending.abort());
-  const session = new Session({ io, flags: { input: false }, command: '', signal: ending.signal });
+  const flags = { ...connectionIn(before), input: false };
+  const session = new Session({ io, flags, command: '', signal: ending.signal });
   try {
     return (await liveNames(session, kind, current)).map(visible);
   } finally {
     timer.cancel();
     await session.close();
   }
+}
+
+const connectionOptions = globalOptions.filter(({ flags }) =>
+  /^--(context|server|ca|pin|token-file) /.test(flags),
+);
+
+/** Which gateway was named already, and how it is to prove itself: names of another are no help. */
+function connectionIn(words: readonly string[]): GlobalOptions {
+  const given: Record<string, string | readonly string[]> = {};
+  words.forEach((word, at) => {
+    const [flag = '', inline] = word.split(/=(.*)/s);
+    const option = connectionOptions.find((one) => namesOf(one).includes(flag));
+    const value = inline ?? words[at + 1];
+    if (!option || value === undefined) return;
+    const key = keyOf(option);
+    given[key] = option.many === true ? [given[key] ?? [], value].flat() : value;
+  });
+  return given;
 }

@@ -42,7 +42,7 @@ function lineFor(spec: CommandSpec, world: CliWorld): string[] {
   const words = (spec.words ?? []).map(({ name, kind }) => {
     if (name === 'sequence') return '1041';
     if (kind === 'file') return world.path(`${spec.name.replaceAll(' ', '-')}.out`);
-    if (kind === 'secret') return 'payments/db-password';
+    if (kind === 'secret' || kind === 'deleted-secret') return 'payments/db-password';
     return kind === 'node' ? 'node-1' : 'payments-api';
   });
   const extra: Readonly<Record<string, readonly string[]>> = {

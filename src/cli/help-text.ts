@@ -46,6 +46,9 @@ export const exitCodes: Readonly<Record<number, string>> = {
   141: 'the reader of the output went away',
 };
 
+/** What `coffer help` explains besides commands. */
+export const helpTopics: readonly string[] = ['options', 'environment', 'exit-codes'];
+
 export function exitCodesText(): string {
   const rows = Object.entries(exitCodes).map(([code, meaning]) => [`  ${code}`, meaning]);
   return `Exit codes:\n${formatRows(rows)}`;

@@ -23,19 +23,22 @@ type ItemOf<Name extends ListOperation> = OperationOutput<Name>['items'][number]
 
 export const pageMax = 500;
 
-export const listOptions: readonly OptionSpec[] = [
-  {
-    flags: '--limit <n>',
-    about: `how many at most; ${pageMax} by default`,
-    whole: { min: 1, max: 1_000_000 },
-  },
-  { flags: '-A, --all', about: 'list everything' },
-  { flags: '--no-headers', about: 'omit the header row' },
-  {
-    flags: '--sort-by <column>',
-    about: 'sort by a column, or by a member: {.name}',
-  },
-];
+export function listOptions<Item>(view: View<Item>): readonly OptionSpec[] {
+  return [
+    {
+      flags: '--limit <n>',
+      about: `how many at most; ${pageMax} by default`,
+      whole: { min: 1, max: 1_000_000 },
+    },
+    { flags: '-A, --all', about: 'list everything' },
+    { flags: '--no-headers', about: 'omit the header row' },
+    {
+      flags: '--sort-by <column>',
+      about: 'sort by a column, or by a member: {.name}',
+      suggests: view.columns.map(({ title }) => title.toLowerCase().replaceAll(' ', '-')),
+    },
+  ];
+}
 
 type Filter = Readonly<Record<string, unknown>>;
 
@@ -64,7 +67,11 @@ export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>)
     aliases: name.endsWith(' list') ? ['ls'] : [],
     summary: spec.summary,
     examples: spec.examples,
-    options: [...(spec.options ?? []), ...listOptions, ...(watched ? [watchOption] : [])],
+    options: [
+      ...(spec.options ?? []),
+      ...listOptions(spec.view),
+      ...(watched ? [watchOption] : []),
+    ],
     permissions: (_session, given) => [
       needed(spec.operation),
       ...(given.flag('watch') ? [needed('event.watch')] : []),
@@ -174,7 +181,7 @@ export function sorted<Item>(
 ): ListBody<Item> {
   if (by === undefined) return body;
   const column = view.columns.find(
-    (candidate) => candidate.title.toLowerCase() === by.toLowerCase(),
+    (candidate) => candidate.title.toLowerCase() === by.toLowerCase().replaceAll('-', ' '),
   );
   const member = /^\{?\.([A-Za-z]+)\}?$/.exec(by)?.[1];
   if (!column && member === undefined) {

@@ -9,8 +9,10 @@ export async function liveNames(
 ): Promise<readonly string[]> {
   const limit = 500;
   switch (kind) {
-    case 'secret': {
-      const { output } = await session.call('secret.list', { limit, prefix });
+    case 'secret':
+    case 'deleted-secret': {
+      const deleted = kind === 'deleted-secret' ? { deleted: true } : {};
+      const { output } = await session.call('secret.list', { limit, prefix, ...deleted });
       return output.items.map(({ name }) => name);
     }
     case 'group':

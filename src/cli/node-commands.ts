@@ -89,8 +89,8 @@ export const commands: readonly CommandSpec[] = [
     view: workloadView,
     examples: ['coffer workload list', 'coffer workload list --node node-1 -o wide'],
     options: [
-      { flags: '--node <name>', about: 'only on this node' },
-      { flags: '--group <name>', about: 'only containers in this group' },
+      { flags: '--node <name>', about: 'only on this node', kind: 'node' },
+      { flags: '--group <name>', about: 'only containers in this group', kind: 'group' },
       { flags: '--prefix <prefix>', about: 'only names that begin with this' },
       {
         flags: '-l, --selector <selector>',

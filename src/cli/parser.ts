@@ -24,12 +24,16 @@ export type Parsed =
 const pinPattern = /^sha256:[0-9a-f]{64}$/;
 
 export const globalOptions: readonly OptionSpec[] = [
-  { flags: '--context <name>', about: 'the context to use' },
+  { flags: '--context <name>', about: 'the context to use', kind: 'context' },
   { flags: '--server <url>', about: 'the gateway, https://host:port' },
   { flags: '--ca <file>', about: 'certificate authorities (PEM) to verify the gateway with' },
   { flags: '--pin <sha256:hex>', about: 'a public key in the chain of the gateway', many: true },
   { flags: '--token-file <file>', about: 'the file that holds the token' },
-  { flags: '-o, --output <format>', about: formatNames.join(', ') },
+  {
+    flags: '-o, --output <format>',
+    about: formatNames.join(', '),
+    suggests: formatNames.map((format) => format.replace('…', '')),
+  },
   { flags: '--color <when>', about: 'when to use colours', choices: ['auto', 'always', 'never'] },
   { flags: '--no-input', about: 'fail instead of asking' },
   { flags: '-q, --quiet', about: 'show warnings and errors only' },

@@ -1,7 +1,7 @@
 /** `coffer group …`, `coffer grant …`, `coffer explain`, `coffer who-can`. */
 import { isFault } from '../base/fault.ts';
 import * as schema from '../base/schema.ts';
-import { modeSchema } from '../model/grant.ts';
+import { modeSchema, signals } from '../model/grant.ts';
 import type { OperationInput } from '../protocol/operations.ts';
 import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
@@ -37,7 +37,7 @@ const groupPut: CommandSpec = {
       flags: '--image <pattern>',
       about: 'repository@sha256:…, or a pattern for the image reference',
     },
-    { flags: '--node <name>', about: 'only on this node' },
+    { flags: '--node <name>', about: 'only on this node', kind: 'node' },
     { flags: '--docker-name <pattern>', about: 'name of the container' },
     { flags: '--docker-label <key=value>', about: 'label of the container', many: true },
     { flags: '--kubernetes-namespace <name>', about: 'namespace of the pod' },
@@ -130,10 +130,15 @@ const grantPut: CommandSpec = {
     {
       flags: '--secret <name[:file[:mode]]>',
       about: 'a secret that the group receives',
+      kind: 'secret',
       many: true,
     },
     { flags: '--target <directory>', about: 'directory in the container; /run/secrets by default' },
-    { flags: '--signal <name>', about: 'signal for the main process when a file changes' },
+    {
+      flags: '--signal <name>',
+      about: 'signal for the main process when a file changes',
+      suggests: signals,
+    },
     {
       flags: '--on-lease-loss <what>',
       about: 'what happens if the node cannot reach the gateway for the length of a lease',
@@ -314,7 +319,10 @@ export const commands: readonly CommandSpec[] = [
     summary: 'List grants',
     view: grantView,
     examples: ['coffer grant list', 'coffer grant list --secret payments/db-password -o name'],
-    options: [prefixOption, { flags: '--secret <name>', about: 'only grants of this secret' }],
+    options: [
+      prefixOption,
+      { flags: '--secret <name>', about: 'only grants of this secret', kind: 'secret' },
+    ],
     named: (given) => ({ secret: given.text('secret') }),
     filter: (given) => ({ prefix: given.option('prefix'), secret: given.option('secret') }),
     watched: 'grant',

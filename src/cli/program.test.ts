@@ -189,6 +189,11 @@ test('bash completes nouns, verbs, flags, names of the gateway, and files', asyn
   deepEqual(await complete('coffer secret put a --stage '), ['current', 'pending']);
   deepEqual(await complete('coffer node list --out'), ['--output']);
   ok((await complete('coffer secret list -o ')).includes('json'));
+  deepEqual(await complete('coffer gateway --node-l'), ['--node-listen']);
+  deepEqual(await complete('coffer init --seal p'), ['passphrase']);
+  deepEqual(await complete('coffer enforcer --runtime '), ['docker', 'process']);
+  deepEqual(await complete('coffer -o json backup verify --o'), ['--output']);
+  deepEqual(await complete('coffer backup verify '), [''], 'files, by the shell; no verb again');
 });
 
 const failures: readonly (readonly [readonly string[], RegExp])[] = [

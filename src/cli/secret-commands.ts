@@ -382,6 +382,7 @@ export const commands: readonly CommandSpec[] = [
     },
   }),
   stageCommand('secret.restore', 'restored', {
+    words: [{ ...nameWord, kind: 'deleted-secret' }],
     examples: [
       'coffer secret restore payments/db-password',
       'coffer secret list --deleted    # what can be restored',

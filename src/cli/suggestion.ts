@@ -25,11 +25,12 @@ export async function withSuggestion(
   const collection = typeof resource === 'string' ? resource.split('/')[0] : undefined;
   const kind = isFault(problem, 'group.unknown') ? 'group' : (collection?.slice(0, -1) ?? said);
   const word =
-    words.find((candidate) => candidate.kind === kind) ??
+    words.find(({ kind: of }) => of === kind || of === `deleted-${kind}`) ??
     words.find(({ kind: of }) => of === 'grant');
   const typed = word && given.maybeWord(word.name);
   if (!isLive(kind) || typed === undefined) return problem;
-  const near = await nearestName(session, kind, typed);
+  const among = word?.kind === 'deleted-secret' ? word.kind : kind;
+  const near = await nearestName(session, among, typed);
   // The gateway does not repeat a word that may be a value. Whoever typed it has it on the screen.
   const name = resource === undefined && said === kind ? { name: typed } : {};
   const detail = { ...problem.detail, ...name, didYouMean: near };
@@ -58,7 +59,8 @@ async function namesNear(
 ): Promise<readonly string[]> {
   const folder = typed.slice(0, typed.lastIndexOf('/') + 1);
   const beside = await liveNames(session, kind, folder);
-  if (kind !== 'secret' || folder === '' || nearest(typed, beside) !== undefined) return beside;
+  if (!kind.endsWith('secret') || folder === '' || nearest(typed, beside) !== undefined)
+    return beside;
   return await liveNames(session, kind, '');
 }
 

@@ -25,14 +25,14 @@ const intervalSecondsDefault = 10;
 const quietMs = 100;
 
 const options: readonly OptionSpec[] = [
-  { flags: '--node <name>', about: 'only on this node' },
-  { flags: '--workload <name>', about: 'only in this container' },
+  { flags: '--node <name>', about: 'only on this node', kind: 'node' },
+  { flags: '--workload <name>', about: 'only in this container', kind: 'workload' },
   {
     flags: '--state <state>',
     about: 'only in this state',
     choices: ['current', 'updating', 'withdrawing', 'failed', 'unknown'],
   },
-  ...listOptions,
+  ...listOptions(holdingView),
   { flags: '-w, --watch', about: 'keep running and show changes' },
   {
     flags: '--interval <seconds>',

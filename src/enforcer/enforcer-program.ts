@@ -3,7 +3,13 @@ import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { Fault } from '../base/fault.ts';
 import { asksForHelp } from '../base/command-line.ts';
-import { commonFlags, describeFlags, type FlagSpec, readFlags } from '../base/flags.ts';
+import {
+  commonFlags,
+  describeFlags,
+  type FlagSpec,
+  type ProgramSpec,
+  readFlags,
+} from '../base/flags.ts';
 import { type LogLevel, logLevels, logTo } from '../base/log.ts';
 import type { ProgramIo, RunProgram } from '../base/program.ts';
 import { version } from '../base/version.ts';
@@ -23,7 +29,7 @@ const specs = {
     value: 'DIR',
     help: `directory on a tmpfs for what a restarted enforcer must know (${enforcerDefaults.runDirectory})`,
   },
-  runtime: { value: 'KIND', help: 'docker or process (docker)' },
+  runtime: { value: 'KIND', suggests: ['docker', 'process'], help: 'docker or process (docker)' },
   'engine-socket': {
     value: 'PATH',
     help: `socket of the container engine (${enforcerDefaults.dockerSocket})`,
@@ -36,7 +42,7 @@ const specs = {
     value: 'DIRS',
     help: 'colon-separated directories in containers in which files may be mounted',
   },
-  'log-level': { value: 'LEVEL', help: 'debug, info, warn or error (info)' },
+  'log-level': { value: 'LEVEL', suggests: logLevels, help: 'debug, info, warn or error (info)' },
   'no-watchdog': {
     value: '',
     help: 'start no watchdog; something else must wipe if the enforcer dies',
@@ -60,6 +66,8 @@ Examples:
 Flags (each also as COFFER_NAME in the environment):
 ${describeFlags(specs)}
 `;
+
+export const programs: Readonly<Record<string, ProgramSpec>> = { enforcer: { flags: specs } };
 
 /** `argv` begins with `enforcer` or `watchdog`. */
 export const run: RunProgram = ([program = 'enforcer', ...argv], io) =>

@@ -61,7 +61,7 @@ export const gatewayFlags = {
     value: 'N',
     help: `how long nodes keep secrets without hearing from the gateway (${leaseSecondsDefault})`,
   },
-  'log-level': { value: 'LEVEL', help: 'debug, info, warn or error (info)' },
+  'log-level': { value: 'LEVEL', suggests: logLevels, help: 'debug, info, warn or error (info)' },
   ...commonFlags,
 } as const satisfies Record<string, FlagSpec>;
 

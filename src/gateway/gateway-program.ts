@@ -8,6 +8,7 @@ import {
   describeFlags,
   type FlagSpec,
   partWords,
+  type ProgramSpec,
   readFlags,
   wantsJson,
   wholeNumber,
@@ -29,6 +30,7 @@ import type { SealRequest } from './seal/seal.ts';
 const initSpecs = {
   seal: {
     value: 'KIND',
+    suggests: ['shares', 'passphrase', 'keyfile'],
     help: 'shares, passphrase or keyfile (shares); use keyfile for development only',
   },
   shares: { value: 'N', help: 'number of shares (5)' },
@@ -74,6 +76,13 @@ Usage:
   coffer backup verify FILE
   coffer backup restore FILE [the flags of \`coffer gateway\`]
 `;
+
+export const programs: Readonly<Record<string, ProgramSpec>> = {
+  gateway: { flags: gatewayFlags },
+  init: { flags: initSpecs },
+  'backup verify': { flags: commonFlags, takesFile: true },
+  'backup restore': { flags: gatewayFlags, takesFile: true },
+};
 
 /** `argv` begins with the command's words. */
 export const run: RunProgram = ([program = 'gateway', ...argv], io) => {
