@@ -177,7 +177,7 @@ async function checkAndKeepToken(session: Session, given: Given, context: Contex
 async function check(session: Session, context: Context, token: string | undefined): Promise<void> {
   const { checkContext } = await import('./context-check.ts');
   try {
-    const unknown = await checkContext(session, context, token);
+    const unknown = await session.waitingFor(checkContext(session, context, token));
     if (unknown !== undefined) session.note(unknown);
   } catch (error) {
     session.note('Nothing was kept. To keep it without connecting, use --no-check.');

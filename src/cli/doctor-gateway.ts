@@ -39,9 +39,9 @@ export async function* gatewayChecks(session: Session): AsyncGenerator<Finding, 
   yield { check: 'address', result: 'pass', found: `${server.value}, from ${server.from}` };
   let probe: Probe;
   try {
-    probe = await probeGateway(session, server.value);
+    probe = await session.waitingFor(probeGateway(session, server.value));
   } catch (error) {
-    if (!isFault(error)) throw error;
+    if (!isFault(error) || session.signal.aborted) throw error;
     yield { check: 'connection', result: 'fail', found: sentenceOf(error), fix: fixOf(error) };
     return;
   }
@@ -56,7 +56,8 @@ export async function* gatewayChecks(session: Session): AsyncGenerator<Finding, 
 async function probeGateway(session: Session, address: string): Promise<Probe> {
   const endpoint = parseAddress(address);
   const trust = await (await session.settings()).readTrust();
-  const agent = await makeAgent({ endpoint, trust, timeoutMs: probeTimeoutMs });
+  const { signal } = session;
+  const agent = await makeAgent({ endpoint, trust, timeoutMs: probeTimeoutMs, signal });
   const startedMs = session.io.clock.monotonicMs();
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {

@@ -69,7 +69,9 @@ async function trustOf(session: Session, settings: Settings, server: string): Pr
     return { words: ['--cacert', quote(file)], server };
   }
   const endpoint = parseAddress(server);
-  const { certificate, isOwn } = await pinnedCertificate({ endpoint, trust, timeoutMs });
+  const { signal } = session;
+  const looking = { endpoint, trust, timeoutMs, signal };
+  const { certificate, isOwn } = await pinnedCertificate(looking);
   const pem = certificate.toString();
   const words = ['--cacert', quote(await keep(authorityFile(env, idOf(pem)), pem))];
   // Whose own key is pinned may be reached by any name; curl wants one that is in the certificate.

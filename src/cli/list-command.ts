@@ -222,7 +222,7 @@ export async function openWatch(session: Session): Promise<AsyncIterable<Change>
   );
   let first: ReturnType<typeof events.next> | undefined = events.next();
   first.then(() => opened.resolve(), opened.reject);
-  await opened.promise;
+  await session.waitingFor(opened.promise);
   return {
     async *[Symbol.asyncIterator]() {
       for (;;) {

@@ -17,10 +17,12 @@ const checkpoint = `cofferdam/test\n1042\n${'A'.repeat(43)}=\n`;
 async function run(
   argv: readonly string[],
   options: CliRunOptions = {},
+  beforeFirst: () => Promise<void> = async () => undefined,
 ): Promise<CliRun & { readonly asked: readonly OperationRequest<OperationName>[] }> {
   const asked: OperationRequest<OperationName>[] = [];
   await using gateway = await startHttpGateway(async (request) => {
     asked.push(request);
+    if (asked.length === 1) await beforeFirst();
     if (request.operation === 'system.backup') {
       return {
         output: (async function* () {
@@ -111,4 +113,36 @@ test('progress is shown on a terminal once it takes long, and taken away again',
   const dumb = { clock, typed: [''], env: { TERM: 'dumb' } };
   equal((await run(backup, dumb)).stderr, '');
   equal((await run([...backup, '-q'], { clock, typed: [''] })).stderr, '');
+});
+
+test('a gateway that takes its time is waited for visibly, on a terminal, and only there', async () => {
+  const timers: (() => void)[] = [];
+  let nowMs = 0;
+  const clock: Clock = {
+    ...systemClock,
+    monotonicMs: () => nowMs,
+    setTimer(delayMs, act) {
+      if (delayMs <= 1000) timers.push(act);
+      return { cancel: () => undefined };
+    },
+  };
+  const slow = async (options: CliRunOptions): Promise<CliRun> => {
+    timers.length = 0;
+    nowMs = 0;
+    return await run(['status'], options, async () => {
+      for (const ms of [300, 1300, 2300]) {
+        nowMs = ms;
+        timers.shift()?.();
+      }
+    });
+  };
+  const seen = await slow({ clock, typed: [] });
+  match(
+    seen.stderr,
+    /^\r\u001b\[KWaiting for https:\S+\r\u001b\[KWaiting for https:\S+, 1 s\r\u001b\[KWaiting for https:\S+, 2 s\r\u001b\[K/,
+  );
+  for (const options of [{}, { typed: [], env: { TERM: 'dumb' } }]) {
+    equal((await slow({ clock, ...options })).stderr.includes('Waiting'), false);
+  }
+  equal((await run(['status', '-q'], { clock, typed: [] })).stderr, '');
 });

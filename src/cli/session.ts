@@ -45,6 +45,8 @@ export class Session {
   readonly input: Input;
   /** It only shows what happens from now on: to be interrupted is how it ends. */
   isFollowing = false;
+  /** Of progress, on the screen. */
+  lines = 0;
   /** Of the table that this command shows, so that rows which come later stand below their titles. */
   readonly columnWidths: number[] = [];
   #settings: Promise<Settings> | undefined;
@@ -130,13 +132,15 @@ export class Session {
     const [trust, token] = await Promise.all([settings.readTrust(), settings.readToken()]);
     const { Client } = await import('../client/client.ts');
     const { clock, random } = this.io;
+    const { timeout } = this.flags;
     return new Client({
       address,
       trust,
       clock,
       random,
       ...(token === undefined ? {} : { token }),
-      ...(this.flags.timeout === undefined ? {} : { timeoutMs: this.flags.timeout * 1000 }),
+      // Above --timeout, which ends all of it, and says so.
+      ...(timeout === undefined ? {} : { timeoutMs: (timeout + 1) * 1000 }),
     });
   }
 
@@ -158,10 +162,21 @@ export class Session {
     const { effect, credential } = operationNamed(name);
     const isKept = effect === 'change' && credential !== true;
     const key = isKept ? { idempotencyKey: this.makeKey() } : {};
-    const reply = await client.call(name, input, { ...key, ...options, signal: this.signal });
+    const calling = client.call(name, input, { ...key, ...options, signal: this.signal });
+    const reply = await this.waitingFor(calling);
     const ms = Math.round(this.io.clock.monotonicMs() - startedMs);
     log.debug('cli.called', { operation: name, requestId: reply.requestId, ms });
     return reply;
+  }
+
+  /** Says on a terminal that the gateway is waited for, once that takes a moment. */
+  async waitingFor<T>(answer: Promise<T>): Promise<T> {
+    if (!this.io.stderr.isTty) return await answer;
+    // It may fail before anybody here listens.
+    answer.catch(() => undefined);
+    const { server } = await this.settings();
+    const { showingWait } = await import('./progress.ts');
+    return await showingWait(this, server.value ?? 'the gateway', answer);
   }
 
   /** What `call` does first; for streams and files, before they are opened. */

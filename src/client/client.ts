@@ -3,7 +3,8 @@
  *
  * Promises
  *   - What the gateway refuses is thrown as the Fault that it named, with `requestId` in its facts.
- *   - Only what may safely happen twice is tried twice: reads, and changes with an idempotency key.
+ *   - Only what may safely happen twice is tried twice: reads, and changes with an idempotency key; and
+ *     never for longer than one bound for all attempts.
  *   - A value is sent from the buffer it is in; it never becomes text. The caller keeps and wipes it.
  *   - An answer is parsed only if it says that it is JSON, and only up to a bound.
  * Does not promise
@@ -48,8 +49,10 @@ export interface ClientOptions {
   readonly token?: string;
   readonly clock: Clock;
   readonly random: Random;
-  /** For one attempt to connect, and for each silence of an answer. 30,000 when left out. */
+  /** For a call with all of its attempts, and for silences of what is followed. 30,000 when left out. */
   readonly timeoutMs?: number;
+  /** For one attempt to connect: who is there answers at once. 5,000 when left out, at most the other. */
+  readonly connectTimeoutMs?: number;
   /** Including the first. 3 when left out. */
   readonly attemptsMax?: number;
 }
@@ -82,12 +85,14 @@ export interface Download {
 }
 
 const timeoutMsDefault = 30_000;
+const connectTimeoutMsDefault = 5_000;
 const attemptsMaxDefault = 3;
 const backOffMs = 100;
 const backOffMsMax = 5_000;
 
 export class Client {
   readonly #options: ClientOptions;
+  readonly #closing = new AbortController();
   #agent: Promise<Agent> | undefined;
 
   /** @throws Fault `request.invalid` if the address is none. */
@@ -107,8 +112,8 @@ export class Client {
     const { effect, body } = operationNamed(name);
     const repeatable =
       (effect === 'read' && body !== 'value') || options.idempotencyKey !== undefined;
-    return await this.#retrying(repeatable, options.signal, async () => {
-      const response = await this.#send(name, input, options);
+    return await this.#retrying(repeatable, options.signal, async (signal) => {
+      const response = await this.#send(name, input, { ...options, signal });
       return (await readAnswer(response)) as CallReply<Name>;
     });
   }
@@ -161,13 +166,23 @@ export class Client {
     return { fileName, pieces: piecesOf(response) };
   }
 
-  /** Closes idle connections. Calls under way fail. */
+  /** Closes idle connections, and gives up those that are being made. Calls under way fail. */
   async close(): Promise<void> {
+    this.#closing.abort();
     const agent = await this.#agent?.catch(() => undefined);
     agent?.destroy();
   }
 
   async #send(name: OperationName, input: unknown, options: CallOptions): Promise<IncomingMessage> {
+    const sending = this.#sendWhenConnected(name, input, options);
+    return await unlessAborted(options.signal, sending);
+  }
+
+  async #sendWhenConnected(
+    name: OperationName,
+    input: unknown,
+    options: CallOptions,
+  ): Promise<IncomingMessage> {
     const endpoint = parseAddress(this.#options.address);
     const { method, path, headers, body } = requestOf(name, input, {
       ...options,
@@ -175,7 +190,8 @@ export class Client {
     });
     const agent = await this.#connected();
     const { request } = await import('node:https');
-    const timeoutMs = this.#options.timeoutMs ?? timeoutMsDefault;
+    // Whoever gave up may have wiped the value.
+    options.signal?.throwIfAborted();
     return await new Promise((resolve, reject) => {
       const outgoing = request({
         ...endpoint,
@@ -183,11 +199,13 @@ export class Client {
         method,
         path,
         headers: headers satisfies OutgoingHttpHeaders,
-        timeout: timeoutMs,
+        timeout: this.#timeoutMs,
         ...(options.signal ? { signal: options.signal } : {}),
       });
       outgoing.on('timeout', () => {
-        outgoing.destroy(new Fault('gateway.unreachable', { ...endpoint, problem: 'timed out' }));
+        outgoing.destroy(
+          new Fault('gateway.unreachable', { ...endpoint, problem: 'it does not answer' }),
+        );
       });
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
         const problem = error.code ?? 'unknown';
@@ -205,7 +223,11 @@ export class Client {
     this.#agent ??= makeAgent({
       endpoint: parseAddress(this.#options.address),
       trust: this.#options.trust ?? {},
-      timeoutMs: this.#options.timeoutMs ?? timeoutMsDefault,
+      timeoutMs: Math.min(
+        this.#timeoutMs,
+        this.#options.connectTimeoutMs ?? connectTimeoutMsDefault,
+      ),
+      signal: this.#closing.signal,
     }).catch((error: unknown) => {
       this.#agent = undefined;
       throw error;
@@ -213,23 +235,46 @@ export class Client {
     return this.#agent;
   }
 
+  /** Attempts, as many as are worthwhile, until one bound for all of them. */
   async #retrying<T>(
     repeatable: boolean,
-    signal: AbortSignal | undefined,
-    act: () => Promise<T>,
+    asked: AbortSignal | undefined,
+    act: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const attemptsMax = repeatable ? (this.#options.attemptsMax ?? attemptsMaxDefault) : 1;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await act();
-      } catch (error) {
-        // Only people unseal, and they take longer than anybody waits.
-        const worthwhile =
-          isFault(error) && error.spec.retry === 'later' && error.code !== 'barrier.sealed';
-        if (!worthwhile || attempt >= attemptsMax || isAborted(signal)) throw error;
-        await this.#pause(attempt, error.detail['retryAfterSeconds'], signal);
+    const { clock, attemptsMax = attemptsMaxDefault, address } = this.#options;
+    const ending = new AbortController();
+    const over = Promise.withResolvers<never>();
+    over.promise.catch(() => undefined);
+    const timer = clock.setTimer(this.#timeoutMs, () => {
+      const problem = 'it does not answer';
+      over.reject(new Fault('gateway.unreachable', { ...parseAddress(address), problem }));
+      ending.abort();
+    });
+    const signal = asked ? AbortSignal.any([asked, ending.signal]) : ending.signal;
+    try {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await Promise.race([act(signal), over.promise]);
+        } catch (error) {
+          // Only people unseal, and they take longer than anybody waits.
+          const worthwhile =
+            isFault(error) && error.spec.retry === 'later' && error.code !== 'barrier.sealed';
+          const isLast = !repeatable || attempt >= attemptsMax;
+          if (!worthwhile || isLast || isAborted(signal)) throw error;
+          const pause = this.#pause(attempt, error.detail['retryAfterSeconds'], asked);
+          pause.catch(() => undefined);
+          // It did answer: if there is no time to ask again, that answer is what went wrong.
+          const noTimeLeft = over.promise.catch(() => Promise.reject(error));
+          await Promise.race([pause, noTimeLeft]);
+        }
       }
+    } finally {
+      timer.cancel();
     }
+  }
+
+  get #timeoutMs(): number {
+    return this.#options.timeoutMs ?? timeoutMsDefault;
   }
 
   /** Exponential with full jitter, or as long as the gateway said, within bounds. */
@@ -243,6 +288,20 @@ export class Client {
 
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
+}
+
+/** A request whose connection is still being made would not end by its signal. */
+async function unlessAborted<T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
+  if (!signal) return await work;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(new DOMException('aborted', 'AbortError'));
+  signal.addEventListener('abort', onAbort);
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 async function* piecesOf(response: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {

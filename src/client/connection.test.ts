@@ -67,9 +67,17 @@ test('what answers in plain text is no gateway, and that is not said of its iden
   const endpoint = { host: '127.0.0.1', port };
   const pins = [`sha256:${'0'.repeat(64)}`];
   try {
-    await rejects(makeAgent({ endpoint, trust: { pins }, timeoutMs: 60_000 }), (error) => {
-      return isFault(error, 'remote.invalid') && error.detail['problem'] === 'does not speak TLS';
-    });
+    await rejects(
+      makeAgent({
+        endpoint,
+        trust: { pins },
+        timeoutMs: 60_000,
+        signal: new AbortController().signal,
+      }),
+      (error) => {
+        return isFault(error, 'remote.invalid') && error.detail['problem'] === 'does not speak TLS';
+      },
+    );
   } finally {
     server.close();
   }

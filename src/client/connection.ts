@@ -37,6 +37,8 @@ export interface ConnectOptions {
   readonly endpoint: Endpoint;
   readonly trust: Trust;
   readonly timeoutMs: number;
+  /** Ends the handshakes that are under way. */
+  readonly signal: AbortSignal;
 }
 
 const pinPattern = /^sha256:[0-9a-f]{64}$/;
@@ -118,7 +120,7 @@ async function presentedChain(options: ConnectOptions): Promise<readonly X509Cer
 }
 
 function handshake(options: ConnectOptions, rules: ConnectionOptions): Promise<TLSSocket> {
-  const { endpoint, timeoutMs } = options;
+  const { endpoint, timeoutMs, signal } = options;
   return new Promise((resolve, reject) => {
     const socket = connect({
       ...endpoint,
@@ -138,8 +140,13 @@ function handshake(options: ConnectOptions, rules: ConnectionOptions): Promise<T
       reject(
         new Fault('gateway.unreachable', { ...endpoint, problem: 'hung up in the handshake' }),
       );
+    const onAbort = (): void => void socket.destroy();
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
     socket.once('timeout', onTimeout).on('error', onError).once('close', onClose);
+    socket.once('close', () => signal.removeEventListener('abort', onAbort));
     socket.once('secureConnect', () => {
+      signal.removeEventListener('abort', onAbort);
       socket.off('timeout', onTimeout).off('error', onError).off('close', onClose);
       socket.on('error', () => undefined);
       resolve(socket);
