@@ -624,7 +624,7 @@ export const faults = {
       'No role of yours allows {action} on {resource}',
       'You cannot give the role {role} on these paths, because you do not have it there yourself',
     ],
-    hint: 'Ask an owner for a role that allows it. The guide docs/guides/production.md lists the roles and their paths.',
+    hint: '`coffer whoami` shows the roles that you have. Ask an owner for one that allows it: docs/guides/production.md lists them.',
   },
   'principal.exists': {
     status: 409,

@@ -93,6 +93,12 @@ export const catalogue: readonly CatalogueEntry[] = [
     'Create, list and revoke tokens for people and programs',
     () => import('./token-commands.ts'),
   ),
+  entry(
+    'Gateway',
+    'whoami',
+    'Show whose token is in use, and what it permits',
+    () => import('./token-commands.ts'),
+  ),
   entry('Gateway', 'status', 'Show the state of the gateway', system),
   entry(
     'Gateway',

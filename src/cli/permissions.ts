@@ -11,7 +11,7 @@ import type { Session } from './session.ts';
 export interface Permission {
   readonly action: OperationName;
   readonly resource: string;
-  /** Anybody may ask for it, and why. */
+  /** Nobody has to be permitted to ask for it, and why. */
   readonly publicBecause?: string;
 }
 
@@ -21,7 +21,9 @@ export function needed(action: OperationName, input: object = {}): Permission {
   const given = Object.entries(input).filter(([, value]) => value !== undefined);
   const parsed = schema.parse(inputSchema, Object.fromEntries(given), 'arguments');
   const permission = { action, resource: resource(parsed) };
-  return access === 'permission' ? permission : { ...permission, ...access };
+  if (access === 'permission') return permission;
+  if (access === 'self') return { ...permission, publicBecause: 'it shows only who you are' };
+  return { ...permission, ...access };
 }
 
 /** A whole policy, everything that it names, and the secrets that it gives: should all of it change. */
@@ -61,7 +63,7 @@ async function showPermissions(
   const lines = permissions.map(({ action, resource, publicBecause }) =>
     publicBecause === undefined
       ? `${action} ${resource}`
-      : `${action}: none is needed: ${publicBecause}`,
+      : `${action}: no permission is needed: ${publicBecause}`,
   );
   const needs = lines.length === 0 ? ['none'] : [...new Set(lines)];
   await showText(

@@ -178,7 +178,7 @@ test('bash completes nouns, verbs, flags, names of the gateway, and files', asyn
     const child = spawn('bash', ['-c', script], { env, stdio: ['ignore', 'pipe', 'ignore'] });
     return (await outputOf(child)).trim().split('\n');
   };
-  deepEqual(await complete('coffer who'), ['who-can']);
+  deepEqual(await complete('coffer who-'), ['who-can']);
   deepEqual(await complete('coffer secret ge'), ['get', 'generate']);
   // Names of the gateway come within a moment or not at all: on a busy machine it takes more than one try.
   let names = await complete('coffer secret get payments/');

@@ -1,9 +1,11 @@
 /** `coffer token …`: who may ask the gateway for what. */
 import { visible } from '../base/visible-text.ts';
+import type { OperationOutput } from '../protocol/operations.ts';
 import type { CommandSpec, WordSpec } from './command-spec.ts';
 import { listCommand } from './list-command.ts';
 import { operationCommand } from './operation-command.ts';
 import { showDone, showText } from './output.ts';
+import { formatRows } from './table.ts';
 import { tokenView } from './views.ts';
 
 const create = operationCommand({
@@ -45,7 +47,31 @@ const revoke = operationCommand({
     await showDone(session, token, { subject: `token/${token.name}`, done: 'revoked' }),
 });
 
+type Self = OperationOutput<'token.whoami'>;
+
+const whoami = operationCommand({
+  operation: 'token.whoami',
+  name: 'whoami',
+  examples: ['coffer whoami', "coffer whoami -o jsonpath='{.name}'"],
+  show: async (session, self) =>
+    await showText(session, self, {
+      name: `${self.kind}/${self.name}`,
+      text: () => selfText(self),
+    }),
+});
+
+function selfText({ name, kind, bindings, endsAt, method, source }: Self): string {
+  const rows = [
+    ['Name:', `${name} (${kind})`],
+    ...bindings.map(({ role, paths }) => ['Role:', `${role} on ${paths.join(', ')}`]),
+    ['Valid until:', endsAt ?? 'it is revoked'],
+    ['Identified:', `by ${method}, from ${source}`],
+  ];
+  return formatRows(rows.map((row) => row.map(visible)));
+}
+
 export const commands: readonly CommandSpec[] = [
+  whoami,
   listCommand({
     operation: 'token.list',
     summary: 'List tokens: for whom, with which role and paths, and until when',

@@ -49,7 +49,7 @@ export function requestOf(name: OperationName, input: unknown, options: Outgoing
     headers: {
       accept: accepts[operation.reply],
       ...bodyHeaders(body, options.value),
-      ...(operation.access === 'permission' && options.token !== undefined
+      ...(typeof operation.access === 'string' && options.token !== undefined
         ? { authorization: `Bearer ${options.token}` }
         : {}),
       ...preconditionHeader(options.ifRevision),

@@ -116,7 +116,7 @@ export class RequestHandler {
   async #run(run: Run): Promise<OperationReply<OperationName>> {
     const { request, operation } = run;
     const { principal } = request;
-    if (operation.access === 'permission' && principal.kind === 'anonymous') {
+    if (typeof operation.access === 'string' && principal.kind === 'anonymous') {
       throw new Fault('auth.required');
     }
     this.#throttle(principal);
@@ -127,6 +127,7 @@ export class RequestHandler {
     run.resource = operation.resource(input);
     refuseMisfits(run);
     if (operation.access === 'permission') run.rule = this.#decide(request, run.resource);
+    if (operation.access === 'self') run.rule = ofThemselves(request, run.resource);
     const { idempotencyKey: key, value, ifRevision, dryRun } = request;
     const isKept =
       key !== undefined &&
@@ -386,6 +387,12 @@ function entryOf(run: Run, outcome: string, detail: AuditEntry['detail'] = {}): 
 
 function attemptOf({ request }: Run): UnsealAttempt {
   return { source: request.principal.source, requestId: request.requestId };
+}
+
+/** Nobody has to allow it. @returns the rule @throws Fault `policy.denied` to who has no token */
+function ofThemselves({ principal, operation: action }: Run['request'], resource: string): string {
+  if (principal.kind === 'user' || principal.kind === 'machine') return 'self';
+  throw new Fault('policy.denied', { action, resource });
 }
 
 /** What the operation as such does not take, whatever its input says. @throws Fault `request.invalid` */

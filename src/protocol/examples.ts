@@ -239,6 +239,18 @@ export const operationExamples = {
       endsAt: time,
     },
   },
+  'token.whoami': {
+    input: {},
+    output: {
+      id: token.id,
+      name: token.name,
+      kind: token.kind,
+      method: 'token',
+      source: '192.0.2.7',
+      bindings: token.bindings,
+      endsAt: token.endsAt,
+    },
+  },
   'token.revoke': {
     input: { name: 'ci-payments-old' },
     output: { ...token, name: 'ci-payments-old' },

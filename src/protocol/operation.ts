@@ -28,8 +28,11 @@ export interface Operation<Input, Output> {
   readonly resource: (input: Input) => string;
   /** `read` changes nothing; `change` has one atomic effect. */
   readonly effect: 'read' | 'change';
-  /** `permission`: a role must allow it. `public`: proves itself by other means, and says which. */
-  readonly access: 'permission' | { readonly publicBecause: string };
+  /**
+   * `permission`: a role must allow it. `self`: whoever has a token may, because it is about themselves
+   * alone. `public`: proves itself by other means, and says which.
+   */
+  readonly access: 'permission' | 'self' | { readonly publicBecause: string };
   /** Whether it works while the gateway is sealed. */
   readonly whileSealed?: true;
   /** PUT, PATCH and DELETE of an existing object state the revision they saw (If-Match). */

@@ -52,7 +52,34 @@ export const tokenView = schema.object({
 });
 export type TokenView = schema.Infer<typeof tokenView>;
 
+/** Who asks, as the gateway sees them. */
+export const selfView = schema.object({
+  id: shortText,
+  name: nameSchema,
+  kind: schema.oneOf(['user', 'machine'] as const),
+  /** How that was proved: `token`. */
+  method: shortText,
+  /** The address that the request came from. */
+  source: shortText,
+  bindings: tokenView.members.bindings,
+  /** Of the token. Left out: until it is revoked. */
+  endsAt: schema.optional(timestamp),
+});
+export type SelfView = schema.Infer<typeof selfView>;
+
 export const tokenOperations = {
+  'token.whoami': operation({
+    summary: 'Show whose token is in use, what it permits, and until when',
+    method: 'GET',
+    path: '/v1/tokens:whoami',
+    body: 'none',
+    reply: 'json',
+    input: schema.object({}),
+    output: selfView,
+    resource: () => 'tokens',
+    effect: 'read',
+    access: 'self',
+  }),
   'token.list': operation({
     summary: 'List tokens: for whom, with which role and paths, and until when',
     method: 'GET',

@@ -67,5 +67,6 @@ export const accessTable: Readonly<Record<string, string>> = {
   'token.create': '-- -- -- -- YY -- -- -- -- --',
   'token.list': '-- -- -- -- YY -- YY -- -- --',
   'token.revoke': '-- -- -- -- YY -- -- -- -- --',
+  'token.whoami': '-- YY -- -- YY YY YY YY YY YY',
   'workload.list': '-- -- -- -- YY YY YY -- -- --',
 };

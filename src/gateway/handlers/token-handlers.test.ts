@@ -45,6 +45,24 @@ test('a token does what its role allows on its paths, is kept as a hash, and is 
   });
 });
 
+test('whoever has a token may ask who they are, and hears of nobody else', async () => {
+  const rig = new RequestRig();
+  const owner = await rig.owner();
+  const { principal } = await created(rig, owner, { hours: 1 });
+  const { output: self } = await rig.ask(principal, 'token.whoami', {});
+  deepEqual(
+    [self.name, self.kind, self.method, self.bindings],
+    ['ci', 'machine', 'token', [{ role: 'writer', paths: ['secrets/payments/**'] }]],
+  );
+  const all = await rig.ask(owner, 'token.list', {});
+  equal(self.endsAt, all.output.items.find(({ name }) => name === 'ci')?.endsAt);
+  const entry = rig.audit.kept.find(({ action }) => action === 'token.whoami');
+  deepEqual([entry?.rule, entry?.outcome], ['self', 'ok']);
+  await rejects(rig.ask(principal, 'token.list', {}), { code: 'policy.denied' }, 'control');
+  const { output: lasting } = await rig.ask(owner, 'token.whoami', {});
+  deepEqual([lasting.name, lasting.endsAt], ['owner', undefined]);
+});
+
 test('nobody gives what they do not have', async () => {
   const rig = new RequestRig();
   const maker = await rig.principal(

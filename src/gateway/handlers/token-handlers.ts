@@ -1,7 +1,9 @@
 /** Operations on tokens. */
+import { assert } from '../../base/assert.ts';
 import { Fault } from '../../base/fault.ts';
 import { parseName } from '../../model/name.ts';
-import type { TokenView, tokenOperations } from '../../protocol/operations-token.ts';
+import type { Binding, Principal } from '../../model/principal.ts';
+import type { SelfView, TokenView, tokenOperations } from '../../protocol/operations-token.ts';
 import type { TokenHolder } from '../identity/identity.ts';
 import { covers } from '../policy/policy.ts';
 import type { HandlersOf, Tools } from './handlers.ts';
@@ -17,6 +19,10 @@ export function tokenHandlers({
 }: Tools): HandlersOf<typeof tokenOperations> {
   const { tokens } = identity;
   return {
+    'token.whoami': (_input, { principal }) => {
+      const endsAtMs = tokens.holder(principal.id)?.endsAtMs;
+      return answer(selfViewOf(principal, identity.bindingsOf(principal), endsAtMs));
+    },
     'token.list': (input, { principal, permits }) => {
       const scope = { operation: 'token.list', principal, input };
       const isPermitted = permits('token.list');
@@ -47,6 +53,16 @@ export function tokenHandlers({
       return { ...plan, output: () => viewOf(holder) };
     },
   };
+}
+
+function selfViewOf(
+  { id, name, kind, method, source }: Principal,
+  bindings: readonly Binding[],
+  endsAtMs: number | undefined,
+): SelfView {
+  assert(kind === 'user' || kind === 'machine', 'no other principal has a token');
+  const ends = endsAtMs === undefined ? {} : { endsAt: timestampOf(endsAtMs) };
+  return { id, name: parseName(name), kind, method, source, bindings, ...ends };
 }
 
 function viewOf({ principal, endsAtMs }: TokenHolder): TokenView {

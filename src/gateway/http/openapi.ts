@@ -108,13 +108,17 @@ function operationObject(name: OperationName, operation: AnyOperation): Json {
     operationId: name,
     summary: operation.summary,
     tags: [name.split('.')[0]],
-    ...(access === 'permission'
-      ? { description: `Needs the permission \`${name}\`.` }
-      : { description: `Public: ${access.publicBecause}.`, security: [] }),
+    ...accessOf(name, access),
     parameters: parametersOf(name, operation),
     ...requestBodyOf(name, operation),
     responses: { 200: answerOf(name, operation), ...refusalsOf(name, operation) },
   };
+}
+
+function accessOf(name: OperationName, access: AnyOperation['access']): Json {
+  if (access === 'permission') return { description: `Needs the permission \`${name}\`.` };
+  if (access === 'self') return { description: 'Needs a token, but no permission.' };
+  return { description: `Public: ${access.publicBecause}.`, security: [] };
 }
 
 /** Whether it can be rehearsed, and answered again to who repeats it. */
@@ -206,7 +210,8 @@ const proofRefusals: Readonly<Partial<Record<OperationName, readonly number[]>>>
 
 function refusalsOf(name: OperationName, operation: AnyOperation): Json {
   // What is recorded needs a disk.
-  const secured = operation.access === 'permission' ? [401, 403, 507] : (proofRefusals[name] ?? []);
+  const secured =
+    typeof operation.access === 'string' ? [401, 403, 507] : (proofRefusals[name] ?? []);
   const bodied = operation.body === 'none' ? [] : [408, 413];
   const stated = operation.preconditioned === true ? [428] : [];
   const changing = operation.effect === 'change' ? [409, 507] : [];

@@ -113,7 +113,7 @@ function readTable(): ReadonlyMap<string, ReadonlyMap<HttpMethod, Route>> {
     const methods = table.get(place) ?? new Map<HttpMethod, Route>();
     assert(!methods.has(operation.method), `${name} has a method and path of its own`);
     assert(
-      operation.access === 'permission' || operation.access.publicBecause !== '',
+      typeof operation.access === 'string' || operation.access.publicBecause !== '',
       `${name} says who may call it`,
     );
     methods.set(operation.method, { name, operation, ...(member === undefined ? {} : { member }) });

@@ -137,7 +137,7 @@ async function authenticate(
   { request, source }: Exchange,
   { operation }: Match,
 ): Promise<Principal> {
-  if (operation.access !== 'permission') {
+  if (typeof operation.access === 'object') {
     context.sources.admitStranger(source);
     return anonymousFrom(source);
   }

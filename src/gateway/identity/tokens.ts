@@ -46,6 +46,12 @@ export class Tokens {
     return all.toSorted((a, b) => (a.principal.name < b.principal.name ? -1 : 1));
   }
 
+  /** Undefined for who proves themselves otherwise. */
+  holder(principalId: string): TokenHolder | undefined {
+    const principal = this.#options.principals.byId(principalId);
+    return principal && this.#holder(principal);
+  }
+
   /** Whether any token of a principal is good now. */
   isLive(principalId: string): boolean {
     const nowMs = this.#options.clock.wallMs();
