@@ -79,8 +79,8 @@ export const catalogue: readonly CatalogueEntry[] = [
   entry('Policy', 'diff', 'Show what applying files would change', documents),
   entry('Policy', 'explain', 'Explain why a container receives a secret, or why not', policy),
   entry('Policy', 'who-can', 'Show which groups and containers receive a secret', policy),
-  entry('Nodes', 'node', 'List nodes, create a join token, revoke a node', nodes),
-  entry('Nodes', 'workload', 'List running containers, as attested', nodes),
+  entry('Nodes', 'node', 'List and show nodes, create a join token, revoke a node', nodes),
+  entry('Nodes', 'workload', 'List and show running containers, as attested', nodes),
   entry(
     'Audit',
     'audit',

@@ -33,7 +33,10 @@ const diff: CommandSpec = {
     const documents = await documentsOf(session, given);
     const change = await ask(session, 'policy.diff', documents, given);
     if (!differs(change)) session.note('No differences.');
-    await showText(session, change, { name: 'policy', text: () => diffText(session, change) });
+    await showText(session, change, {
+      name: changed(change).map(subjectOf),
+      text: () => diffText(session, change),
+    });
     return differs(change) ? differencesExit : 0;
   },
 };
@@ -68,14 +71,20 @@ const apply: CommandSpec = {
     }
     const preview = await ask(session, 'policy.apply', documents, given, { dryRun: true });
     if (dryRun === 'server') {
-      await showText(session, preview, { name: 'policy', text: () => diffText(session, preview) });
+      await showText(session, preview, {
+        name: changed(preview).map(subjectOf),
+        text: () => diffText(session, preview),
+      });
       session.note('dry run (server): nothing was changed');
       return given.flag('exitCode') && differs(preview) ? differencesExit : 0;
     }
     await confirmLosses(session, given, preview);
     const change = await ask(session, 'policy.apply', documents, given);
     for (const one of change.changes) noteWarnings(session, subjectOf(one), one.warnings);
-    await showText(session, change, { name: 'policy', text: () => appliedText(change) });
+    await showText(session, change, {
+      name: change.changes.map(subjectOf),
+      text: () => appliedText(change),
+    });
     return 0;
   },
 };
@@ -100,7 +109,11 @@ async function ask(
 }
 
 function differs(change: PolicyChange): boolean {
-  return change.changes.some((one) => one.change !== 'unchanged');
+  return changed(change).length > 0;
+}
+
+function changed({ changes }: PolicyChange): PolicyChange['changes'] {
+  return changes.filter((one) => one.change !== 'unchanged');
 }
 
 async function confirmLosses(session: Session, given: Given, change: PolicyChange): Promise<void> {
@@ -121,19 +134,17 @@ function diffText(session: Session, change: PolicyChange): string {
   if (!differs(change)) return '';
   const paint = session.paint('stdout');
   const colours: Readonly<Record<string, Colour>> = { '-': 'red', '+': 'green', '@': 'cyan' };
-  const parts = change.changes
-    .filter((one) => one.change !== 'unchanged')
-    .map(({ kind, name, before = '', after = '', warnings }) => {
-      const file = `${kind.toLowerCase()}/${name}`;
-      const names = {
-        before: before === '' ? '/dev/null' : `a/${file}`,
-        after: after === '' ? '/dev/null' : `b/${file}`,
-      };
-      const said = warnings
-        .map((warning) => `# warning: ${file}: ${warningText(warning)}\n`)
-        .join('');
-      return said + unifiedDiff(before, after, names);
-    });
+  const parts = changed(change).map(({ kind, name, before = '', after = '', warnings }) => {
+    const file = `${kind.toLowerCase()}/${name}`;
+    const names = {
+      before: before === '' ? '/dev/null' : `a/${file}`,
+      after: after === '' ? '/dev/null' : `b/${file}`,
+    };
+    const said = warnings
+      .map((warning) => `# warning: ${file}: ${warningText(warning)}\n`)
+      .join('');
+    return said + unifiedDiff(before, after, names);
+  });
   const impact = impactLines(change).map((line) => `# ${line}\n`);
   return visibleLines([...parts, ...impact].join('')).replaceAll(/^[-+@].*$/gm, (line) =>
     paint(colours[line[0] ?? ''] ?? 'dim', line),

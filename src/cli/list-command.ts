@@ -4,7 +4,7 @@ import type { OperationInput, OperationOutput } from '../protocol/operations.ts'
 import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
 import type { Given } from './given.ts';
 import { checkInput, membersOf } from './operation-command.ts';
-import { type ListBody, showList, type View } from './output.ts';
+import { documentsHelp, type ListBody, showList, type View } from './output.ts';
 import { needed, type Permission } from './permissions.ts';
 import type { Session } from './session.ts';
 import type { refuseUnknown } from './unknown-names.ts';
@@ -66,6 +66,7 @@ export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>)
     name,
     aliases: name.endsWith(' list') ? ['ls'] : [],
     summary: spec.summary,
+    ...(spec.view.documentOf ? { details: documentsHelp } : {}),
     examples: spec.examples,
     options: [
       ...(spec.options ?? []),

@@ -146,3 +146,33 @@ test('a gateway that takes its time is waited for visibly, on a terminal, and on
   }
   equal((await run(['status', '-q'], { clock, typed: [] })).stderr, '');
 });
+
+test('node get and workload get show the one that is named, and suggest where there is none', async () => {
+  const node = await run(['node', 'get', 'node-1', '-o', 'json']);
+  equal((JSON.parse(node.stdout) as { name: string }).name, 'node-1');
+  for (const named of ['payments-api-1', operationExamples['workload.list'].output.items[0]?.id]) {
+    const { stdout } = await run(['workload', 'get', named ?? '', '-o', 'json']);
+    equal((JSON.parse(stdout) as { name: string }).name, 'payments-api-1');
+  }
+  const table = await run(['workload', 'get', 'payments-api-1']);
+  match(table.stdout, /^NAME .*\npayments-api-1 .*\n$/);
+  for (const [noun, typed, meant] of [
+    ['node', 'node-2', 'node-1'],
+    ['workload', 'payment-api-1', 'payments-api-1'],
+  ] as const) {
+    const { code, stdout, stderr } = await run([noun, 'get', typed]);
+    deepEqual([code, stdout], [3, '']);
+    match(stderr, new RegExp(`There is no ${noun} ${typed}\\. Did you mean ${meant}\\?`));
+  }
+});
+
+test('workload get asks for an id where several containers have the name', async () => {
+  const [item] = operationExamples['workload.list'].output.items;
+  const items = [item, { ...item, id: 'wld_2', node: 'node-2' }];
+  await using gateway = await startHttpGateway(async () => ({ output: { items } }));
+  using world = new CliWorld().reach(gateway);
+  const { code, stderr } = await world.run(['workload', 'get', 'payments-api-1']);
+  equal(code, 2);
+  match(stderr, /give an id instead: wld_0\S+ on node-1, wld_2 on node-2/);
+  equal((await world.run(['workload', 'get', 'wld_2'])).code, 0);
+});

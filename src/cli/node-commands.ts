@@ -1,12 +1,13 @@
 /** `coffer node …`, `coffer workload …`. */
-import type { CommandSpec, WordSpec } from './command-spec.ts';
+import { Fault } from '../base/fault.ts';
+import { type CommandSpec, usage, type WordSpec } from './command-spec.ts';
 import { count } from '../base/count.ts';
 import { listCommand } from './list-command.ts';
 import { checkInput, operationCommand } from './operation-command.ts';
-import { showDone, showText } from './output.ts';
+import { showDone, showOne, showText } from './output.ts';
 import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
-import { type NodeItem, nodeView, workloadView } from './views.ts';
+import { type NodeItem, nodeView, type WorkloadItem, workloadView } from './views.ts';
 import { visible } from '../base/visible-text.ts';
 
 const nodeWord: WordSpec = { name: 'name', about: 'of the node', kind: 'node' };
@@ -24,6 +25,57 @@ export async function findNode(session: Session, name: string): Promise<NodeItem
   } while (cursor !== undefined);
   return undefined;
 }
+
+const getNode: CommandSpec = {
+  name: 'node get',
+  summary: 'Show a node',
+  examples: ['coffer node get node-1', 'coffer node get node-1 -o wide'],
+  words: [nodeWord],
+  permissions: () => [needed('node.list')],
+  async run(session, given) {
+    const name = given.word('name');
+    const node = await findNode(session, name);
+    if (!node) throw new Fault('resource.unknown', { resource: `nodes/${name}` });
+    await showOne(session, nodeView, node);
+  },
+};
+
+/** All workloads with a name, which need not be unique, or the one with an id. */
+export async function findWorkloads(
+  session: Session,
+  nameOrId: string,
+): Promise<readonly WorkloadItem[]> {
+  const filter = nameOrId.startsWith('wld_') ? {} : { prefix: nameOrId.slice(0, 256) };
+  const found: WorkloadItem[] = [];
+  let cursor: string | undefined;
+  do {
+    const input = checkInput('workload.list', { ...filter, limit: 500, cursor });
+    const { output } = await session.call('workload.list', input);
+    found.push(...output.items.filter(({ name, id }) => name === nameOrId || id === nameOrId));
+    cursor = output.nextCursor;
+  } while (cursor !== undefined);
+  return found;
+}
+
+const getWorkload: CommandSpec = {
+  name: 'workload get',
+  summary: 'Show a running container, as attested',
+  examples: ['coffer workload get payments-api-1', 'coffer workload get payments-api-1 -o yaml'],
+  words: [{ name: 'workload', about: 'name or id of a running container', kind: 'workload' }],
+  permissions: () => [needed('workload.list')],
+  async run(session, given) {
+    const named = given.word('workload');
+    const [workload, ...others] = await findWorkloads(session, named);
+    if (!workload) throw new Fault('resource.unknown', { resource: `workloads/${named}` });
+    if (others.length > 0) {
+      const ids = [workload, ...others].map(({ id, node }) => `${id} on ${node}`);
+      throw usage(
+        `several containers have this name; give an id instead: ${visible(ids.join(', '))}`,
+      );
+    }
+    await showOne(session, workloadView, workload);
+  },
+};
 
 const token = operationCommand({
   operation: 'node.token',
@@ -81,6 +133,7 @@ export const commands: readonly CommandSpec[] = [
     filter: (given) => ({ state: given.option('state') }),
     watched: 'node',
   }),
+  getNode,
   token,
   revoke,
   listCommand({
@@ -105,4 +158,5 @@ export const commands: readonly CommandSpec[] = [
       selector: given.option('selector'),
     }),
   }),
+  getWorkload,
 ];

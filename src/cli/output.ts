@@ -1,5 +1,6 @@
 /**
- * What goes to standard output, in the format that was asked for. JSON is the API's object unchanged.
+ * What goes to standard output, in the format that was asked for. JSON is the API's object unchanged; YAML is
+ * the same, except where there are documents of it: then it is these, as `coffer apply` takes them.
  */
 import { assert } from '../base/assert.ts';
 import { usage } from './command-spec.ts';
@@ -21,6 +22,8 @@ export interface View<Item> {
   /** Where it is not that with an s. */
   readonly plural?: string;
   nameOf(item: Item): string;
+  /** As `coffer apply` takes it: what somebody decided, without what the gateway says of it. */
+  readonly documentOf?: (item: Item) => object;
   readonly columns: readonly Column<Item>[];
 }
 
@@ -53,30 +56,51 @@ export async function showList<Item>(
   body: ListBody<Item>,
   { headers = true }: { readonly headers?: boolean } = {},
 ): Promise<void> {
-  const format = await session.format();
-  if (format.kind === 'name') {
+  const { kind } = await session.format();
+  const isTable = kind === 'table' || kind === 'wide';
+  const isDocuments = kind === 'yaml' && view.documentOf !== undefined;
+  if (kind === 'name') {
     for (const item of body.items) session.print(`${view.kind}/${visible(view.nameOf(item))}\n`);
-  } else if (format.kind === 'table' || format.kind === 'wide') {
-    if (body.items.length === 0) session.note(`No ${view.plural ?? `${view.kind}s`} found.`);
-    else session.print(tableOf(session, view, body.items, { headers }));
-  } else await showData(session, body);
+  } else if (body.items.length === 0 && (isTable || isDocuments)) {
+    session.note(`No ${view.plural ?? `${view.kind}s`} found.`);
+  } else if (isTable) session.print(tableOf(session, view, body.items, { headers }));
+  else if (isDocuments) await showDocuments(session, view, body.items);
+  else await showData(session, body);
 }
 
+/** Of commands that show what has documents, in their help. */
+export const documentsHelp = 'With -o yaml, prints documents that `coffer apply` accepts.';
+
 export async function showOne<Item>(session: Session, view: View<Item>, item: Item): Promise<void> {
-  await showText(session, item, {
-    name: `${view.kind}/${view.nameOf(item)}`,
-    text: () => tableOf(session, view, [item], { headers: true }),
-  });
+  const { kind } = await session.format();
+  if (kind === 'yaml' && view.documentOf) await showDocuments(session, view, [item]);
+  else {
+    await showText(session, item, {
+      name: `${view.kind}/${view.nameOf(item)}`,
+      text: () => tableOf(session, view, [item], { headers: true }),
+    });
+  }
+}
+
+async function showDocuments<Item>(
+  session: Session,
+  view: View<Item>,
+  items: readonly Item[],
+): Promise<void> {
+  const { formatYaml } = await import('./yaml-text.ts');
+  const documents = items.map((item) => formatYaml(view.documentOf?.(item)));
+  session.print(visibleLines(documents.join('---\n')));
 }
 
 /** One object that has no columns: as `text` for people, as data for programs. */
 export async function showText(
   session: Session,
   body: unknown,
-  words: { readonly name: string; readonly text: () => string },
+  words: { readonly name: string | readonly string[]; readonly text: () => string },
 ): Promise<void> {
   const format = await session.format();
-  if (format.kind === 'name') session.print(`${visible(words.name)}\n`);
+  const names = [words.name].flat();
+  if (format.kind === 'name') session.print(names.map((name) => `${visible(name)}\n`).join(''));
   else if (format.kind === 'table' || format.kind === 'wide') session.print(words.text());
   else await showData(session, body);
 }
@@ -109,7 +133,10 @@ export async function showRow<Item>(
   else if (kind === 'table' || kind === 'wide') {
     session.print(tableOf(session, view, [item], { headers }));
   } else if (kind === 'json') session.print(`${jsonText(item)}\n`);
-  else await showData(session, item);
+  else {
+    if (kind === 'yaml') session.print('---\n');
+    await showOne(session, view, item);
+  }
 }
 
 export function tableOf<Item>(

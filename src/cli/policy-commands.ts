@@ -7,7 +7,7 @@ import { type CommandSpec, type OptionSpec, usage, type WordSpec } from './comma
 import type { Given } from './given.ts';
 import { listCommand } from './list-command.ts';
 import { change, checkInput, operationCommand, pairsOf } from './operation-command.ts';
-import { showDone, showOne, showText } from './output.ts';
+import { documentsHelp, showDone, showOne, showText } from './output.ts';
 import { needed, type Permission } from './permissions.ts';
 import { noteWarnings } from './policy-impact.ts';
 import { putPolicy } from './policy-put.ts';
@@ -61,6 +61,7 @@ const groupPut: CommandSpec = {
       name: input.name,
       read: () => session.call('group.get', { name: input.name }),
       put: (options) => change(session, 'group.put', input, options),
+      documentOf: groupView.documentOf,
       show: (group) => showOne(session, groupView, group),
     });
   },
@@ -170,6 +171,7 @@ const grantPut: CommandSpec = {
       name: input.group,
       read: () => session.call('grant.get', { group: input.group }),
       put: (options) => change(session, 'grant.put', input, options),
+      documentOf: grantView.documentOf,
       show: (grant) => showOne(session, grantView, grant),
     });
   },
@@ -284,13 +286,14 @@ export const commands: readonly CommandSpec[] = [
     operation: 'group.list',
     summary: 'List groups',
     view: groupView,
-    examples: ['coffer group list', 'coffer group list --prefix payments- -o wide'],
+    examples: ['coffer group list', 'coffer group list --all -o yaml > groups.yaml'],
     options: [prefixOption],
     filter: (given) => ({ prefix: given.option('prefix') }),
     watched: 'group',
   }),
   operationCommand({
     operation: 'group.get',
+    details: documentsHelp,
     words: [groupWord],
     examples: ['coffer group get payments-api', 'coffer group get payments-api -o yaml'],
     show: showGroup,
@@ -318,7 +321,10 @@ export const commands: readonly CommandSpec[] = [
     operation: 'grant.list',
     summary: 'List grants',
     view: grantView,
-    examples: ['coffer grant list', 'coffer grant list --secret payments/db-password -o name'],
+    examples: [
+      'coffer grant list --secret payments/db-password',
+      'coffer grant list --all -o yaml > grants.yaml',
+    ],
     options: [
       prefixOption,
       { flags: '--secret <name>', about: 'only grants of this secret', kind: 'secret' },
@@ -329,6 +335,7 @@ export const commands: readonly CommandSpec[] = [
   }),
   operationCommand({
     operation: 'grant.get',
+    details: documentsHelp,
     words: [grantWord],
     examples: ['coffer grant get payments-api', 'coffer grant get payments-api -o yaml'],
     show: showGrant,

@@ -19,27 +19,28 @@ type PutView = PolicyImpactView & {
   readonly warnings: readonly string[];
 };
 
-export interface PolicyPut<View extends PutView> {
+export interface PolicyPut<Was, View extends Was & PutView> {
   /** `grant/payments-api` */
   readonly subject: string;
   readonly name: string;
   /** What is there now. */
-  readonly read: () => Promise<{ readonly output: object; readonly revision?: number }>;
+  readonly read: () => Promise<{ readonly output: Was; readonly revision?: number }>;
+  readonly documentOf: (view: Was) => object;
   /** @returns undefined if it ended there: `--dry-run=client`. */
   readonly put: (options: CallOptions) => Promise<View | undefined>;
   readonly show: (view: View) => Promise<void>;
 }
 
-export async function putPolicy<View extends PutView>(
+export async function putPolicy<Was, View extends Was & PutView>(
   session: Session,
   given: Given,
-  what: PolicyPut<View>,
+  what: PolicyPut<Was, View>,
 ): Promise<void> {
   if (session.isExplaining || session.dryRun === 'client') {
     await what.put({});
     return;
   }
-  let before: object | undefined;
+  let before: Was | undefined;
   const ifRevision = await revisionOrNew(async () => {
     const reply = await what.read();
     before = reply.output;
@@ -48,7 +49,7 @@ export async function putPolicy<View extends PutView>(
   const rehearsed = await what.put({ ifRevision, dryRun: true });
   if (!rehearsed) return;
   noteWarnings(session, what.subject, rehearsed.warnings);
-  if (before !== undefined) noteReplaced(session, what.subject, before, rehearsed);
+  if (before !== undefined) noteReplaced(session, what, before, rehearsed);
   if (session.dryRun === 'server') {
     noteImpact(session, what.subject, rehearsed);
     await what.show(rehearsed);
@@ -61,25 +62,17 @@ export async function putPolicy<View extends PutView>(
   noteImpact(session, what.subject, done);
 }
 
-function noteReplaced(session: Session, subject: string, before: object, after: object): void {
+function noteReplaced<Was, View extends Was & PutView>(
+  session: Session,
+  { subject, documentOf }: PolicyPut<Was, View>,
+  before: Was,
+  after: View,
+): void {
   const names = { before: `a/${subject}`, after: `b/${subject}` };
-  const diff = unifiedDiff(documentText(before), documentText(after), names);
+  const textOf = (view: Was): string => formatYaml(inOrder(documentOf(view)));
+  const diff = unifiedDiff(textOf(before), textOf(after), names);
   session.note(diff === '' ? `${subject} is unchanged` : `replaces ${subject}:`);
   if (diff !== '') session.note(visibleLines(diff).trimEnd());
-}
-
-/** What somebody decides: without what the gateway says about it. */
-function documentText(view: object): string {
-  const derived = new Set([
-    'revision',
-    'createdAt',
-    'members',
-    'warnings',
-    'impact',
-    'impactTotal',
-  ]);
-  const own = Object.entries(view).filter(([key]) => !derived.has(key));
-  return formatYaml(inOrder(Object.fromEntries(own)));
 }
 
 /** Members by name, so that the order in which they were typed is no difference. */
@@ -96,10 +89,10 @@ function noteImpact(session: Session, subject: string, view: PolicyImpactView): 
   for (const line of impactLines(view)) session.note(visibleLines(line));
 }
 
-async function confirmLosses<View extends PutView>(
+async function confirmLosses(
   session: Session,
   given: Given,
-  what: PolicyPut<View>,
+  what: { readonly name: string },
   rehearsed: PolicyImpactView,
 ): Promise<void> {
   const impact = rehearsed.impact.filter(({ loses }) => loses.length > 0);

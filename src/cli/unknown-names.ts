@@ -3,7 +3,7 @@
  * "none found" would read as an all-clear.
  */
 import { Fault, isFault } from '../base/fault.ts';
-import { findNode } from './node-commands.ts';
+import { findNode, findWorkloads } from './node-commands.ts';
 import { checkInput } from './operation-command.ts';
 import type { Session } from './session.ts';
 import { nearestName } from './suggestion.ts';
@@ -34,24 +34,11 @@ async function mayExist(session: Session, kind: NamedKind, name: string): Promis
       case 'node':
         return (await findNode(session, name)) !== undefined;
       case 'workload':
-        return await isRunning(session, name);
+        return (await findWorkloads(session, name)).length > 0;
     }
   } catch (error) {
     if (isFault(error, 'resource.unknown')) return false;
     if (isFault(error, 'policy.denied')) return true;
     throw error;
   }
-}
-
-/** @param nameOrId - What starts like an id is looked for among all. */
-async function isRunning(session: Session, nameOrId: string): Promise<boolean> {
-  const filter = nameOrId.startsWith('wld_') ? {} : { prefix: nameOrId.slice(0, 256) };
-  let cursor: string | undefined;
-  do {
-    const input = checkInput('workload.list', { ...filter, limit: 500, cursor });
-    const { output } = await session.call('workload.list', input);
-    if (output.items.some(({ name, id }) => name === nameOrId || id === nameOrId)) return true;
-    cursor = output.nextCursor;
-  } while (cursor !== undefined);
-  return false;
 }

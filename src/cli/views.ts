@@ -1,4 +1,5 @@
 /** How each kind of thing looks as a row: name first, age last. */
+import { grantSchema } from '../model/grant.ts';
 import type { OperationOutput } from '../protocol/operations.ts';
 import type { View } from './output.ts';
 import type { Column } from './table.ts';
@@ -26,6 +27,8 @@ function ageColumn<Item>(title: string, timeOf: (item: Item) => string | undefin
   };
 }
 
+type Documented<T> = Required<Pick<View<T>, 'documentOf'>>;
+
 export const secretView: View<SecretItem> = {
   kind: 'secret',
   nameOf: (secret) => secret.name,
@@ -45,9 +48,10 @@ export const secretView: View<SecretItem> = {
   ],
 };
 
-export const groupView: View<GroupItem> = {
+export const groupView: View<GroupItem> & Documented<GroupItem> = {
   kind: 'group',
   nameOf: (group) => group.name,
+  documentOf: ({ name, match }) => ({ kind: 'Group', name, match }),
   columns: [
     { title: 'NAME', of: (group) => group.name },
     { title: 'CONTAINERS', of: (group) => String(group.members) },
@@ -58,9 +62,15 @@ export const groupView: View<GroupItem> = {
   ],
 };
 
-export const grantView: View<GrantItem> = {
+export const grantView: View<GrantItem> & Documented<GrantItem> = {
   kind: 'grant',
   nameOf: (grant) => grant.group,
+  documentOf: (grant) => ({
+    kind: 'Grant',
+    ...Object.fromEntries(
+      Object.entries(grant).filter(([member]) => Object.hasOwn(grantSchema.members, member)),
+    ),
+  }),
   columns: [
     { title: 'GROUP', of: (grant) => grant.group },
     { title: 'SECRETS', of: (grant) => String(grant.secrets.length) },
