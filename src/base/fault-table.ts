@@ -305,6 +305,14 @@ export const faults = {
     ],
     hint: 'It must be a directory that belongs to root, with mode 0700, on a tmpfs. Choose another with --run.',
   },
+  'enforcer.state-damaged': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    title: 'A file in the state directory is damaged',
+    says: ['The file {file} is damaged: {reason}'],
+    hint: 'Restore it, or run `coffer node token NAME` and start the enforcer with --join-token-file: joining again replaces what is in that directory. Meanwhile containers keep their files until the leases end.',
+  },
   'enforcer.state-unsafe': {
     status: 503,
     exit: 7,

@@ -23,7 +23,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { createDurably, makeDirectory, publishFile, writeDurably } from './files.ts';
+import { createDurably, makeDirectory, publishFile, removeDurably, writeDurably } from './files.ts';
 
 function newDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-files-'));
@@ -133,6 +133,19 @@ test('writeDurably goes through no link, over no directory, and leaves the old f
   mkdirSync(join(directory, 'taken/by-a-file'), { recursive: true });
   throws(() => writeDurably(join(directory, 'taken'), 'new', 0o600), { code: 'EISDIR' });
   deepEqual(readdirSync(directory).toSorted(), ['elsewhere', 'file', 'taken']);
+});
+
+test('removeDurably removes a file or finds none, and syncs its directory', (t) => {
+  const directory = newDirectory(t);
+  const path = join(directory, 'file');
+  writeFileSync(path, 'content');
+  const calls = noteCalls(t);
+  removeDurably(path);
+  deepEqual(readdirSync(directory), []);
+  removeDurably(path);
+  deepEqual(calls, ['sync directory', 'sync directory']);
+  mkdirSync(path);
+  throws(() => removeDurably(path), { code: 'ERR_FS_EISDIR' });
 });
 
 test('createDurably makes what is not there, synced with its directory, and nothing else', (t) => {

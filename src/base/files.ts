@@ -59,6 +59,12 @@ export function writeDurably(path: string, content: string | Uint8Array, mode: n
   syncPath(dirname(path));
 }
 
+/** Also where there is none. Gone for good when it returns. @throws what the file system says */
+export function removeDurably(path: string): void {
+  rmSync(path, { force: true });
+  syncPath(dirname(path));
+}
+
 /**
  * Makes a file that is not there yet, whole and durable. Never follows a link.
  *

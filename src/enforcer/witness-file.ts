@@ -1,8 +1,7 @@
 /** What the witness remembers, on disk: durable before it is answered, or a restart would forget a fork. */
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as schema from '../base/schema.ts';
-import { readIfThere, replaceFile } from './uplink/uplink.ts';
+import { parseState, writeState } from './uplink/uplink.ts';
 import type { WitnessMemory } from './witness.ts';
 
 const memorySchema = schema.object({
@@ -11,20 +10,22 @@ const memorySchema = schema.object({
   alarm: schema.optional(schema.string({ max: 64 })),
 });
 
+/**
+ * @throws Fault `enforcer.state-damaged`: a node that forgot by itself would believe a rewritten log. Only
+ *   joining anew forgets.
+ */
 export function loadWitnessMemory(stateDirectory: string): WitnessMemory | undefined {
-  const content = readIfThere(join(stateDirectory, 'witness.json'));
-  if (content === undefined) return undefined;
-  const { alarm = '', ...rest } = schema.parse(
-    memorySchema,
-    JSON.parse(content) as unknown,
-    'witness.json',
-  );
-  return { ...rest, alarm };
+  return parseState(placeIn(stateDirectory), (text) => {
+    const { alarm = '', ...rest } = schema.parse(memorySchema, JSON.parse(text), 'witness.json');
+    return { ...rest, alarm };
+  });
 }
 
 /** `undefined` forgets: the node has joined anew, and trusts what it meets first. */
 export function saveWitnessMemory(stateDirectory: string, memory: WitnessMemory | undefined): void {
-  const path = join(stateDirectory, 'witness.json');
-  if (memory) replaceFile(path, JSON.stringify(memory));
-  else rmSync(path, { force: true });
+  writeState(placeIn(stateDirectory), memory && JSON.stringify(memory));
+}
+
+function placeIn(stateDirectory: string): string {
+  return join(stateDirectory, 'witness.json');
 }

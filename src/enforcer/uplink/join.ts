@@ -13,8 +13,8 @@ import { parseJoinToken } from '../../protocol/join-token.ts';
 import type { OperationInput, OperationOutput } from '../../protocol/operations.ts';
 import {
   type Credentials,
-  loadCredentials,
   type NewCredentials,
+  readCredentials,
   saveCredentials,
 } from './credentials.ts';
 
@@ -46,12 +46,10 @@ export async function joinGateway(options: JoinOptions): Promise<Credentials> {
       join: async (request) => (await client.call('node.join', request)).output,
     });
     saveCredentials(stateDirectory, redeemed);
+    return readCredentials(redeemed);
   } finally {
     await client.close();
   }
-  const joined = loadCredentials(stateDirectory);
-  if (!joined) throw new Fault('enforcer.not-joined');
-  return joined;
 }
 
 /**

@@ -25,11 +25,12 @@ import type { Credentials } from './credentials.ts';
 
 export {
   type Credentials,
+  hasJoined,
   loadCredentials,
   openStateDirectory,
-  readIfThere,
-  replaceFile,
+  parseState,
   saveCertificate,
+  writeState,
 } from './credentials.ts';
 export { type JoinOptions, joinGateway } from './join.ts';
 export { NodeCertificate, type NodeCertificateOptions } from './node-certificate.ts';
