@@ -47,7 +47,7 @@ class Enforcer implements AsyncDisposable {
       runtime: { kind: 'process', directory: join(directory, 'processes') },
       logLevel: 'info',
       watchdog: false,
-      ...(joinToken === undefined ? {} : { joinToken }),
+      ...(joinToken === undefined ? {} : { joinToken: () => joinToken }),
     } as const;
     const write = (line: string): void => void this.lines.push(JSON.parse(line) as Line);
     const log = createLog({ clock, level: 'info', write });

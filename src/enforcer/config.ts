@@ -10,8 +10,8 @@ export interface EnforcerConfig {
   readonly runtime: RuntimeOptions;
   /** Directories inside containers at or below which files may appear. */
   readonly targetPrefixes?: readonly string[];
-  /** The join token, when this node has not joined yet. */
-  readonly joinToken?: string;
+  /** Reads the token to join with. A node that has joined also starts without. @throws Fault */
+  readonly joinToken?: () => string;
   readonly logLevel: LogLevel;
   /** Off only where something else watches the enforcer and wipes in its place. */
   readonly watchdog: boolean;

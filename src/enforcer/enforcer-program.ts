@@ -21,6 +21,7 @@ const specs = {
     value: 'FILE',
     help: 'file with the token from `coffer node token`; - for standard input',
   },
+  'join-only': { value: '', help: 'join, save the key and certificate, and end' },
   state: {
     value: 'DIR',
     help: `directory of the node's key and certificate (${enforcerDefaults.stateDirectory})`,
@@ -60,8 +61,8 @@ const usage = `Runs the node agent: attests containers, mounts their secrets, an
 Needs root.
 
 Examples:
-  coffer enforcer --join-token-file token     # the first time
-  coffer enforcer                             # from then on
+  coffer enforcer --join-only --join-token-file token     # the first time
+  coffer enforcer                                         # from then on
 
 Flags (each also as COFFER_NAME in the environment):
 ${describeFlags(specs)}
@@ -82,21 +83,33 @@ async function enforcer(argv: readonly string[], io: ProgramIo): Promise<number>
   }
   const flags = readFlags(specs, argv, io.env);
   const log = logTo(io, levelOf(flags['log-level']));
+  const tokenFile = flags['join-token-file'];
+  if (flags['join-only'] && !tokenFile)
+    throw new Fault('request.invalid', { what: '--join-only', problem: 'needs --join-token-file' });
   const config: EnforcerConfig = {
     stateDirectory: flags.state ?? enforcerDefaults.stateDirectory,
     runDirectory: flags.run ?? enforcerDefaults.runDirectory,
     runtime: runtimeOf(flags),
     ...(flags['target-prefix'] ? { targetPrefixes: flags['target-prefix'].split(':') } : {}),
-    ...(flags['join-token-file'] ? { joinToken: readToken(flags['join-token-file']) } : {}),
+    ...(tokenFile ? { joinToken: () => readToken(tokenFile) } : {}),
     logLevel: levelOf(flags['log-level']),
     watchdog: flags['no-watchdog'] === undefined,
   };
   if (process.getuid?.() !== 0) throw new Fault('enforcer.not-root');
   await requireKernel();
-  const { runEnforcer } = await import('./enforcer.ts');
+  const { joinOnly, runEnforcer } = await import('./enforcer.ts');
   const { clock, random, signal } = io;
-  await runEnforcer(config, { clock, random, log, version, signal });
+  const context = { clock, random, log, version, signal };
+  if (flags['join-only']) {
+    const { node } = await joinOnly(config, context);
+    io.stdout.write(`${joinedText(node, config.stateDirectory)}\n`);
+  } else await runEnforcer(config, context);
   return 0;
+}
+
+function joinedText(node: string, directory: string): string {
+  const where = `Its key and certificate are in ${directory}`;
+  return `This node has joined as ${node}. ${where}: the token is not needed any more.`;
 }
 
 /** Now, and not with each container. */

@@ -19,6 +19,7 @@ import { createRuntime } from './runtime/runtime.ts';
 import {
   connect,
   type Credentials,
+  hasJoined,
   joinGateway,
   loadCredentials,
   openStateDirectory,
@@ -41,8 +42,7 @@ export async function runEnforcer(config: EnforcerConfig, context: EnforcerConte
   openStateDirectory(config.stateDirectory);
   openRunDirectory(config.runDirectory);
   using _locks = lockDirectories([config.stateDirectory, config.runDirectory]);
-  let credentials = loadCredentials(config.stateDirectory);
-  if (!credentials || config.joinToken !== undefined) credentials = await join(config, context);
+  const credentials = await identify(config, context);
   using watchdog = config.watchdog ? new WatchdogProcess(config, context) : undefined;
   const node = new Node({
     ...thisMachine(config, context, credentials),
@@ -56,23 +56,46 @@ export async function runEnforcer(config: EnforcerConfig, context: EnforcerConte
   }
 }
 
-async function join(config: EnforcerConfig, context: EnforcerContext): Promise<Credentials> {
-  const known = loadCredentials(config.stateDirectory);
-  if (config.joinToken === undefined) throw new Fault('enforcer.not-joined');
+/**
+ * Joins, and ends there. While an enforcer runs on this directory it does not.
+ *
+ * @throws Fault as `joinGateway`
+ */
+export async function joinOnly(
+  { stateDirectory, joinToken }: Pick<EnforcerConfig, 'stateDirectory' | 'joinToken'>,
+  context: EnforcerContext,
+): Promise<Credentials> {
+  makeUndumpable();
+  openStateDirectory(stateDirectory);
+  using _lock = lockDirectories([stateDirectory]);
+  if (!joinToken) throw new Fault('enforcer.not-joined');
+  return await join(stateDirectory, joinToken, context);
+}
+
+/** Who this node is: as whom it joins with the token, if there is one, or else as whom it has joined. */
+async function identify(config: EnforcerConfig, context: EnforcerContext): Promise<Credentials> {
+  const { stateDirectory, joinToken } = config;
   try {
-    const { stateDirectory, joinToken: token } = config;
-    const joined = await joinGateway({ ...context, stateDirectory, token });
-    saveWitnessMemory(stateDirectory, undefined);
-    context.log.info('enforcer.joined', { node: joined.node });
-    return joined;
+    if (joinToken) return await join(stateDirectory, joinToken, context);
   } catch (error) {
-    // A restart with the token it joined with long ago, still in its arguments, is no failure.
-    if (known && isFault(error)) {
-      context.log.warn('enforcer.token-not-used', errorFields(error));
-      return known;
-    }
-    throw error;
+    // A restart with the token that it joined with long ago, or without its file, is no failure.
+    if (!isFault(error) || !hasJoined(stateDirectory)) throw error;
+    context.log.warn('enforcer.token-not-used', errorFields(error));
   }
+  const known = loadCredentials(stateDirectory);
+  if (!known) throw new Fault('enforcer.not-joined');
+  return known;
+}
+
+async function join(
+  stateDirectory: string,
+  readToken: () => string,
+  context: EnforcerContext,
+): Promise<Credentials> {
+  const joined = await joinGateway({ ...context, stateDirectory, token: readToken() });
+  saveWitnessMemory(stateDirectory, undefined);
+  context.log.info('enforcer.joined', { node: joined.node });
+  return joined;
 }
 
 /** What the node works on. */
@@ -84,6 +107,7 @@ function thisMachine(
   const { clock, log } = context;
   const { stateDirectory, runDirectory, targetPrefixes } = config;
   const runtime = createRuntime(config.runtime, context);
+  const witness = loadWitnessMemory(stateDirectory);
   return {
     ...context,
     credentials,
@@ -102,7 +126,7 @@ function thisMachine(
     disk: {
       remembered: new RememberedFile({ place: placeIn(runDirectory), clock, log }),
       saveCertificate: (pem) => saveCertificate(stateDirectory, pem),
-      loadWitness: () => loadWitnessMemory(stateDirectory),
+      loadWitness: () => witness,
       saveWitness: (memory) => saveWitnessMemory(stateDirectory, memory),
     },
   };
