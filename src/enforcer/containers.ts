@@ -11,7 +11,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { Fault, isFault } from '../base/fault.ts';
-import { errorFields, type Log } from '../base/log.ts';
+import { errorFields, type Log, type LogFields } from '../base/log.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
 import { isSayable } from '../protocol/stream-workload.ts';
 import type { Attestor } from './attest/attest.ts';
@@ -98,6 +98,7 @@ export class Containers {
     const workload = await attested;
     if (!workload) return;
     await this.#options.holdings.stopped(workload.id);
+    this.#options.log.info('workload.ended', aboutOf(workload));
     this.#options.stopped(workload.id);
   }
 
@@ -111,6 +112,7 @@ export class Containers {
         const facts = await attestor.attest(container);
         // A gateway hangs up on a node that says more, and none of its containers is served any more.
         if (!isSayable(facts)) throw new Fault('limit.exceeded', { what: 'facts' });
+        log.info('workload.attested', aboutOf(facts));
         return facts;
       } catch (error) {
         // Gone is ordinary; a disagreement may be a restart half seen, so it is looked at again.
@@ -125,6 +127,10 @@ export class Containers {
       }
     }
   }
+}
+
+function aboutOf({ id, containerId, name }: WorkloadFacts): LogFields {
+  return { workload: id, container: containerId, name };
 }
 
 /** The engine did not answer, or had no answer: that says nothing about the container. */

@@ -245,6 +245,7 @@ export class Holdings {
       await this.#withdraw(set);
       this.#newest.note(set);
       this.#forget(set);
+      this.#changed('set.withdrawn', set);
       return { outcome: 'gone', fault: '' };
     }
     const isFirst = this.#newest.in(set) === undefined;
@@ -257,6 +258,7 @@ export class Holdings {
       this.#unsure(set);
       return { outcome: 'failed', fault: 'mount.covered' };
     }
+    this.#changed('set.placed', set);
     // The first set is no change: a program without a handler yet would be ended by the signal. One that
     // takes the place of what was wiped is: the program has the earlier one.
     if (!isFirst) for (const name of set.signals) this.#options.signal(workload, name);
@@ -356,6 +358,7 @@ export class Holdings {
     this.#newest.note({ ...key, setRevision: adopted.revision });
     const holding = adoptedHolding(key, adopted.revision, remembered);
     this.#hold(holding);
+    this.#changed('set.adopted', holding);
     return heldOf(holding);
   }
 
@@ -476,6 +479,11 @@ export class Holdings {
         inherited: this.#inherited,
       });
     this.#options.remember(state, when);
+  }
+
+  #changed(event: string, { workloadId, target, setRevision, files }: HeldSet): void {
+    const fields = { workload: workloadId, target, revision: setRevision, files: files.length };
+    this.#options.log.debug(event, fields);
   }
 
   #failed(key: SetKey, error: unknown): void {

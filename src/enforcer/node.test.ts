@@ -1,10 +1,11 @@
 /**
- * Goal: what happened on a node while nobody was there to hear is said, once, when somebody is; and an
- * enforcer that is told to end leaves what is in place.
+ * Goal: what happened on a node while nobody was there to hear is said, once, when somebody is; an enforcer
+ * that is told to end leaves what is in place; and its log tells the life of a workload, and no value.
  * Method: a whole enforcer over virtual time, and a gateway whose log is looked at.
  */
-import { deepEqual } from 'node:assert/strict';
+import { deepEqual, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { Fault } from '../base/fault.ts';
 import { LineRig } from '../testing/line-rig.ts';
 
 const wipes = (rig: LineRig): number =>
@@ -43,4 +44,56 @@ test('told to end, it leaves what is in place to its successor', async () => {
   deepEqual(rig.read(node, app), { db: 'one' });
   deepEqual([...node.kernel.mounts.values()], [mount], 'not even placed again');
   deepEqual(rig.holdings(), ['db 1/1 current']);
+});
+
+/** Of the gateway and its nodes, but for the frequent ones. */
+function life(rig: LineRig): readonly string[] {
+  return rig.lines
+    .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
+    .filter(({ event }) => /^(?:workload|set|mount)\./.test(String(event)))
+    .map(({ level, event, node }) => `${level} ${event}${node === undefined ? '' : ' (gateway)'}`);
+}
+
+test('the log tells the life of a workload and of its sets, and nothing that is in them', async () => {
+  const rig = await LineRig.make();
+  const node = await rig.node('node-a');
+  const app = await rig.container(node);
+  await rig.put('shop/db', 'unmistakable');
+  await rig.time.pass(5000);
+  deepEqual(rig.read(node, app), { db: 'unmistakable' });
+  node.endEnforcer();
+  while (node.enforcerIsUp) await rig.time.step();
+  await rig.time.pass(5000);
+  await rig.removeGrant('api');
+  await rig.time.pass(5000);
+  node.stopContainer(app.id);
+  await rig.time.pass(5000);
+  deepEqual(life(rig), [
+    ...['info workload.attested', 'debug set.placed', 'debug set.placed'],
+    ...[
+      'info workload.attested',
+      'debug set.adopted',
+      'debug set.withdrawn',
+      'info workload.ended',
+    ],
+  ]);
+  ok(!rig.lines.some((line) => line.includes('unmistakable')));
+});
+
+test('a mount that stays covered is said to be so once, and again when it happens again', async () => {
+  const rig = await LineRig.make();
+  const node = await rig.node('node-a');
+  const app = await rig.container(node);
+  const tampered = (): number => life(rig).filter((line) => line.includes('tampered')).length;
+  for (const times of [1, 2]) {
+    node.kernel.before = (what) => {
+      if (what === 'place') throw new Fault('mount.target-occupied');
+    };
+    node.kernel.mounts.clear();
+    await rig.time.pass(100_000);
+    deepEqual(tampered(), 2 * times, 'by the node and by the gateway');
+    node.kernel.before = () => {};
+    await rig.time.pass(100_000);
+    deepEqual(rig.read(node, app), { db: 'one' });
+  }
 });

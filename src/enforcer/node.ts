@@ -212,12 +212,16 @@ export class Node {
   /** Looks whether mounts are still as they were made. */
   async #lookAround(): Promise<void> {
     const { clock, signal, log } = this.#options;
+    let known: ReadonlySet<string> = new Set();
     while (!signal.aborted) {
       await clock.sleep(lookEveryMs, signal).catch(() => {});
       if (signal.aborted) return;
       try {
         const tampered = await this.#holdings.tampered();
-        for (const workload of tampered) log.warn('mount.tampered', { workload });
+        for (const workload of tampered) {
+          if (!known.has(workload)) log.warn('mount.tampered', { workload });
+        }
+        known = new Set(tampered);
         this.#session?.health(this.#holdings.held.length, tampered);
       } catch (error) {
         log.error('look.failed', errorFields(error));

@@ -96,6 +96,8 @@ export class Session {
   /** The checkpoint that it was shown last. */
   #shown = { note: '', size: 0 };
   #hasMiscosigned = false;
+  /** Workloads whose mounts the node said last are not as they were made. */
+  #tampered: ReadonlySet<string> = new Set();
   readonly #timers = new Set<Timer>();
 
   constructor(options: SessionOptions) {
@@ -221,7 +223,10 @@ export class Session {
         break;
       case 'health':
         nodes.seen(node, { version: '', weakenings: message.weakenings });
-        for (const workload of message.tampered) log.warn('mount.tampered', { node, workload });
+        for (const workload of message.tampered) {
+          if (!this.#tampered.has(workload)) log.warn('mount.tampered', { node, workload });
+        }
+        this.#tampered = new Set(message.tampered);
         break;
     }
     this.#resumeIfDrained();
