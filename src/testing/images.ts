@@ -92,7 +92,8 @@ export async function importImage(engine: TestEngine, recipe: ImageRecipe): Prom
     await engine.client.get(`/images/${repository}:${tag}/json`);
   } catch (error) {
     if (!(error instanceof EngineError) || error.status !== 404) throw error;
-    const query = new URLSearchParams({ fromSrc: '-', repo: repository, tag });
+    // Not as `tag`, which Podman before 5 ignores.
+    const query = new URLSearchParams({ fromSrc: '-', repo: `${repository}:${tag}` });
     for (const change of recipe.changes) query.append('changes', change);
     await engine.client.upload(`/images/create?${query}`, tar);
   }

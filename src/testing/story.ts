@@ -21,6 +21,8 @@ import { Installation, type InstallationOptions } from './installation.ts';
 export interface StoryOptions
   extends Pick<InstallationOptions, 'gatewayArguments' | 'enforcerArguments' | 'network'> {
   readonly images: readonly ImageName[];
+  /** Of this story alone, and its caller's to stop; Docker's when left out. */
+  readonly engine?: TestEngine;
 }
 
 export interface GrantedFile {
@@ -76,12 +78,13 @@ export class Story implements AsyncDisposable {
   /** @returns undefined where there can be no engine; the test is then marked as skipped, with why. */
   static async open(t: TestContext, options: StoryOptions): Promise<Story | undefined> {
     await using stack = new AsyncDisposableStack();
-    const acquired = await startPrivateEngine();
+    const acquired = options.engine ? { engine: options.engine } : await startPrivateEngine();
     if (!acquired.engine) {
       t.skip(acquired.reason);
       return undefined;
     }
-    const engine = stack.use(acquired.engine);
+    const { engine } = acquired;
+    if (!options.engine) stack.use(engine);
     const images = new Map<ImageName, string>();
     for (const name of options.images) {
       const { image, reason } = await provideImage(engine, name);

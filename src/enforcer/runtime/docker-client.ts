@@ -77,9 +77,11 @@ export class DockerClient {
     };
   }
 
-  /** The containers that run (or are paused). */
+  /** The containers that run or are paused. */
   async listRunning(signal?: AbortSignal): Promise<readonly ListedContainer[]> {
-    const reply = await this.#get(`${this.#base}/containers/json`, signal);
+    // Named: what is paused runs for Docker, and does not for Podman.
+    const filters = encodeURIComponent(JSON.stringify({ status: ['running', 'paused'] }));
+    const reply = await this.#get(`${this.#base}/containers/json?filters=${filters}`, signal);
     const list = parseJson(reply.body);
     if (!Array.isArray(list)) throw new Fault('runtime.invalid', { field: 'containers' });
     if (list.length > limits.containersMax) {

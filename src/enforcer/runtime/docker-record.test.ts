@@ -2,7 +2,7 @@
  * Goal: what an engine says beyond measure narrows what is believed, or is refused.
  * Method: answers as Docker gives them, with one thing changed.
  */
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../../base/limits.ts';
 import { containerOf } from './docker-record.ts';
@@ -13,6 +13,7 @@ interface Change {
   readonly image?: string;
   readonly host?: Readonly<Record<string, unknown>>;
   readonly digests?: readonly string[];
+  readonly state?: Readonly<Record<string, unknown>>;
 }
 
 async function read(change: Change): Promise<RuntimeContainer | undefined> {
@@ -20,7 +21,7 @@ async function read(change: Change): Promise<RuntimeContainer | undefined> {
     Id: 'a'.repeat(64),
     Name: change.name ?? '/app',
     Image: `sha256:${'0'.repeat(64)}`,
-    State: { Running: true, Pid: 70, StartedAt: '2026-01-01T00:00:00Z' },
+    State: { Running: true, Pid: 70, StartedAt: '2026-01-01T00:00:00Z', ...change.state },
     Config: { Image: change.image ?? 'app:1', Labels: null },
     HostConfig: change.host ?? {},
   };
@@ -44,4 +45,12 @@ test('containerOf takes who may mount for privileged, whatever a process says of
   for (const name of ['SYS_ADMIN', 'CAP_SYS_ADMIN', 'sys_admin', 'ALL']) {
     equal(await isPrivileged({ CapAdd: [name] }), true, name);
   }
+});
+
+test('containerOf knows what runs, also paused, when Podman says that it does not', async () => {
+  const runs = async (state: Change['state'] = {}) => (await read({ state })) !== undefined;
+  ok(await runs({ Paused: true }), 'Docker');
+  ok(await runs({ Paused: true, Running: false }), 'Podman');
+  ok(!(await runs({ Paused: false, Running: false })), 'control: it has ended');
+  ok(!(await runs({ Restarting: true, Pid: 0 })), 'between two lives');
 });

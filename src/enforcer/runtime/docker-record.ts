@@ -87,7 +87,9 @@ export async function containerOf(
   const root = record(inspected, 'container');
   const state = record(root['State'], 'State');
   const pid = state['Pid'];
-  if (!flag(state, 'Running') || typeof pid !== 'number' || pid <= 0) return undefined;
+  // Podman does not count what is paused as running.
+  const isRunning = flag(state, 'Running') || flag(state, 'Paused');
+  if (!isRunning || typeof pid !== 'number' || pid <= 0) return undefined;
 
   const config = record(root['Config'], 'Config');
   const host = record(root['HostConfig'] ?? {}, 'HostConfig');
