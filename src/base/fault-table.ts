@@ -516,6 +516,13 @@ export const faults = {
     title: 'The container has ended',
     hint: 'When it starts again, it is a new workload.',
   },
+  'mount.sandboxed': {
+    status: 409,
+    exit: 6,
+    retry: 'after-change',
+    title: 'The container runs in a sandbox, which does not show what is mounted from the node',
+    hint: 'Programs in gVisor (runsc) or Kata containers do not run on the kernel of the node. Start the container with runc or crun.',
+  },
   'mount.set-invalid': {
     status: 400,
     exit: 2,

@@ -36,6 +36,9 @@ export interface WorkloadImage {
   readonly digests: readonly string[];
 }
 
+/** The mount namespace of programs in a virtual machine, or on a kernel of their own: out of our reach. */
+export const sandboxNamespace = 0;
+
 export interface KubernetesFacts {
   readonly namespace: string;
   readonly pod: string;
@@ -50,7 +53,7 @@ export interface WorkloadProcess {
   readonly pid: number;
   /** Clock ticks from boot to its start (field 22 of /proc/PID/stat). With `pid`, an identity. */
   readonly startTicks: number;
-  /** Inode numbers of its namespaces. */
+  /** Inode numbers of its namespaces; `sandboxNamespace` where it only runs the container's sandbox. */
   readonly mountNamespace: number;
   readonly userNamespace: number;
   /** The longest path among its control groups. */

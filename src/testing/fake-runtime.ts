@@ -42,6 +42,7 @@ export class FakeRuntime implements Runtime {
       readOnlyRoot: false,
       privileged: false,
       hostPid: false,
+      sandboxed: false,
       ...options,
       id,
       pid: this.#lastPid,

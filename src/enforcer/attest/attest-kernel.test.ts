@@ -9,6 +9,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { test } from 'node:test';
+import { sandboxNamespace } from '../../model/workload.ts';
 import type { RuntimeContainer } from '../runtime/runtime.ts';
 import { createAttestor } from './attest.ts';
 import { type HostFacts, type ProcessFacts, readProcess } from './process-facts.ts';
@@ -23,6 +24,7 @@ const container: RuntimeContainer = {
   user: '',
   privileged: false,
   hostPid: false,
+  sandboxed: false,
   readOnlyRoot: false,
 };
 const host: HostFacts = {
@@ -85,6 +87,14 @@ test('a process in the enforcer’s or in process 1’s own mount namespace is i
     });
   }
   await rejects(attest({ cgroups: ['/docker/other', '/'] }), { message: /field="cgroup"/ });
+});
+
+test('a sandbox is known for one, wherever the process that runs it is', async () => {
+  const elsewhere = { mountNamespace: 1, cgroups: ['/'] };
+  const { process } = await attest(elsewhere, elsewhere, { sandboxed: true });
+  equal(process.mountNamespace, sandboxNamespace);
+  await rejects(attest(elsewhere), { code: 'attest.mismatch' }, 'control');
+  equal((await attest({})).process.mountNamespace, found.mountNamespace, 'control');
 });
 
 test('walls that the kernel does not show are not there, whatever the runtime says', async () => {

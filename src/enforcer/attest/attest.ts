@@ -8,7 +8,7 @@
  *
  * Promises
  *   - The facts are of one process that was the container's main process during the call, inside a
- *     mount namespace that is not the host's.
+ *     mount namespace that is not the host's; or they say that it is a sandbox.
  *   - Nothing that a workload says is looked at: not its environment, arguments, name or files.
  * Does not promise
  *   - Anything against root on this host, or against who may speak to the container engine; both can
@@ -19,13 +19,14 @@
 import { createHash } from 'node:crypto';
 import { joinPrefixed } from '../../base/bytes.ts';
 import { Fault } from '../../base/fault.ts';
-import type {
-  RuntimeKind,
-  WorkloadFacts,
-  WorkloadId,
-  WorkloadIsolation,
-  WorkloadProcess,
-  WorkloadProof,
+import {
+  type RuntimeKind,
+  sandboxNamespace,
+  type WorkloadFacts,
+  type WorkloadId,
+  type WorkloadIsolation,
+  type WorkloadProcess,
+  type WorkloadProof,
 } from '../../model/workload.ts';
 import type { Runtime, RuntimeContainer } from '../runtime/runtime.ts';
 import {
@@ -74,7 +75,8 @@ export function createAttestor(options: AttestorOptions): Attestor {
       }
       checkSame(container, [before.startTicks, after.startTicks], 'start-time');
       checkSame(container, [before.mountNamespace, after.mountNamespace], 'mount-namespace');
-      checkWalls(runtime.kind, { container: again, found: after, host });
+      // Of a sandbox all that is seen here is who runs it; nothing is ever mounted for it.
+      if (!again.sandboxed) checkWalls(runtime.kind, { container: again, found: after, host });
       return factsOf(runtime.kind, { container: again, found: after, host, node });
     },
   };
@@ -142,7 +144,10 @@ function factsOf(
     labels: container.labels,
     ...(container.kubernetes === undefined ? {} : { kubernetes: container.kubernetes }),
     startedAtMs: container.startedAtMs,
-    process: processOf(found, host),
+    process: {
+      ...processOf(found, host),
+      ...(container.sandboxed ? { mountNamespace: sandboxNamespace } : {}),
+    },
     isolation: isolationOf(container, found, host),
     proof: proofs[kind],
   };

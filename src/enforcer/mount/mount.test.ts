@@ -9,6 +9,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { type MountEntry, parseMountinfo } from '../../linux/mountinfo.ts';
 import { kernelHasNoswap } from '../../linux/tmpfs.ts';
+import { sandboxNamespace } from '../../model/workload.ts';
 import { startTicksOf } from '../../testing/holders.ts';
 import { TestMounts, placeIn, setOf } from '../../testing/mount-setup.ts';
 import {
@@ -255,6 +256,9 @@ describe('mounts refuse', { skip, timeout: 300_000 }, () => {
     await rejects(at({ mountNamespace: mountNamespace + 1 }), { code: 'mount.namespace-changed' });
     const own = hostProcess();
     await rejects(at(own), { code: 'mount.namespace-own' });
+    const sandboxed = { mountNamespace: sandboxNamespace };
+    await rejects(at(sandboxed), { code: 'mount.sandboxed' });
+    deepEqual(await opened.mounts.find({ ...plain, ...sandboxed }), []);
     await container.stop();
     await rejects(at({}), { code: 'mount.process-gone' });
   });

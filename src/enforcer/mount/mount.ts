@@ -119,6 +119,7 @@ export interface Mounts {
    * @throws Fault `mount.target-nested`: another set lies in it, or it in another set.
    * @throws Fault `mount.process-gone`, `mount.namespace-changed`, `mount.namespace-own`: it has ended
    *   or the number is another's now; it is elsewhere than it was; it is in no container.
+   * @throws Fault `mount.sandboxed`: what runs inside would not see it.
    * @throws Fault `mount.foreign`: see `adopt`.
    * @throws Fault `mount.stale`: a later revision is in place already.
    * @throws Fault `mount.keep-unknown`: there is no file to keep under that name.

@@ -15,6 +15,7 @@ import { Fault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import { collectGarbage, Lull } from '../../base/lull.ts';
+import { sandboxNamespace } from '../../model/workload.ts';
 import type {
   Adopted,
   FileSet,
@@ -133,6 +134,7 @@ export class WorkerMounts implements Mounts {
   }
 
   async find(process: MountProcess): Promise<readonly FoundMount[]> {
+    if (process.mountNamespace === sandboxNamespace) return [];
     return this.#ask({ kind: 'find', id: '', process: plainProcess(process) });
   }
 
@@ -165,6 +167,7 @@ export class WorkerMounts implements Mounts {
   #check(id: string, place: MountPlace, prefixes: readonly string[]): void {
     assert(isMountId(id), 'a mount id has letters, digits, dots, underscores, colons and dashes');
     checkTarget(place.target, prefixes);
+    if (place.process.mountNamespace === sandboxNamespace) throw new Fault('mount.sandboxed');
   }
 
   async #ask<Command extends MountCommand>(

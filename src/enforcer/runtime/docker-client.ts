@@ -7,12 +7,13 @@
  * Does not promise
  *   - To remember the engine: after a restart of it, call `connect` again.
  */
+import { basename } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { Fault, isFault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import { agreeOnEngineApi, engineApiMin } from '../../wire/engine-api.ts';
 import { UnixHttp, type UnixHttpReply } from '../../wire/unix-http.ts';
-import { containerOf, parseJson, record, text, texts } from './docker-record.ts';
+import { containerOf, isSandbox, parseJson, record, text, texts } from './docker-record.ts';
 import type { RuntimeContainer } from './runtime.ts';
 
 /** Looks at once: the engine's own work per look is about 1 ms, so more would only queue there. */
@@ -20,6 +21,9 @@ export const looksAtOnce = 8;
 
 /** Repository digests change with a pull or push, so image events empty this. */
 const imagesRememberedMax = 512;
+
+/** What Docker and Podman call the usual one; these names cannot be given to another. */
+const usualRuntimes: readonly string[] = ['', 'runc', 'io.containerd.runc.v2', 'oci'];
 
 export interface DockerEvent {
   readonly type: 'container' | 'image';
@@ -42,6 +46,8 @@ export interface EngineVersion {
 export class DockerClient {
   readonly #http: UnixHttp;
   readonly #images = new Map<string, readonly string[]>();
+  /** By name: whether it is a sandbox. */
+  readonly #runtimes = new Map<string, boolean>();
   /** Who waits to look, while as many look as may. */
   readonly #waiting: (() => void)[] = [];
   #looking = 0;
@@ -68,6 +74,7 @@ export class DockerClient {
     const agreed = agreeOnEngineApi({ api, oldest });
     this.#base = `/v${agreed}`;
     this.forgetImages();
+    this.#runtimes.clear();
     const seconds = Math.floor(Date.parse(reply.headers.date ?? '') / 1000);
     return {
       engine: text(version, 'Version'),
@@ -101,7 +108,10 @@ export class DockerClient {
     } else this.#looking += 1;
     try {
       const reply = await this.#get(`${this.#base}/containers/${segment(id)}/json`, signal);
-      return await containerOf(parseJson(reply.body), (image) => this.#digestsOf(image, signal));
+      return await containerOf(parseJson(reply.body), {
+        digestsOf: (image) => this.#digestsOf(image, signal),
+        isSandbox: (runtime) => this.#isSandbox(runtime, signal),
+      });
     } catch (error) {
       if (isUnknown(error)) return undefined;
       throw error;
@@ -161,6 +171,19 @@ export class DockerClient {
     if (this.#images.size >= imagesRememberedMax) this.#images.clear();
     this.#images.set(imageId, digests);
     return digests;
+  }
+
+  /** A name says little: whoever configures the engine chooses it. */
+  async #isSandbox(name: string, signal?: AbortSignal): Promise<boolean> {
+    if (usualRuntimes.includes(name)) return false;
+    const known = this.#runtimes.get(name);
+    if (known !== undefined) return known;
+    const reply = await this.#get(`${this.#base}/info`, signal);
+    const runtimes = record(record(parseJson(reply.body), 'info')['Runtimes'] ?? {}, 'Runtimes');
+    const { path = '', runtimeType = '' } = record(runtimes[name] ?? {}, 'Runtimes');
+    const found = isSandbox([name, basename(String(path)), String(runtimeType)]);
+    this.#runtimes.set(name, found);
+    return found;
   }
 
   async #get(path: string, signal?: AbortSignal): Promise<UnixHttpReply> {

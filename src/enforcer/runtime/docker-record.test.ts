@@ -5,7 +5,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../../base/limits.ts';
-import { containerOf } from './docker-record.ts';
+import { containerOf, isSandbox } from './docker-record.ts';
 import type { RuntimeContainer } from './runtime.ts';
 
 interface Change {
@@ -25,7 +25,10 @@ async function read(change: Change): Promise<RuntimeContainer | undefined> {
     Config: { Image: change.image ?? 'app:1', Labels: null },
     HostConfig: change.host ?? {},
   };
-  return containerOf(answer, async () => change.digests ?? []);
+  return containerOf(answer, {
+    digestsOf: async () => change.digests ?? [],
+    isSandbox: async (name) => isSandbox([name]),
+  });
 }
 
 test('containerOf refuses names that are too long, and leaves out digests that are too many', async () => {
@@ -53,4 +56,20 @@ test('containerOf knows what runs, also paused, when Podman says that it does no
   ok(await runs({ Paused: true, Running: false }), 'Podman');
   ok(!(await runs({ Paused: false, Running: false })), 'control: it has ended');
   ok(!(await runs({ Restarting: true, Pid: 0 })), 'between two lives');
+});
+
+test('containerOf knows a container whose programs do not run on this kernel', async () => {
+  const isSandboxed = async (Runtime?: unknown) => (await read({ host: { Runtime } }))?.sandboxed;
+  for (const name of [
+    'runsc',
+    'gvisor',
+    'kata-qemu',
+    'io.containerd.kata.v2',
+    'io.containerd.runsc.v1',
+  ]) {
+    equal(await isSandboxed(name), true, name);
+  }
+  for (const name of [undefined, '', 'runc', 'crun', 'nvidia', 'io.containerd.runc.v2', 'oci']) {
+    equal(await isSandboxed(name), false, `${name}`);
+  }
 });

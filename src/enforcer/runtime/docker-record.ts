@@ -75,14 +75,21 @@ export function kubernetesOf(
   return { namespace, pod, podUid, container };
 }
 
+/** What a container's own record does not say. */
+export interface EngineKnowledge {
+  /** Repository digests of an image id. */
+  digestsOf(imageId: string): Promise<readonly string[]>;
+  /** Whether what the engine calls so runs programs in a sandbox: see `isSandbox`. */
+  isSandbox(ociRuntime: string): Promise<boolean>;
+}
+
 /**
  * @param inspected - The answer of `GET /containers/{id}/json`.
- * @param digestsOf - Repository digests of an image id.
  * @returns undefined if it does not run: stopped, created, or between two lives.
  */
 export async function containerOf(
   inspected: unknown,
-  digestsOf: (imageId: string) => Promise<readonly string[]>,
+  engine: EngineKnowledge,
 ): Promise<RuntimeContainer | undefined> {
   const root = record(inspected, 'container');
   const state = record(root['State'], 'State');
@@ -104,7 +111,7 @@ export async function containerOf(
       reference: shortText(config, 'Image'),
       id: imageId,
       // As with labels, what is left out can only narrow.
-      digests: (await digestsOf(imageId)).slice(0, limits.imageDigestsMax),
+      digests: (await engine.digestsOf(imageId)).slice(0, limits.imageDigestsMax),
     },
     labels,
     startedAtMs: timeOf(text(state, 'StartedAt')),
@@ -112,6 +119,7 @@ export async function containerOf(
     readOnlyRoot: flag(host, 'ReadonlyRootfs'),
     privileged: flag(host, 'Privileged') || mayAdminister(host),
     hostPid: host['PidMode'] === 'host',
+    sandboxed: await engine.isSandbox(typeof host['Runtime'] === 'string' ? host['Runtime'] : ''),
     ...(kubernetes === undefined ? {} : { kubernetes }),
   };
 }
@@ -119,6 +127,11 @@ export async function containerOf(
 /** Of what its processes were started with: one may give it up for itself, and leave it to another. */
 function mayAdminister(host: DockerRecord): boolean {
   return texts(host, 'CapAdd').some((name) => /^(?:ALL|(?:CAP_)?SYS_ADMIN)$/i.test(name));
+}
+
+/** Whether this is gVisor, Kata or the like. @param names - What it is called, and its program and kind. */
+export function isSandbox(names: readonly string[]): boolean {
+  return names.some((name) => /runsc|gvisor|kata|firecracker|krun/i.test(name));
 }
 
 /** Podman writes image ids without their algorithm. */

@@ -45,6 +45,7 @@ export class ProcessRuntime implements Runtime {
       readOnlyRoot: false,
       privileged: false,
       hostPid: false,
+      sandboxed: false,
     };
   }
 

@@ -43,6 +43,8 @@ export interface RuntimeContainer {
   readonly readOnlyRoot: boolean;
   readonly privileged: boolean;
   readonly hostPid: boolean;
+  /** Its programs do not run on this kernel (gVisor, Kata): they see nothing that is mounted from here. */
+  readonly sandboxed: boolean;
   /** From the labels that the kubelet sets, where it does. */
   readonly kubernetes?: KubernetesFacts;
 }
