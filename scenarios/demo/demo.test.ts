@@ -1,18 +1,24 @@
 /**
  * Goal: what the demo tells people to type works, wherever their shell stands, with the containers that it
- * named.
- * Method: `--keep`, once with each kind of container; the lines it prints are given to a shell.
+ * named; and a demo that is killed leaves no program behind.
+ * Method: `--keep`, once with each kind of container; the lines it prints are given to a shell. The programs
+ * of a demo are noted, then it is killed. Control: with `--keep` they go on.
  */
 import { equal, match, ok } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, globSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
+import { HeldProcess, signalProcess } from '../../src/linux/process.ts';
 import { acquireEngine, isInstalled } from '../../src/testing/engine.ts';
+import { startTicksOf } from '../../src/testing/holders.ts';
+import { until } from '../../src/testing/until.ts';
 
 const demo = join(import.meta.dirname, 'demo.ts');
 const value = 'typed-by-a-person';
-const isRoot = process.getuid?.() === 0;
+const needsRoot = process.getuid?.() === 0 ? false : 'needs root: sudo npm run verify';
 const { engine } = await acquireEngine();
 after(() => engine?.[Symbol.asyncDispose]());
 
@@ -60,7 +66,7 @@ const ways = [
   {
     how: 'Linux namespaces',
     argv: ['--namespaces'],
-    skip: isRoot ? false : 'needs root: sudo npm run verify',
+    skip: needsRoot,
   },
   {
     how: 'a container engine',
@@ -91,3 +97,60 @@ for (const { how, argv, skip } of ways) {
     ok(other !== '' && !stdout.includes(other), 'control: the one that is not entitled');
   });
 }
+
+/** Kills a demo in the middle. @returns the programs that it had started */
+async function killed(t: TestContext, argv: readonly string[]): Promise<readonly Program[]> {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-killed-'));
+  const child = spawn(process.execPath, [demo, '--namespaces', ...argv], {
+    env: { ...process.env, TMPDIR: directory },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const closed = once(child, 'close');
+  let said = '';
+  for await (const chunk of child.stdout) {
+    said += String(chunk);
+    if (said.includes('one enforcer, joined')) break;
+  }
+  const pids = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim();
+  const programs = pids.split(' ').map((text) => {
+    const pid = Number(text);
+    return { pid, startTicks: startTicksOf(pid) ?? 0 };
+  });
+  t.after(async () => {
+    for (const program of programs) signalProcess(program, 'SIGKILL');
+    await until('they are dead', () => !programs.some(lives));
+    tidy(directory);
+  });
+  child.kill('SIGKILL');
+  await closed;
+  return programs;
+}
+
+/** What nobody is left to remove: its files, and a watchdog that waits for the leases to end. */
+function tidy(directory: string): void {
+  for (const name of globSync('*/run', { cwd: directory })) {
+    const run = realpathSync(join(directory, name));
+    const file = join(run, 'watchdog.pid');
+    if (existsSync(file)) process.kill(Number(readFileSync(file, 'utf8')), 'SIGTERM');
+    rmSync(run, { recursive: true });
+  }
+  rmSync(directory, { recursive: true });
+}
+
+interface Program {
+  readonly pid: number;
+  readonly startTicks: number;
+}
+
+function lives({ pid, startTicks }: Program): boolean {
+  using held = HeldProcess.open(pid);
+  return held !== undefined && held.startTicks === startTicks && !held.ended;
+}
+
+test('a demo that is killed leaves no program, but for --keep', { skip: needsRoot }, async (t) => {
+  const programs = await killed(t, []);
+  equal(programs.length, 5, 'gateway, enforcer and three containers');
+  await until('they have ended', () => !programs.some(lives));
+  const kept = await killed(t, ['--keep']);
+  equal(kept.filter(lives).length, 5, 'control');
+});

@@ -85,7 +85,9 @@ async function put(installation: Installation, text: string): Promise<void> {
 
 async function main(): Promise<void> {
   say(styleText('bold', '\nCofferdam: secrets into the memory of running containers\n'));
-  await using workloads = await startWorkloads({ engine: flags.namespaces !== true });
+  // Whoever plays with it may close the terminal that it was started in.
+  const outlivesUs = flags.keep === true;
+  await using workloads = await startWorkloads({ engine: flags.namespaces !== true, outlivesUs });
   const entitled = workloads.all.filter((workload) => workload.entitled);
   const others = workloads.all.filter((workload) => !workload.entitled);
   say(`  containers from ${workloads.kind}`);
@@ -93,6 +95,7 @@ async function main(): Promise<void> {
 
   await using installation = await Installation.start({
     runtime: workloads.runtime,
+    outlivesUs,
     onLog: (program, line) => {
       if (flags.verbose) process.stderr.write(`${program}: ${line}\n`);
     },

@@ -39,13 +39,15 @@ const entitledApp = 'payments-api';
 const secrets = '/run/secrets';
 
 /** @param options.engine - Whether a container engine may be used. */
-export async function startWorkloads(
-  options: { readonly engine: boolean } = { engine: true },
-): Promise<DemoWorkloads> {
-  if (!options.engine) return await inNamespaces('as asked');
+export async function startWorkloads(options: {
+  readonly engine: boolean;
+  readonly outlivesUs: boolean;
+}): Promise<DemoWorkloads> {
+  const { engine, outlivesUs } = options;
+  if (!engine) return await inNamespaces('as asked', outlivesUs);
   const acquired = await acquireEngine();
   if (acquired.engine) return await inEngine(acquired.engine);
-  return await inNamespaces(acquired.reason);
+  return await inNamespaces(acquired.reason, outlivesUs);
 }
 
 /** The file as the workload sees it, through its own root and mounts; undefined if it is not there. */
@@ -110,7 +112,7 @@ function freeName(wanted: string, taken: ReadonlySet<string>): string {
   return name;
 }
 
-async function inNamespaces(reason: string): Promise<DemoWorkloads> {
+async function inNamespaces(reason: string, outlivesUs: boolean): Promise<DemoWorkloads> {
   if (process.getuid?.() !== 0) {
     throw new Error('the demo mounts into containers and needs root: sudo npm run demo');
   }
@@ -129,6 +131,7 @@ async function inNamespaces(reason: string): Promise<DemoWorkloads> {
       gid: uid,
       labels: { app },
       output: 'ignore',
+      outlivesUs,
     });
     stack.use(launched);
     const { pid } = launched.identity;

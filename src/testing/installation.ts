@@ -44,6 +44,8 @@ export interface InstallationOptions {
   /** Of the enforcer's Node, beside its own. */
   readonly enforcerNodeFlags?: readonly string[];
   readonly network?: InstallationNetwork;
+  /** Else its programs end with this process, also when that is killed. */
+  readonly outlivesUs?: boolean;
   /** Gets each line that the programs log. */
   readonly onLog?: (program: string, line: string) => void;
 }
@@ -268,7 +270,8 @@ export class Installation implements AsyncDisposable {
     };
     const { network } = this.#options;
     const where = (name === 'enforcer' ? network?.enforcerIn : network?.gatewayIn) ?? [];
-    const words = [...where, process.execPath, ...nodeFlags, coffer, ...argv];
+    const bound = this.#options.outlivesUs ? [] : ['setpriv', '--pdeathsig', 'TERM'];
+    const words = [...bound, ...where, process.execPath, ...nodeFlags, coffer, ...argv];
     const [file = '', ...rest] = words;
     const child = spawn(file, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     return watchProgram(name, child, systemClock, this.#options.onLog);

@@ -6,7 +6,8 @@
  * and not a sandbox.
  *
  * The program itself starts only after `beforeStart` has resolved: until then a shell waits in its
- * place, under the same process id and as the same user.
+ * place, under the same process id and as the same user. It ends with whoever launched it, also when that is
+ * killed, unless it is told to outlive them.
  *
  * Needs unshare and setpriv of util-linux, mount, and root.
  */
@@ -33,6 +34,7 @@ export interface LaunchOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Of standard output and error. Standard input is empty. */
   readonly output?: 'inherit' | 'pipe' | 'ignore';
+  readonly outlivesUs?: boolean;
   /** The process is registered and waits. If this rejects, the program never starts. */
   readonly beforeStart?: (identity: ProcessIdentity) => Promise<void>;
 }
@@ -53,7 +55,7 @@ mount -t tmpfs -o mode=0755,size=1m,nosuid,nodev coffer-run /run
 mkdir -m 0755 /run/secrets
 uid=$1 gid=$2
 shift 2
-exec setpriv --reuid "$uid" --regid "$gid" --clear-groups --no-new-privs \\
+exec setpriv --pdeathsig KILL --reuid "$uid" --regid "$gid" --clear-groups --no-new-privs \\
   --inh-caps=-all --ambient-caps=-all --bounding-set=-all -- sh -c "$@"`;
 
 /** As the program's user. If we die, the read ends without a line and the program never starts. */
@@ -122,18 +124,14 @@ const unshareArguments = [
 ];
 
 function spawnInNamespaces(options: LaunchOptions): ChildProcess {
-  const { output = 'inherit', uid, gid, command } = options;
-  return spawn(
-    'unshare',
-    [...unshareArguments, 'sh', '-c', prepare, 'sh', String(uid), String(gid)].concat(
-      [waitForStart, 'sh'],
-      command,
-    ),
-    {
-      stdio: ['ignore', output, output, 'pipe'],
-      env: { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', ...options.environment },
-    },
-  );
+  const { output = 'inherit', uid, gid, command, outlivesUs = false } = options;
+  const bound = outlivesUs ? [] : ['setpriv', '--pdeathsig', 'KILL'];
+  const program = ['sh', '-c', prepare, 'sh', String(uid), String(gid), waitForStart, 'sh'];
+  const [file = '', ...words] = [...bound, 'unshare', ...unshareArguments, ...program];
+  return spawn(file, [...words, ...command], {
+    stdio: ['ignore', output, output, 'pipe'],
+    env: { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', ...options.environment },
+  });
 }
 
 /** 127 if it could not be started, 128 if a signal ended it: as shells say it. */
