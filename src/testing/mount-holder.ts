@@ -15,11 +15,12 @@ export interface MountHolderOptions {
   readonly place: MountPlace;
   readonly firstRevision: number;
   /**
-   * `wait` places one set and waits; `thrice` places and withdraws three times and ends; `told` places at
+   * `wait` places one set and waits; `thrice` places and withdraws three times and ends; `adopt` looks for
+   * mounts and takes this one up, says its revision and ends; `told` places at
    * each `place` that it reads and withdraws at each `withdraw`, and says what came of it; the others
-   * go on for ever. All but `told` say `placed` after the first.
+   * go on for ever. All but `adopt` and `told` say `placed` after the first.
    */
-  readonly mode: 'rotate' | 'withdraw-and-place' | 'wait' | 'thrice' | 'told';
+  readonly mode: 'rotate' | 'withdraw-and-place' | 'wait' | 'thrice' | 'adopt' | 'told';
 }
 
 export function holderSet(revision: number): FileSet {
@@ -32,6 +33,11 @@ async function hold(options: MountHolderOptions): Promise<void> {
   await using opened = new TestMounts({ graceMs: 0 });
   const { mounts } = opened;
   if (mode === 'told') return await asTold(mounts, options);
+  if (mode === 'adopt') {
+    await mounts.find(place.process);
+    process.stdout.write(`${(await mounts.adopt(id, place))?.revision}`);
+    return;
+  }
   for (let revision = firstRevision; ; revision += 1) {
     await mounts.place(id, place, holderSet(revision));
     if (revision === firstRevision) process.stdout.write('placed\n');

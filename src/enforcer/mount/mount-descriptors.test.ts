@@ -2,9 +2,9 @@
  * Goal: no descriptor is left over, in us or in a container (G34; V20), and between the two `setns`
  * nothing is executed, opened or looked up (V19).
  * Method: count descriptors before and after many operations, failing ones included; trace the system
- * calls of a process that mounts.
+ * calls of a process that mounts, and of one that takes a mount up. Control: a path that is followed.
  */
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../base/clock.ts';
+import type { MountHolderOptions } from '../../testing/mount-holder.ts';
 import { placeIn, setOf, TestMounts } from '../../testing/mount-setup.ts';
 import { NamespaceContainer, whyNoContainers } from '../../testing/namespace-container.ts';
 
@@ -89,26 +90,39 @@ describe('descriptors', { skip: whyNoContainers(), timeout: 600_000 }, () => {
 const strace = spawnSync('strace', ['-V']).status === 0;
 const skip = whyNoContainers() || (strace ? false : 'needs strace: apt-get install strace');
 
+interface Traced {
+  readonly stdout: string;
+  readonly log: string;
+}
+
+/** The system calls of a program. */
+function trace(words: readonly string[]): Traced {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-strace-'));
+  const file = join(directory, 'log');
+  try {
+    const traced = spawnSync('strace', ['-f', '-qq', '-o', file, ...words], {
+      encoding: 'utf8',
+      timeout: 100_000,
+    });
+    equal(traced.status, 0, traced.stderr);
+    return { stdout: traced.stdout, log: readFileSync(file, 'utf8') };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function traceHolder(container: NamespaceContainer, mode: MountHolderOptions['mode']): Traced {
+  const { pid, startTicks, mountNamespace } = container;
+  const place = { process: { pid, startTicks, mountNamespace }, target: '/run/secrets' };
+  const program = fileURLToPath(new URL('../../testing/mount-holder.ts', import.meta.url));
+  const options: MountHolderOptions = { id: 'traced', place, firstRevision: 1, mode };
+  return trace([process.execPath, program, JSON.stringify(options)]);
+}
+
 describe('a visit to a mount namespace', { skip, timeout: 120_000 }, () => {
   test('consists of the calls that are meant and of nothing that takes a path', async () => {
     await using container = await NamespaceContainer.start();
-    const { pid, startTicks, mountNamespace } = container;
-    const place = {
-      process: { pid, startTicks, mountNamespace },
-      target: '/run/secrets',
-    };
-    const program = fileURLToPath(new URL('../../testing/mount-holder.ts', import.meta.url));
-    const directory = mkdtempSync(join(tmpdir(), 'coffer-strace-'));
-    const log = join(directory, 'log');
-    const options = { id: 'traced', place, firstRevision: 1, mode: 'thrice' };
-    const traced = spawnSync(
-      'strace',
-      ['-f', '-qq', '-o', log, process.execPath, program, JSON.stringify(options)],
-      { encoding: 'utf8', timeout: 100_000 },
-    );
-    equal(traced.status, 0, traced.stderr);
-    const visits = visitsIn(readFileSync(log, 'utf8'));
-    rmSync(directory, { recursive: true });
+    const visits = visitsIn(traceHolder(container, 'thrice').log);
     // Three times attached, three times detached.
     equal(visits.length, 6);
     for (const visit of visits)
@@ -116,6 +130,46 @@ describe('a visit to a mount namespace', { skip, timeout: 120_000 }, () => {
         visit.filter((call) => !harmless.has(call)),
         expected(visit),
       );
+  });
+
+  test('to take a mount up is one call; and on the way to it one name is looked up', async () => {
+    await using container = await NamespaceContainer.start();
+    {
+      await using opened = new TestMounts();
+      await opened.mounts.place('traced', placeIn(container), setOf(3, { a: 'one', b: 'two' }));
+    }
+    const { stdout, log } = traceHolder(container, 'adopt');
+    equal(stdout, '3');
+    const [visit = [], ...others] = visitsIn(log);
+    deepEqual(others, []);
+    deepEqual(
+      visit.filter((call) => !harmless.has(call)),
+      ['open_tree'],
+    );
+    const [first, ...rest] = lookupsIn(log);
+    match(first ?? '', /^openat2 "run\/secrets", .*NO_MAGICLINKS.*NO_SYMLINKS.*IN_ROOT/);
+    // Of our own file system, by names of ours, and none of them as a link.
+    ok(rest.length > 0);
+    for (const lookup of rest) {
+      match(lookup, /^\w+ "(?:\.\.data|\.\.3|a|b)"/);
+      match(lookup, /^readlinkat|NOFOLLOW/);
+    }
+  });
+
+  test('control: a path that is followed inside is seen in the trace', async () => {
+    await using container = await NamespaceContainer.start();
+    await container.run('mkdir -p /run/secrets; echo bait > /run/secrets/a');
+    const libc = new URL('../../linux/libc.ts', import.meta.url).href;
+    const naive = `
+      const { openat } = await import('${libc}');
+      const root = openat(-100, '/proc/${container.pid}/root', 0x200000);
+      openat(root, 'run/secrets/a', 0);
+    `;
+    const { log } = trace([process.execPath, '--input-type=module', '-e', naive]);
+    deepEqual(
+      lookupsIn(log).map((lookup) => lookup.split(',')[0]),
+      ['openat "run/secrets/a"'],
+    );
   });
 });
 
@@ -151,4 +205,42 @@ function visitsIn(log: string): string[][] {
     } else if (call !== '') visit?.push(call);
   }
   return visits;
+}
+
+/**
+ * What is looked up by name at or below the root of a container: the call, the name and the rest of its
+ * arguments.
+ */
+function lookupsIn(log: string): string[] {
+  const lookups: string[] = [];
+  /** Descriptors that lead into the container. */
+  const inside = new Set<string>();
+  for (const line of wholeCalls(log)) {
+    const [, call = '', at = '', name = '', rest = ''] =
+      /^(\w+)\((\w+), "([^"]*)"(.*)$/.exec(line) ?? [];
+    const closed = /^close\((\d+)\)/.exec(line)?.[1];
+    if (closed !== undefined) inside.delete(closed);
+    // The name of an attribute is none of a file.
+    if (call === '' || /^f\w+xattr$/.test(call)) continue;
+    if (inside.has(at) && name !== '' && name !== '.') lookups.push(`${call} "${name}"${rest}`);
+    const opened = call.startsWith('open') ? / = (\d+)$/.exec(line)?.[1] : undefined;
+    const leadsInside = inside.has(at) || name === 'root' || /^\/proc\/\d+\/root$/.test(name);
+    if (opened !== undefined && leadsInside) inside.add(opened);
+  }
+  return lookups;
+}
+
+/** Calls of other threads come in between. */
+function wholeCalls(log: string): string[] {
+  const begun = new Map<string, string>();
+  return log.split('\n').flatMap((line) => {
+    const [, thread = '', text = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
+    const [, start] = /^(.*) <unfinished \.\.\.>$/.exec(text) ?? [];
+    if (start !== undefined) {
+      begun.set(thread, start);
+      return [];
+    }
+    const [, end] = /^<\.\.\. \w+ resumed>(.*)$/.exec(text) ?? [];
+    return [end === undefined ? text : `${begun.get(thread) ?? ''}${end}`];
+  });
 }
