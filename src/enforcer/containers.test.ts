@@ -44,7 +44,6 @@ class ContainersRig extends EnforcerRig {
       runtime,
       holdings,
       log: createLog({ clock, level: 'debug', write }),
-      remembered: undefined,
       attestor: {
         attest: (container) =>
           new Promise((resolve, reject) => {
@@ -202,10 +201,10 @@ test('the watchdog’s memory is written before the gateway can know of a contai
 test('what is wrong with one container ends nothing for the others, nor the first look', async (t) => {
   const rig = new ContainersRig(t, ({ holdings }) => ({
     holdings: {
-      started: (workload, remembered) =>
+      started: (workload) =>
         workload.name === 'bad'
           ? Promise.reject(new Error('a defect'))
-          : holdings.started(workload, remembered),
+          : holdings.started(workload),
       stopped: (id) => holdings.stopped(id),
     },
   }));

@@ -16,7 +16,6 @@ import type { WorkloadFacts } from '../model/workload.ts';
 import { isSayable } from '../protocol/stream-workload.ts';
 import type { Attestor } from './attest/attest.ts';
 import type { Holdings } from './holdings.ts';
-import type { RememberedState } from './remembered.ts';
 import type { Runtime, RuntimeContainer } from './runtime/runtime.ts';
 
 export interface ContainersOptions {
@@ -25,8 +24,6 @@ export interface ContainersOptions {
   readonly runtime: Pick<Runtime, 'watch'>;
   readonly attestor: Attestor;
   readonly holdings: Pick<Holdings, 'started' | 'stopped'>;
-  /** What an earlier enforcer knew. */
-  readonly remembered: RememberedState | undefined;
   /** The holdings know of one more: what they remember must be written before anything is mounted there. */
   readonly admitted: () => void;
   readonly started: (workload: WorkloadFacts) => void;
@@ -69,13 +66,13 @@ export class Containers {
 
   /** It has started; or it has another name, and by that, perhaps, a right to other secrets. */
   async #seen(container: RuntimeContainer): Promise<void> {
-    const { holdings, remembered, admitted, started } = this.#options;
+    const { holdings, admitted, started } = this.#options;
     const isRunning = (): boolean => this.#running.get(container.id) === attested;
     const attested = this.#attestAfter(this.#running.get(container.id), container, isRunning);
     this.#running.set(container.id, attested);
     const workload = await attested;
     if (!workload) return;
-    const taken = holdings.started(workload, remembered);
+    const taken = holdings.started(workload);
     admitted();
     await taken;
     started(workload);

@@ -249,6 +249,6 @@ test('what our handles of a container that ended still reach is wiped, and its n
   rig.changes.length = 0;
   await rig.holdings.stopped(app.id);
   deepEqual([kinds(rig), rig.read(app)], [['withdraw'], {}]);
-  await rig.holdings.started(app, undefined);
+  await rig.holdings.started(app);
   equal((await rig.holdings.assign(older)).outcome, 'placed');
 });

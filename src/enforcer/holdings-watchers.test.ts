@@ -44,7 +44,7 @@ test('a program that watches hears of each set once, and before the signal', { s
   const { pid, startTicks, mountNamespace } = container;
   const facts = fakeFacts(rig.runtime.start({ name: 'app' }), { kind: 'docker', node: 'node-1' });
   const app = { ...facts, process: { ...facts.process, pid, startTicks, mountNamespace } };
-  await holdings.started(app, undefined);
+  await holdings.started(app);
   const assign = async (version: number): Promise<void> => {
     const files = [rig.file('db', version, `v${version}`), rig.file(`key-${version}`, 1, 'k')];
     const receipt = await holdings.assign(rig.set(app, files, { signals: ['SIGHUP'] }));

@@ -339,7 +339,7 @@ test('a restarted enforcer forgets nothing before it has looked: the watchdog ma
   deepEqual(workloads(), [app.id, other.id]);
   rig.failing = () => {};
   await rig.time.pass(1100);
-  await rig.holdings.started(other, rig.remembered);
+  await rig.holdings.started(other);
   deepEqual([rig.holdings.held.length, remembered()], [2, before]);
   // What is known now counts: taken away it is gone, also from there.
   await rig.holdings.assign(rig.set(app, []));

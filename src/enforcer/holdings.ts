@@ -29,19 +29,14 @@ import {
 } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
+import { Inherited } from './inherited.ts';
 import { Leases } from './leases.ts';
 import { lend } from './lend.ts';
 import type { Mounts, MountState, PlaceResult } from './mount/mount.ts';
 import { Newest } from './newest.ts';
 import { Queues } from './queues.ts';
 import { heldOf, type Holding, holdingOf, stepFor, withoutNew } from './reconcile.ts';
-import {
-  adoptedHolding,
-  mountIdOf,
-  type RememberedState,
-  stateOf,
-  withoutWorkload,
-} from './remembered.ts';
+import { mountIdOf, type RememberedState, stateOf } from './remembered.ts';
 
 export interface HoldingsOptions {
   readonly clock: Clock;
@@ -66,20 +61,13 @@ const againAfterMsFirst = 1000;
 const againAfterMsMax = 60_000;
 const againAfterMsWithdraw = 4000;
 
-interface Adoption {
-  readonly workload: WorkloadFacts;
-  readonly remembered: RememberedState | undefined;
-  readonly attempt: number;
-}
-
 export class Holdings {
   readonly #options: HoldingsOptions;
   readonly #workloads = new Map<string, WorkloadFacts>();
   readonly #held = new Map<string, Holding>();
   /** Sets that are about to be placed on terms that the watchdog does not know yet. */
   readonly #expected = new Map<string, Holding>();
-  /** What an earlier enforcer knew of containers that were not looked into yet, or not in full. */
-  #inherited: RememberedState | undefined;
+  readonly #inherited: Inherited;
   readonly #newest = new Newest();
   /** Of each workload. */
   readonly #steps: Queues;
@@ -91,9 +79,10 @@ export class Holdings {
   constructor(options: HoldingsOptions) {
     this.#options = options;
     this.#steps = new Queues(options.log);
+    this.#inherited = new Inherited(options);
     this.#leases = new Leases({
       clock: options.clock,
-      held: () => this.#held.values(),
+      held: () => this.#leased(),
       isWiping: (holding) => this.#wiping.has(holding),
       ended: (holding) => {
         this.#wiping.add(holding);
@@ -119,20 +108,18 @@ export class Holdings {
   }
 
   /**
-   * Takes a workload up, and with it the sets that an earlier enforcer left in it.
-   *
-   * @param remembered - What the earlier enforcer knew; a set whose revision differs from what the
-   *   mount says is reported without its files, so that the gateway sends it whole.
+   * Takes a workload up, and with it the sets that an earlier enforcer left in it. One whose revision differs
+   * from what was remembered is reported without its files, so that the gateway sends it whole.
    */
-  started(workload: WorkloadFacts, remembered: RememberedState | undefined): Promise<void> {
+  started(workload: WorkloadFacts): Promise<void> {
     this.#workloads.set(workload.id, workload);
-    for (const place of remembered?.newest ?? []) {
+    for (const place of this.#inherited.remains.newest) {
       if (place.workloadId === workload.id) this.#newest.note(place);
     }
     // Before anything is mounted there: the watchdog must know where to look.
     this.#remember();
     return this.#steps.add(workload.id, async () => {
-      await this.#adopt({ workload, remembered, attempt: 0 });
+      await this.#adopt(workload, 0);
     });
   }
 
@@ -140,7 +127,7 @@ export class Holdings {
   stopped(workloadId: string): Promise<void> {
     return this.#steps.add(workloadId, async () => {
       this.#workloads.delete(workloadId);
-      this.#inherited = withoutWorkload(this.#inherited, workloadId);
+      this.#inherited.forgetWorkload(workloadId);
       for (const key of [...this.#held.values()]) {
         if (key.workloadId !== workloadId) continue;
         await this.#options.mounts
@@ -205,7 +192,7 @@ export class Holdings {
    * forgotten before it is known anew, or the watchdog would not look there.
    */
   resume(remembered: RememberedState): void {
-    this.#inherited = remembered;
+    this.#inherited.resume(remembered);
     this.#leases.resume(remembered.heardAtBootMs);
   }
 
@@ -214,6 +201,11 @@ export class Holdings {
     this.#closed = true;
     this.#leases.close();
     this.#remember();
+  }
+
+  *#leased(): Generator<Holding> {
+    yield* this.#held.values();
+    yield* this.#inherited.holdings;
   }
 
   async #carryOut(set: AssignedSet): Promise<{ outcome: ReceiptOutcome; fault: string }> {
@@ -300,66 +292,31 @@ export class Holdings {
     }
   }
 
-  /** Takes up every set of ours that is found; what fails is tried again until the workload ends. */
-  async #adopt(adoption: Adoption): Promise<readonly HeldSet[]> {
-    const { workload, remembered } = adoption;
-    const { mounts, log } = this.#options;
-    const adopted: HeldSet[] = [];
-    let failed = false;
-    try {
-      for (const found of await mounts.find(workload.process)) {
-        const key = { workloadId: workload.id, target: found.target };
-        if (found.id !== mountIdOf(key) || this.#held.has(setKeyText(key))) continue;
-        try {
-          const holding = await this.#adoptOne(workload, key, remembered);
-          if (holding) adopted.push(holding);
-        } catch (error) {
-          // Something inside may pretend to be ours: that must not hide what is.
-          failed = true;
-          log.warn('set.adopt-failed', {
-            workload: workload.id,
-            target: found.target,
-            ...errorFields(error),
-          });
-        }
-      }
-    } catch (error) {
-      failed = !isFault(error, 'mount.process-gone');
-      log.warn('workload.adopt-failed', { workload: workload.id, ...errorFields(error) });
+  /** Takes up what was left in a container; what cannot be taken up is tried again until the workload ends. */
+  async #adopt(workload: WorkloadFacts, attempt: number): Promise<readonly HeldSet[]> {
+    const isHeld = (key: SetKey): boolean => this.#held.has(setKeyText(key));
+    const { holdings, isWhole } = await this.#inherited.takeUp(workload, isHeld);
+    for (const holding of holdings) {
+      this.#newest.note(holding);
+      this.#hold(holding);
+      this.#changed('set.adopted', holding);
     }
-    if (failed) this.#adoptLater({ ...adoption, attempt: adoption.attempt + 1 });
-    else this.#inherited = withoutWorkload(this.#inherited, workload.id);
+    if (!isWhole) this.#adoptLater(workload, attempt + 1);
     this.#remember();
-    return adopted;
+    return holdings.map(heldOf);
   }
 
-  #adoptLater(adoption: Adoption): void {
+  #adoptLater(workload: WorkloadFacts, attempt: number): void {
     const { clock, told } = this.#options;
-    const { workload, attempt } = adoption;
     const pauseMs = Math.min(againAfterMsFirst * 2 ** (attempt - 1), againAfterMsMax);
     clock.setTimer(pauseMs, () => {
       void this.#steps.add(workload.id, async () => {
         if (this.#closed || !this.#workloads.has(workload.id)) return;
-        for (const held of await this.#adopt(adoption)) {
+        for (const held of await this.#adopt(workload, attempt)) {
           told({ ...held, outcome: 'placed', fault: '', tookUs: 0 });
         }
       });
     });
-  }
-
-  async #adoptOne(
-    workload: WorkloadFacts,
-    key: SetKey,
-    remembered: RememberedState | undefined,
-  ): Promise<HeldSet | undefined> {
-    const place = { process: workload.process, target: key.target };
-    const adopted = await this.#options.mounts.adopt(mountIdOf(key), place);
-    if (!adopted) return undefined;
-    this.#newest.note({ ...key, setRevision: adopted.revision });
-    const holding = adoptedHolding(key, adopted.revision, remembered);
-    this.#hold(holding);
-    this.#changed('set.adopted', holding);
-    return heldOf(holding);
   }
 
   /** The gateway asks again ever more rarely; what is to go should go as soon as the kernel lets it. */
@@ -393,9 +350,13 @@ export class Holdings {
     }
   }
 
-  async #withdraw(key: SetKey): Promise<void> {
+  /** @returns whether there was anything to take away, as far as anybody knows. */
+  async #withdraw(key: SetKey): Promise<boolean> {
+    const inherited = this.#inherited.get(key);
     try {
+      if (inherited) return await this.#inherited.wipe(inherited);
       await this.#options.mounts.withdraw(mountIdOf(key));
+      return true;
     } catch (error) {
       this.#unsure(key);
       throw error;
@@ -426,13 +387,14 @@ export class Holdings {
 
   async #wipe(holding: Holding): Promise<void> {
     // Again, because an assignment may have come between; a newer set has a lease of its own.
-    if (this.#held.get(setKeyText(holding)) !== holding) {
+    if ((this.#held.get(setKeyText(holding)) ?? this.#inherited.get(holding)) !== holding) {
       this.#wiping.delete(holding);
       return;
     }
     const startedMs = this.#options.clock.monotonicMs();
+    let isToTell: boolean;
     try {
-      await this.#withdraw(holding);
+      isToTell = await this.#withdraw(holding);
     } catch (error) {
       this.#failed(holding, error);
       this.#wipeAgain(holding, codeOf(error));
@@ -440,6 +402,7 @@ export class Holdings {
     }
     this.#wiping.delete(holding);
     this.#forget(holding);
+    if (!isToTell) return;
     const tookUs = Math.round((this.#options.clock.monotonicMs() - startedMs) * 1000);
     this.#options.log.warn('lease.wiped', { workload: holding.workloadId, target: holding.target });
     const gone = { ...heldOf(holding), files: [], terms: '' };
@@ -460,6 +423,7 @@ export class Holdings {
   }
 
   #hold(holding: Holding): void {
+    this.#inherited.forget(holding);
     this.#held.set(setKeyText(holding), holding);
     this.#leases.holds(holding);
   }
@@ -476,7 +440,7 @@ export class Holdings {
         workloads: this.#workloads.values(),
         sets: [...this.#held.values(), ...this.#expected.values()],
         newest: this.#newest.all,
-        inherited: this.#inherited,
+        inherited: this.#inherited.remains,
       });
     this.#options.remember(state, when);
   }

@@ -7,7 +7,7 @@
  *   - Asking whether any lease is over costs nothing while none is.
  */
 import type { Clock, Timer } from '../base/clock.ts';
-import { expired, type Holding, nextExpiryMs } from './reconcile.ts';
+import { expired, type Holding, leaseEndsMs, nextExpiryMs } from './reconcile.ts';
 
 export interface LeasesOptions {
   readonly clock: Clock;
@@ -53,9 +53,8 @@ export class Leases {
   }
 
   /** A set is held from now on, or on other terms. */
-  holds({ keepOnLeaseLoss, leaseMs }: Holding): void {
-    if (keepOnLeaseLoss) return;
-    const endsAtMs = this.#heardAtMs + leaseMs;
+  holds(holding: Holding): void {
+    const endsAtMs = leaseEndsMs(holding, this.#heardAtMs);
     this.#endsAtMs = Math.min(this.#endsAtMs, endsAtMs);
     if (endsAtMs < this.#awaitedAtMs) this.#await(endsAtMs);
   }
@@ -82,13 +81,10 @@ export class Leases {
   }
 
   #reckon(): void {
-    const { clock, held, isWiping } = this.#options;
-    const nowMs = clock.bootMs();
-    const atMs = (leftMs: number | undefined): number =>
-      leftMs === undefined ? Number.POSITIVE_INFINITY : nowMs + leftMs;
+    const { held, isWiping } = this.#options;
     const waiting = Iterator.from(held()).filter((holding) => !isWiping(holding));
-    this.#endsAtMs = atMs(nextExpiryMs(held(), this.#heardAtMs, nowMs));
-    this.#await(atMs(nextExpiryMs(waiting, this.#heardAtMs, nowMs)));
+    this.#endsAtMs = nextExpiryMs(held(), this.#heardAtMs);
+    this.#await(nextExpiryMs(waiting, this.#heardAtMs));
   }
 
   #await(atMs: number): void {

@@ -101,7 +101,6 @@ export class Node {
       runtime,
       attestor,
       holdings: this.#holdings,
-      remembered,
       admitted: () => disk.remembered.flush(),
       started: (workload) => this.#session?.workloadStarted(workload),
       stopped: (workloadId) => this.#session?.workloadStopped(workloadId),

@@ -5,7 +5,15 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { EnforcerRig, leaseMs } from '../testing/enforcer-rig.ts';
-import { expired, holdingOf, isHeld, nextExpiryMs, stepFor, withoutNew } from './reconcile.ts';
+import {
+  expired,
+  holdingOf,
+  isHeld,
+  leaseEndsMs,
+  nextExpiryMs,
+  stepFor,
+  withoutNew,
+} from './reconcile.ts';
 
 const rig = new EnforcerRig();
 const app = { id: 'wld_1' } as const;
@@ -60,7 +68,22 @@ test('a lease ends at its millisecond, and one that is kept never does', () => {
   const endMs = heardAtMs + leaseMs;
   deepEqual(expired([held, kept], heardAtMs, endMs - 1), []);
   deepEqual(expired([held, kept], heardAtMs, endMs), [held]);
-  equal(nextExpiryMs([kept, held], heardAtMs, endMs - 1), 1);
-  equal(nextExpiryMs([held], heardAtMs, endMs + 9), 0);
-  equal(nextExpiryMs([kept], heardAtMs, endMs), undefined);
+  equal(nextExpiryMs([kept, held], heardAtMs), endMs);
+  equal(nextExpiryMs([kept], heardAtMs), Number.POSITIVE_INFINITY);
+});
+
+test('the lease of an inherited set begins anew with the first word after it was taken up', () => {
+  const held = holdingOf(rig.set(app, [file('db', 1)]));
+  const inherited = { ...held, heardAtBootMs: 500 };
+  const takenUp = { ...inherited, takenUpAtBootMs: 800 };
+  const ends = [400, 500, 799, 800, 900].map((heardAtMs) =>
+    [held, inherited, takenUp].map((set) => leaseEndsMs(set, heardAtMs) - leaseMs),
+  );
+  deepEqual(ends, [
+    [400, 400, 400],
+    [500, 500, 500],
+    [799, 500, 500],
+    [800, 500, 800],
+    [900, 500, 900],
+  ]);
 });

@@ -8,6 +8,10 @@ import type { AssignedFile, AssignedSet, HeldFile, HeldSet } from '../model/assi
 export interface Holding extends HeldSet {
   readonly leaseMs: number;
   readonly keepOnLeaseLoss: boolean;
+  /** Of a set that an earlier enforcer left: when the gateway was heard before that, on the boot clock. */
+  readonly heardAtBootMs?: number;
+  /** When this enforcer took such a set up. Before that the gateway does not know of it. */
+  readonly takenUpAtBootMs?: number;
 }
 
 export type Step =
@@ -75,27 +79,38 @@ export function isHeld(set: AssignedSet, held: HeldSet | undefined): boolean {
   );
 }
 
-/** Which sets must be wiped now. Both times are of the boot clock, which no one can set. */
+/**
+ * When the lease that a set is on began. A word of the gateway renews it, unless the set was left by an
+ * earlier enforcer and not taken up when that word came: the gateway could not withdraw what it does not know
+ * of. All times are of the boot clock, which no one can set.
+ *
+ * @param heardAtMs - When the gateway was last heard.
+ */
+export function leaseBeganMs(holding: Holding, heardAtMs: number): number {
+  const { heardAtBootMs = heardAtMs, takenUpAtBootMs = Number.POSITIVE_INFINITY } = holding;
+  return heardAtMs >= takenUpAtBootMs ? heardAtMs : Math.min(heardAtBootMs, heardAtMs);
+}
+
+/** When a set must be wiped, unless the gateway is heard before. Infinite if never. */
+export function leaseEndsMs(holding: Holding, heardAtMs: number): number {
+  if (holding.keepOnLeaseLoss) return Number.POSITIVE_INFINITY;
+  return leaseBeganMs(holding, heardAtMs) + holding.leaseMs;
+}
+
+/** Which sets must be wiped now. */
 export function expired(
   holdings: Iterable<Holding>,
   heardAtMs: number,
   nowMs: number,
 ): readonly Holding[] {
-  const silentMs = nowMs - heardAtMs;
-  return [...holdings].filter((holding) => !holding.keepOnLeaseLoss && silentMs >= holding.leaseMs);
+  return [...holdings].filter((holding) => leaseEndsMs(holding, heardAtMs) <= nowMs);
 }
 
-/** Milliseconds until the next set expires; undefined if none ever will. */
-export function nextExpiryMs(
-  holdings: Iterable<Holding>,
-  heardAtMs: number,
-  nowMs: number,
-): number | undefined {
-  let soonest: number | undefined;
+/** When the next set must be wiped. Infinite if none ever will. */
+export function nextExpiryMs(holdings: Iterable<Holding>, heardAtMs: number): number {
+  let soonestMs = Number.POSITIVE_INFINITY;
   for (const holding of holdings) {
-    if (holding.keepOnLeaseLoss) continue;
-    const left = Math.max(0, heardAtMs + holding.leaseMs - nowMs);
-    if (soonest === undefined || left < soonest) soonest = left;
+    soonestMs = Math.min(soonestMs, leaseEndsMs(holding, heardAtMs));
   }
-  return soonest;
+  return soonestMs;
 }

@@ -9,11 +9,15 @@ import * as schema from '../base/schema.ts';
 import { type SetKey, setKeyText, unknownTerms } from '../model/assignment.ts';
 import type { WorkloadFacts, WorkloadProcess } from '../model/workload.ts';
 import type { PlaceRevision } from './newest.ts';
-import type { Holding } from './reconcile.ts';
+import { type Holding, leaseBeganMs } from './reconcile.ts';
 
-export interface RememberedState {
+export interface RememberedState extends Remains {
   /** On the boot clock: means nothing after a reboot, and neither do the mounts. */
   readonly heardAtBootMs: number;
+}
+
+/** What was left in containers. */
+export interface Remains {
   /** Every workload that may hold a mount of ours, also before it does. */
   readonly processes: readonly { readonly workloadId: string; readonly process: WorkloadProcess }[];
   readonly holdings: readonly Holding[];
@@ -28,19 +32,28 @@ export interface Known {
   readonly sets: readonly Holding[];
   readonly newest: Iterable<PlaceRevision>;
   /** From before, and overridden by what is known now. */
-  readonly inherited: RememberedState | undefined;
+  readonly inherited: Remains;
 }
 
 export function stateOf(known: Known): RememberedState {
-  const earlier = known.inherited ?? { processes: [], holdings: [], newest: [] };
+  const { heardAtBootMs, inherited } = known;
   const processes = [...known.workloads].map(({ id, process }) => ({ workloadId: id, process }));
-  const all = [...earlier.processes, ...processes].map((one) => [one.workloadId, one] as const);
+  const all = [...inherited.processes, ...processes].map((one) => [one.workloadId, one] as const);
   return {
-    heardAtBootMs: known.heardAtBootMs,
+    heardAtBootMs,
     processes: [...new Map(all).values()],
-    holdings: latest([...earlier.holdings, ...known.sets]),
-    newest: latest([...earlier.newest, ...known.newest]),
+    holdings: latest([...inherited.holdings, ...known.sets]).map((set) =>
+      onLease(set, heardAtBootMs),
+    ),
+    newest: latest([...inherited.newest, ...known.newest]),
   };
+}
+
+/** With the beginning of its lease, where that is another than everybody's. */
+function onLease(holding: Holding, heardAtMs: number): Holding {
+  const { heardAtBootMs: _, takenUpAtBootMs: _not, ...rest } = holding;
+  const beganMs = leaseBeganMs(holding, heardAtMs);
+  return beganMs === heardAtMs ? rest : { ...rest, heardAtBootMs: Math.floor(beganMs) };
 }
 
 /** The last one of each place. */
@@ -68,9 +81,8 @@ export function withoutWorkload<State extends RememberedState | undefined>(
 export function adoptedHolding(
   key: SetKey,
   setRevision: number,
-  remembered: RememberedState | undefined,
+  known: Holding | undefined,
 ): Holding {
-  const known = remembered?.holdings.find((holding) => setKeyText(holding) === setKeyText(key));
   // Without files it was remembered before it was placed.
   const same = known?.setRevision === setRevision && known.files.length > 0;
   return {
@@ -81,6 +93,7 @@ export function adoptedHolding(
     // Of a set that nobody remembers: time for the gateway to send it anew, and no more.
     leaseMs: known?.leaseMs ?? limits.leaseMsMin,
     keepOnLeaseLoss: known?.keepOnLeaseLoss ?? false,
+    ...(known?.heardAtBootMs === undefined ? {} : { heardAtBootMs: known.heardAtBootMs }),
   };
 }
 
@@ -122,6 +135,7 @@ const stateSchema = schema.object({
       terms: text,
       leaseMs: number,
       keepOnLeaseLoss: schema.boolean(),
+      heardAtBootMs: schema.optional(number),
     }),
     { max: 100_000 },
   ),

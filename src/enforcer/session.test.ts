@@ -199,11 +199,10 @@ test('what an earlier enforcer left in a container that is found late is said wi
   const rig = new SessionRig();
   const app = await rig.container();
   await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')]));
-  const { remembered } = rig;
   await rig.restart();
   await rig.connect();
   ok(rig.heard[0]?.kind === 'hello' && rig.heard[0].workloads.length === 0);
-  await rig.holdings.started(app, remembered);
+  await rig.holdings.started(app);
   rig.session.workloadStarted(app);
   await rig.time.pass(100);
   equal(rig.heard.at(-2)?.kind, 'workload-started');

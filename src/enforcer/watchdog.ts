@@ -14,7 +14,7 @@ import type { Clock } from '../base/clock.ts';
 import { isFault } from '../base/fault.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import type { Mounts } from './mount/mount.ts';
-import { expired, type Holding } from './reconcile.ts';
+import { type Holding, leaseBeganMs, leaseEndsMs } from './reconcile.ts';
 import { mountIdOf, type RememberedState } from './remembered.ts';
 
 export interface WatchdogOptions {
@@ -40,12 +40,9 @@ const stuckAfterMs = 2000;
 
 type Found = RememberedState['processes'][number];
 
-/** Of a workload in which no set is remembered, but may have been placed in the last moment. */
-const unknown = 'unknown';
-
 export class Watchdog {
   readonly #options: WatchdogOptions;
-  /** Per workload: what has been wiped there, and in which silence. */
+  /** Per workload: what has been wiped there. */
   readonly #done = new Map<string, string>();
   /** Workloads whose wipe has begun and does not end. */
   readonly #stuck = new Set<string>();
@@ -78,7 +75,7 @@ export class Watchdog {
       return (
         targets !== undefined &&
         !this.#stuck.has(workloadId) &&
-        this.#done.get(workloadId) !== wiped(state, targets)
+        this.#done.get(workloadId) !== targets
       );
     });
     if (containers.length === 0) return;
@@ -87,7 +84,7 @@ export class Watchdog {
     for (const container of containers) {
       const { workloadId } = container;
       const note = (isWiped: boolean): void => {
-        if (isWiped) this.#done.set(workloadId, wiped(state, due.get(workloadId) ?? ''));
+        if (isWiped) this.#done.set(workloadId, due.get(workloadId) ?? '');
       };
       const used = mounts;
       const ended = this.#wipe(state, container, mounts);
@@ -113,10 +110,10 @@ export class Watchdog {
   /** Whether anything is left to wipe later, if nobody hears the gateway again. */
   #mayFallDue(state: RememberedState): boolean {
     const known = new Set(state.holdings.map(({ workloadId }) => workloadId));
-    const leased = targetsByWorkload(state.holdings.filter((holding) => !holding.keepOnLeaseLoss));
+    const leased = targetsByWorkload(state, (holding) => !holding.keepOnLeaseLoss);
     return state.processes.some(({ workloadId }) => {
-      const owed = known.has(workloadId) ? leased.get(workloadId) : unknown;
-      return owed !== undefined && this.#done.get(workloadId) !== wiped(state, owed);
+      const owed = known.has(workloadId) ? leased.get(workloadId) : unknownTargets(state);
+      return owed !== undefined && this.#done.get(workloadId) !== owed;
     });
   }
 
@@ -124,12 +121,10 @@ export class Watchdog {
   async #wipe(state: RememberedState, container: Found, mounts: Mounts): Promise<boolean> {
     const { clock, log } = this.#options;
     const { workloadId, process: where } = container;
+    const lateMs = clock.bootMs() - graceMs;
     const kept = new Set(
       state.holdings
-        .filter(
-          ({ keepOnLeaseLoss, leaseMs }) =>
-            keepOnLeaseLoss || clock.bootMs() - graceMs < state.heardAtBootMs + leaseMs,
-        )
+        .filter((holding) => leaseEndsMs(holding, state.heardAtBootMs) > lateMs)
         .map(mountIdOf),
     );
     let isWiped = true;
@@ -165,25 +160,36 @@ async function isWithin(clock: Clock, ms: number, ended: Promise<unknown>): Prom
   return isIn;
 }
 
-/** What has been wiped in a workload, and in which silence: in the next one it is wiped again. */
-function wiped({ heardAtBootMs }: RememberedState, targets: string): string {
-  return `${heardAtBootMs} ${targets}`;
-}
-
-/** Per workload: the directories whose lease is over, as one text. */
+/** Per workload: what is to be wiped there. */
 function dueTargets(state: RememberedState, nowMs: number): ReadonlyMap<string, string> {
-  const late = nowMs - graceMs;
-  const due = targetsByWorkload(expired(state.holdings, state.heardAtBootMs, late));
-  if (late - state.heardAtBootMs < leaseMsUnknown) return due;
+  const lateMs = nowMs - graceMs;
+  const { heardAtBootMs } = state;
+  const due = targetsByWorkload(state, (holding) => leaseEndsMs(holding, heardAtBootMs) <= lateMs);
+  if (lateMs - heardAtBootMs < leaseMsUnknown) return due;
   const known = new Set(state.holdings.map(({ workloadId }) => workloadId));
   const others = state.processes.filter(({ workloadId }) => !known.has(workloadId));
-  return new Map([...due, ...others.map(({ workloadId }) => [workloadId, unknown] as const)]);
+  return new Map([
+    ...due,
+    ...others.map(({ workloadId }) => [workloadId, unknownTargets(state)] as const),
+  ]);
 }
 
-function targetsByWorkload(holdings: readonly Holding[]): Map<string, string> {
+/** As one text: the directories, and the silence in which they are wiped. In the next one they are again. */
+function targetsByWorkload(
+  { holdings, heardAtBootMs }: RememberedState,
+  isMeant: (holding: Holding) => boolean,
+): ReadonlyMap<string, string> {
   const targets = new Map<string, string>();
-  for (const { workloadId, target } of holdings) {
-    targets.set(workloadId, `${targets.get(workloadId) ?? ''} ${target}`);
+  for (const holding of holdings) {
+    if (!isMeant(holding)) continue;
+    const { workloadId, target } = holding;
+    const text = `${target} ${leaseBeganMs(holding, heardAtBootMs)}`;
+    targets.set(workloadId, `${targets.get(workloadId) ?? ''} ${text}`);
   }
   return targets;
+}
+
+/** Of a workload in which no set is remembered, but may have been placed in the last moment. */
+function unknownTargets({ heardAtBootMs }: RememberedState): string {
+  return `unknown ${heardAtBootMs}`;
 }

@@ -22,6 +22,8 @@ export interface ModelGrant {
   readonly secrets: readonly string[];
   /** Stays when the gateway is not heard. */
   readonly keep: boolean;
+  /** Its own; else as the gateway's. */
+  readonly leaseMs?: number;
 }
 
 export interface Place {
@@ -29,7 +31,7 @@ export interface Place {
   readonly files: ReadonlyMap<string, string>;
   /** Its node may have something: it has joined and is not revoked. */
   readonly isServed: boolean;
-  /** Its node hears what the gateway decides. */
+  /** Its node hears what the gateway decides, and the gateway knows of it. */
   readonly isReached: boolean;
   /** Its enforcer does nothing just now, and will do later what it was about to do. */
   readonly isStopped: boolean;
@@ -40,7 +42,9 @@ export interface Place {
 export interface AuditorOptions {
   /** Directories that grants of a run may name. */
   readonly targets: readonly string[];
-  /** How long a value may stay after it was denied: lease, and what it takes to notice. */
+  /** Of grants that say nothing else. */
+  readonly leaseMs: number;
+  /** How long a value may stay after it was denied, and after a lease: what it takes to notice. */
   readonly denialMsMax: number;
   /** How long a node may be connected after it was revoked. */
   readonly revocationMsMax: number;
@@ -73,6 +77,8 @@ export class Auditor {
   readonly #everGranted = new Set<string>();
   /** What was ever to be kept in silence: `label target`. */
   readonly #everKept = new Set<string>();
+  /** `label target` to the longest lease that it ever was on. */
+  readonly #leaseMsMax = new Map<string, number>();
   /** `workload target` of what is there, due and to be kept, to since when all of it is. */
   readonly #steadySince = new Map<string, number>();
   /** Revoked nodes that were seen connected, to since when. */
@@ -85,7 +91,10 @@ export class Auditor {
     }
     this.grants.set(group, grant);
     for (const secret of grant.secrets) this.#everGranted.add(`${grant.label} ${secret}`);
-    if (grant.keep) this.#everKept.add(`${grant.label} ${grant.target}`);
+    const place = `${grant.label} ${grant.target}`;
+    if (grant.keep) this.#everKept.add(place);
+    const { leaseMs = this.#options.leaseMs } = grant;
+    this.#leaseMsMax.set(place, Math.max(leaseMs, this.#leaseMsMax.get(place) ?? 0));
   }
 
   /** Whether this container may ever have been entitled to any version of the secret. */
@@ -129,7 +138,7 @@ export class Auditor {
       const mayStay = !place.isReached && this.#isEverKept(place.workload, file);
       const since = mayStay ? nowMs : (this.#deniedSince.get(key) ?? nowMs);
       this.#deniedSince.set(key, since);
-      if (nowMs - since > this.#options.denialMsMax) {
+      if (nowMs - since > this.#mayStayMs(place.workload, file)) {
         this.#violate(
           `${place.workload.name} still reads ${file}=${word} ${Math.round(nowMs - since)} ms after it was denied`,
         );
@@ -165,9 +174,13 @@ export class Auditor {
     if (steadyMs > steadyMsMin) this.lost.add(key);
   }
 
+  #mayStayMs(workload: WorkloadFacts, file: string): number {
+    const { leaseMs, denialMsMax } = this.#options;
+    return (this.#leaseMsMax.get(placeOf(workload, file)) ?? leaseMs) + denialMsMax;
+  }
+
   #isEverKept(workload: WorkloadFacts, file: string): boolean {
-    const target = file.slice(0, file.lastIndexOf('/'));
-    return this.#everKept.has(`${workload.labels['app']} ${target}`);
+    return this.#everKept.has(placeOf(workload, file));
   }
 
   /** What is there, due and to be kept: from then on nobody may take it away. */
@@ -246,6 +259,11 @@ export class Auditor {
   #violate(text: string): void {
     this.violations.push(text);
   }
+}
+
+/** `label target` */
+function placeOf(workload: WorkloadFacts, file: string): string {
+  return `${workload.labels['app']} ${file.slice(0, file.lastIndexOf('/'))}`;
 }
 
 function textOf(files: ReadonlyMap<string, string>): string {

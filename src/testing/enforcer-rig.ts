@@ -60,16 +60,15 @@ export class EnforcerRig {
 
   /** Kills the enforcer and starts another, which finds the containers that run. */
   async restart(...running: readonly WorkloadFacts[]): Promise<Holdings> {
-    const { remembered } = this;
     const holdings = this.start();
-    await Promise.all(running.map((workload) => holdings.started(workload, remembered)));
+    await Promise.all(running.map((workload) => holdings.started(workload)));
     return holdings;
   }
 
   async container(name = 'app'): Promise<WorkloadFacts> {
     const container = this.runtime.start({ name });
     const facts = fakeFacts(container, { kind: 'docker', node: 'node-1' });
-    await this.holdings.started(facts, undefined);
+    await this.holdings.started(facts);
     return facts;
   }
 

@@ -100,7 +100,7 @@ export class FakeMounts implements Mounts {
     set: { readonly revision: number; readonly given: readonly GivenFile[] },
   ): PlaceResult {
     this.#kernel.before('place', id);
-    if (this.#kernel.hasEnded(place.process)) throw new Fault('mount.process-gone');
+    this.#mustRun(place.process);
     const there = this.#kernel.mounts.get(id);
     if (there && there.revision > set.revision) throw new Fault('mount.stale');
     const files = new Map<string, FakeFile>();
@@ -135,6 +135,7 @@ export class FakeMounts implements Mounts {
 
   #adopt(id: string, place: MountPlace): Adopted | undefined {
     this.#kernel.before('adopt', id);
+    this.#mustRun(place.process);
     const there = this.#kernel.mounts.get(id);
     if (!there || !same(there.process, place.process)) return undefined;
     this.#held.set(id, place.process);
@@ -147,11 +148,12 @@ export class FakeMounts implements Mounts {
   }
 
   find(process: MountProcess): Promise<readonly FoundMount[]> {
-    return this.#inTurn(() =>
-      [...this.#kernel.mounts.values()]
+    return this.#inTurn(() => {
+      this.#mustRun(process);
+      return [...this.#kernel.mounts.values()]
         .filter((mount) => same(mount.process, process))
-        .map(({ id, target }) => ({ id, target })),
-    );
+        .map(({ id, target }) => ({ id, target }));
+    });
   }
 
   inspect(id: string): Promise<MountState> {
@@ -165,6 +167,10 @@ export class FakeMounts implements Mounts {
 
   tend(id: string): Promise<MountState> {
     return this.inspect(id);
+  }
+
+  #mustRun(process: MountProcess): void {
+    if (this.#kernel.hasEnded(process)) throw new Fault('mount.process-gone');
   }
 
   /** One after the other, as the one thread that makes the real calls. */

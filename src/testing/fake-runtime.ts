@@ -65,6 +65,10 @@ export class FakeRuntime implements Runtime {
     this.#set(id, { ...this.#running(id), name });
   }
 
+  get isUnreachable(): boolean {
+    return this.#unreachable;
+  }
+
   /** While true, `inspect` throws and no change is told; afterwards the differences are. */
   setUnreachable(unreachable: boolean): void {
     this.#unreachable = unreachable;

@@ -1,7 +1,7 @@
 /** What may happen in a simulated run: what operators do, what fails, what time does. */
 import { Fault } from '../base/fault.ts';
 import { parseName, parseSecretName } from '../model/name.ts';
-import { targets } from './sim-node.ts';
+import { type SimNode, targets } from './sim-node.ts';
 import type { World } from './sim-world.ts';
 
 export type Step = (world: World, run: RunState) => Promise<string> | string;
@@ -52,6 +52,7 @@ export const steps: readonly (readonly [weight: number, step: Step])[] = [
   [1, restartEnforcer],
   [1, engineIsAway],
   [2, engineIsBack],
+  [3, denyWhileEngineIsAway],
   [1, destroy],
   [1, rotateRootKey],
 ];
@@ -167,6 +168,7 @@ async function changeGrant(world: World): Promise<string> {
       target: now.value.target ?? targets[0],
       secrets: now.value.secrets.map(({ secret }) => secret),
       keep: now.value.onLeaseLoss === 'keep',
+      ...(now.value.leaseSeconds === undefined ? {} : { leaseMs: now.value.leaseSeconds * 1000 }),
     });
   else world.auditor.grant(group, undefined);
   return `${remove ? 'delete' : 'put'} grant ${group}: ${outcome}`;
@@ -326,9 +328,7 @@ async function waitLong(world: World): Promise<string> {
 /** A node is cut off, then something that it holds is taken away: only its own clock can tell it to wipe. */
 async function denyOutOfReach(world: World): Promise<string> {
   const node = world.random.pick(world.nodes.filter(({ kernel }) => kernel.mounts.size > 0));
-  const held = [...(node?.kernel.mounts.values() ?? [])].flatMap(({ files }) => [...files.keys()]);
-  const file = world.random.pick(held);
-  const name = secretNames.find((secret) => secret.endsWith(`/${file}`));
+  const name = node && heldOn(world, node);
   if (!node || name === undefined) return 'deny out of reach: nothing held';
   // Or only its watchdog's clock.
   const isDead = world.random.chance(0.4);
@@ -338,6 +338,33 @@ async function denyOutOfReach(world: World): Promise<string> {
   const denied = world.random.chance(0.7) ? await revokeOne(world, name) : await changeGrant(world);
   const how = isDead ? 'partition, kill enforcer of' : 'partition';
   return `${how} ${node.machine}; ${denied}; ${await waitLong(world)}`;
+}
+
+/**
+ * A node's engine is away and its enforcer another one, which cannot tell the gateway what runs there: only a
+ * clock tells it to wipe. Where there is one, the lease is such that the gateway is heard before its end.
+ */
+async function denyWhileEngineIsAway(world: World): Promise<string> {
+  const nodes = world.nodes.filter(({ kernel }) => kernel.mounts.size > 0);
+  const isLong = ({ remembered }: SimNode): boolean =>
+    remembered?.holdings.some((set) => !set.keepOnLeaseLoss && set.leaseMs > 10_000) === true;
+  const node = world.random.pick(nodes.filter(isLong)) ?? world.random.pick(nodes);
+  const name = node && heldOn(world, node);
+  if (!node || name === undefined) return 'deny while the engine is away: nothing held';
+  node.runtime.setUnreachable(true);
+  node.killEnforcer();
+  world.network.partition(node.machine, false);
+  await world.startGateway();
+  node.startEnforcer();
+  const denied = world.random.chance(0.7) ? await revokeOne(world, name) : await changeGrant(world);
+  return `engine away from ${node.machine}; ${denied}; ${await waitLong(world)}`;
+}
+
+/** A secret of which something is in a container of this node. */
+function heldOn(world: World, node: SimNode): string | undefined {
+  const held = [...node.kernel.mounts.values()].flatMap(({ files }) => [...files.keys()]);
+  const file = world.random.pick(held);
+  return secretNames.find((secret) => secret.endsWith(`/${file}`));
 }
 
 /** Not back to before a node was certified: it would be kept out until that time comes again. */

@@ -7,6 +7,7 @@ import { anonymousFrom, type Principal } from '../model/principal.ts';
 import type { OperationInput, OperationName } from '../protocol/operations.ts';
 import type { OperationReply } from '../protocol/request.ts';
 import { SecretValue } from '../model/secret-value.ts';
+import type { WorkloadFacts } from '../model/workload.ts';
 import { Auditor, type Place } from './auditor.ts';
 import type { CommitMishap } from './faulty-physical.ts';
 import { SimTime } from './sim-clock.ts';
@@ -15,11 +16,10 @@ import { SimNetwork } from './sim-network.ts';
 import { SimNode, targets } from './sim-node.ts';
 import { SeededRandom } from './sim-random.ts';
 
-const leaseMs = 5_000;
-/** The longest that a grant of a run has. */
-const leaseMsMax = 8_000;
-/** Silence is noticed, the lease ends, the watchdog looks once a second and leaves four to the living. */
-const denialMsMax = leaseMsMax + 15_000;
+/** Of the gateway. An enforcer whose engine is away connects after ten seconds: within a lease, or after. */
+const leasesMs = [5_000, 12_000] as const;
+/** After a lease: silence is noticed, the watchdog looks once a second and leaves four to the living. */
+const denialMsMax = 15_000;
 /** A step of the feed that fails comes again a second later. */
 const revocationMsMax = 3_000;
 const operationWithinMs = 2_000;
@@ -45,7 +45,7 @@ export class World {
   readonly network: SimNetwork;
   readonly gateway: SimGateway;
   readonly nodes: readonly SimNode[];
-  readonly auditor = new Auditor({ targets, denialMsMax, revocationMsMax });
+  readonly auditor: Auditor;
   /** What the next commits do, instead of succeeding. */
   readonly mishaps: CommitMishap[] = [];
   /** Nothing fails any more, and everything is in its place. */
@@ -57,6 +57,8 @@ export class World {
     this.random = new SeededRandom(options.seed);
     this.time = new SimTime(this.random);
     this.network = new SimNetwork(this.time, this.random);
+    const leaseMs = this.random.pick(leasesMs) ?? leasesMs[0];
+    this.auditor = new Auditor({ targets, leaseMs, denialMsMax, revocationMsMax });
     const clock = this.time.clock();
     const log = createLog({ clock, level: 'debug', write: (line) => void this.#logged.push(line) });
     const about = { time: this.time, random: this.random, network: this.network, log };
@@ -161,9 +163,9 @@ export class World {
 
   *places(): Generator<Place> {
     for (const node of this.nodes) {
+      const isReached = this.isReached(node);
       const about = {
         isServed: this.isServed(node),
-        isReached: this.isReached(node),
         isStopped: node.enforcerIsStopped,
       };
       const remembered =
@@ -174,6 +176,7 @@ export class World {
           workload,
           files: node.read(workload),
           kept: new Set(kept.map(({ target }) => target)),
+          isReached: isReached && this.#isKnown(node, workload),
           ...about,
         };
       }
@@ -223,6 +226,12 @@ export class World {
     return this.gateway.isServing
       ? (this.gateway.core?.delivery.connectedNodes() ?? new Set())
       : new Set();
+  }
+
+  /** Unless a node's engine does not let it, it tells the gateway of all that runs there. */
+  #isKnown({ runtime }: SimNode, { id }: WorkloadFacts): boolean {
+    if (!runtime.isUnreachable) return true;
+    return this.gateway.core?.policy.entitlements.workload(id) !== undefined;
   }
 
   #watchKernel(node: SimNode): void {

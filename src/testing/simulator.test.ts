@@ -14,6 +14,7 @@ import assert, { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import type { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { Holdings } from '../enforcer/holdings.ts';
+import { Inherited } from '../enforcer/inherited.ts';
 import { Session as EnforcerSession } from '../enforcer/session.ts';
 import { NodeCertificate } from '../enforcer/uplink/node-certificate.ts';
 import { Watchdog } from '../enforcer/watchdog.ts';
@@ -147,6 +148,26 @@ const planted: readonly { readonly bug: string; readonly plant: (world: World) =
       const sound = Watchdog.prototype.look;
       Watchdog.prototype.look = () => Promise.resolve();
       return () => (Watchdog.prototype.look = sound);
+    },
+  },
+  {
+    bug: 'a word of the gateway that renews what nobody has taken up',
+    plant() {
+      const { resume } = Inherited.prototype;
+      const { look } = Watchdog.prototype;
+      const takenUpAtBootMs = 0;
+      Inherited.prototype.resume = function resumeAll(state) {
+        const holdings = state.holdings.map((set) => ({ ...set, takenUpAtBootMs }));
+        resume.call(this, { ...state, holdings });
+      };
+      Watchdog.prototype.look = function lookAtAll(state) {
+        const holdings = state.holdings.map((set) => ({ ...set, takenUpAtBootMs }));
+        return look.call(this, { ...state, holdings });
+      };
+      return () => {
+        Inherited.prototype.resume = resume;
+        Watchdog.prototype.look = look;
+      };
     },
   },
   {
