@@ -35,7 +35,7 @@ import { lend } from './lend.ts';
 import type { Mounts, MountState, PlaceResult } from './mount/mount.ts';
 import { Newest } from './newest.ts';
 import { Queues } from './queues.ts';
-import { heldOf, type Holding, holdingOf, stepFor, withoutNew } from './reconcile.ts';
+import { heldOf, type Holding, holdingOf, leaseEndsMs, stepFor, withoutNew } from './reconcile.ts';
 import { mountIdOf, type RememberedState, stateOf } from './remembered.ts';
 
 export interface HoldingsOptions {
@@ -51,7 +51,7 @@ export interface HoldingsOptions {
   readonly remember: (state: () => RememberedState, when: 'soon' | 'now') => void;
   /**
    * Called with what nobody assigned: a wipe because of silence, a mount that somebody inside covered, a
-   * set that could be adopted only later.
+   * set that could be adopted only later, or that is not there any more.
    */
   readonly told: (receipt: SetReceipt) => void;
 }
@@ -295,15 +295,24 @@ export class Holdings {
   /** Takes up what was left in a container; what cannot be taken up is tried again until the workload ends. */
   async #adopt(workload: WorkloadFacts, attempt: number): Promise<readonly HeldSet[]> {
     const isHeld = (key: SetKey): boolean => this.#held.has(setKeyText(key));
-    const { holdings, isWhole } = await this.#inherited.takeUp(workload, isHeld);
+    const { holdings, gone, isWhole } = await this.#inherited.takeUp(workload, isHeld);
     for (const holding of holdings) {
       this.#newest.note(holding);
       this.#hold(holding);
       this.#changed('set.adopted', holding);
     }
+    for (const holding of gone) this.#tellGone(holding);
     if (!isWhole) this.#adoptLater(workload, attempt + 1);
     this.#remember();
     return holdings.map(heldOf);
+  }
+
+  /** What was to be found in a container and was not: whoever took it away died, or could not tell. */
+  #tellGone(holding: Holding): void {
+    const isOver = leaseEndsMs(holding, this.#leases.heardAtMs) <= this.#options.clock.bootMs();
+    const nothing = { ...heldOf(holding), files: [], terms: '' };
+    const outcome = isOver ? 'wiped' : 'gone';
+    this.#options.told({ ...nothing, outcome, fault: '', tookUs: 0 });
   }
 
   #adoptLater(workload: WorkloadFacts, attempt: number): void {

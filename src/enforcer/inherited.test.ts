@@ -4,10 +4,11 @@
  * Method: real holdings, watchdog and whole enforcers over a kernel in memory and virtual time. Controls: the
  * same course with an engine that answers, and with what is to be kept.
  */
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
+import { unknownTerms } from '../model/assignment.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
 import { EnforcerRig, leaseMs } from '../testing/enforcer-rig.ts';
 import { FakeMounts } from '../testing/fake-mounts.ts';
@@ -159,6 +160,45 @@ test('of what was never placed, or ended with its container, no wipe is told', a
       rig.told.map(({ outcome }) => outcome),
       course === 'placed' ? ['wiped'] : [],
     );
+  }
+});
+
+test('what is gone from a container is told, as wiped if its lease was over; what cannot be looked at is not', async () => {
+  const courses = {
+    'gone in time': { passMs: leaseMs - 1, told: ['gone'] },
+    wiped: { passMs: leaseMs, told: ['wiped'] },
+    'never placed': { passMs: leaseMs, told: [] },
+    unknown: { passMs: leaseMs, told: ['wiped'] },
+    'cannot be looked at': { passMs: leaseMs, told: [] },
+    'has ended': { passMs: leaseMs, told: [] },
+  } as const;
+  for (const [course, { passMs, told }] of Object.entries(courses)) {
+    const rig = new EnforcerRig();
+    const app = await rig.container();
+    await place(rig, app);
+    const { remembered } = rig;
+    ok(remembered);
+    const files = { 'never placed': { files: [] }, unknown: { files: [], terms: unknownTerms } };
+    const changed = files[course as keyof typeof files] ?? {};
+    const holdings = remembered.holdings.map((holding) => ({ ...holding, ...changed }));
+    // As if it were killed now; and the watchdog comes.
+    rig.clock.stop();
+    rig.time.jump(passMs);
+    if (course === 'cannot be looked at') {
+      rig.failing = () => {
+        throw new Fault('mount.failed');
+      };
+    } else rig.kernel.mounts.clear();
+    if (course === 'has ended') rig.kernel.end(app.process);
+    rig.remembered = { ...remembered, holdings };
+    await rig.restart(app);
+    deepEqual(
+      rig.told.map(({ outcome, setRevision, files }) => [outcome, setRevision, files]),
+      told.map((outcome) => [outcome, remembered.holdings[0]?.setRevision, []]),
+      course,
+    );
+    await rig.restart(app);
+    equal(rig.told.length, told.length, 'once');
   }
 });
 

@@ -28,7 +28,7 @@ export interface InheritedOptions {
 /** What came of looking into one container. */
 export interface TakenUp {
   readonly holdings: readonly Holding[];
-  /** What was remembered there and is not there any more. */
+  /** What had been placed there and is not there any more. */
   readonly gone: readonly Holding[];
   /** Else what is left must be looked at again. */
   readonly isWhole: boolean;
@@ -117,12 +117,12 @@ export class Inherited {
       return { holdings, gone: [], isWhole: isFault(error, 'mount.process-gone') };
     }
     const found = new Set([...holdings, ...left].map(setKeyText));
-    const gone = [...this.#holdings.values()].filter(
+    const missing = [...this.#holdings.values()].filter(
       (holding) => holding.workloadId === workload.id && !found.has(setKeyText(holding)),
     );
-    for (const holding of gone) this.forget(holding);
+    for (const holding of missing) this.forget(holding);
     if (left.length === 0) this.forgetWorkload(workload.id);
-    return { holdings, gone, isWhole: left.length === 0 };
+    return { holdings, gone: missing.filter(wasPlaced), isWhole: left.length === 0 };
   }
 
   /**

@@ -32,6 +32,24 @@ test('a wipe in the silence is on the log once, though the next connection break
   }
 });
 
+test('what the watchdog wiped while no enforcer lived is told by the next one, once', async () => {
+  for (const isDead of [true, false]) {
+    const rig = await LineRig.make();
+    await rig.grant('api', [{ secret: 'shop/db' }], { leaseSeconds: 10 });
+    const node = await rig.node('node-a');
+    const app = await rig.container(node);
+    if (isDead) node.killEnforcer();
+    await rig.time.pass(20_000);
+    deepEqual(rig.read(node, app), isDead ? {} : { db: 'one' });
+    for (let restart = 0; restart < 3; restart += 1) {
+      node.killEnforcer();
+      node.startEnforcer();
+      await rig.time.pass(5000);
+    }
+    deepEqual([rig.read(node, app), wipes(rig)], [{ db: 'one' }, isDead ? 1 : 0]);
+  }
+});
+
 test('told to end, it leaves what is in place to its successor', async () => {
   const rig = await LineRig.make();
   const node = await rig.node('node-a');
