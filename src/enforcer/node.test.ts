@@ -6,7 +6,9 @@
 import { deepEqual, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '../base/fault.ts';
+import type { WorkloadFacts } from '../model/workload.ts';
 import { LineRig } from '../testing/line-rig.ts';
+import type { SimNode } from '../testing/sim-node.ts';
 
 const wipes = (rig: LineRig): number =>
   rig.requests.audit.kept.filter(({ detail }) => detail['receipt'] === 'wiped').length;
@@ -32,6 +34,63 @@ test('a wipe in the silence is on the log once, though the next connection break
   }
 });
 
+/** One container, on a lease that ends long before silence counts as a broken connection. */
+async function onShortLease(): Promise<{ rig: LineRig; node: SimNode; app: WorkloadFacts }> {
+  const rig = await LineRig.make();
+  await rig.grant('api', [{ secret: 'shop/db' }], { leaseSeconds: 5 });
+  const node = await rig.node('node-a');
+  return { rig, node, app: await rig.container(node) };
+}
+
+test('a wipe that is told to a dead connection is told again until it is surely heard, and nothing follows from it', async () => {
+  const { rig, node, app } = await onShortLease();
+  rig.network.partition('node-a', true);
+  await rig.time.pass(5300);
+  deepEqual([rig.read(node, app), rig.network.connection('node-a')?.isOpen], [{}, true]);
+  rig.network.cut('node-a');
+  rig.network.partition('node-a', false);
+  await rig.time.pass(20_000);
+  deepEqual([rig.read(node, app), wipes(rig)], [{ db: 'one' }, 1]);
+  // Until the second checkpoint nobody knows that it was heard; then it is not said again.
+  for (const passMs of [1000, 130_000, 5000]) {
+    await rig.time.pass(passMs);
+    rig.network.cut('node-a');
+    await rig.time.pass(20_000);
+  }
+  deepEqual([wipes(rig), rig.counts.sent], [2, 2], 'and nothing is placed anew for it');
+});
+
+test('a wipe that is told while a connection breaks is on the log', async () => {
+  const { rig, node, app } = await onShortLease();
+  rig.network.partition('node-a', true);
+  const push = rig.lines.push.bind(rig.lines);
+  rig.lines.push = (line) => {
+    // Said just before the receipt is told.
+    if (line.includes('lease.wiped')) {
+      rig.network.partition('node-a', false);
+      rig.network.cut('node-a');
+    }
+    return push(line);
+  };
+  await rig.time.pass(20_000);
+  deepEqual([rig.read(node, app), wipes(rig)], [{ db: 'one' }, 1]);
+});
+
+test('a wipe in the silence is on the log, though another enforcer lives when the silence ends', async () => {
+  for (const restart of ['killEnforcer', 'endEnforcer'] as const) {
+    const { rig, node, app } = await onShortLease();
+    rig.network.partition('node-a', true);
+    await rig.time.pass(5300);
+    deepEqual(rig.read(node, app), {});
+    node[restart]();
+    await rig.time.pass(2000);
+    node.startEnforcer();
+    rig.network.partition('node-a', false);
+    await rig.time.pass(20_000);
+    deepEqual([rig.read(node, app), wipes(rig)], [{ db: 'one' }, 1], restart);
+  }
+});
+
 test('what the watchdog wiped while no enforcer lived is told by the next one, once', async () => {
   for (const isDead of [true, false]) {
     const rig = await LineRig.make();
@@ -44,7 +103,8 @@ test('what the watchdog wiped while no enforcer lived is told by the next one, o
     for (let restart = 0; restart < 3; restart += 1) {
       node.killEnforcer();
       node.startEnforcer();
-      await rig.time.pass(5000);
+      // Until nobody doubts that it was heard.
+      await rig.time.pass(130_000);
     }
     deepEqual([rig.read(node, app), wipes(rig)], [{ db: 'one' }, isDead ? 1 : 0]);
   }

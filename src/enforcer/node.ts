@@ -7,7 +7,6 @@ import type { Clock } from '../base/clock.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
 import { noteSigner } from '../crypto/note.ts';
-import type { SetReceipt } from '../model/assignment.ts';
 import type { SignalName } from '../model/grant.ts';
 import type { WorkloadProcess } from '../model/workload.ts';
 import type { Link } from '../wire/link.ts';
@@ -15,6 +14,7 @@ import type { Attestor } from './attest/attest.ts';
 import { Containers } from './containers.ts';
 import { Holdings } from './holdings.ts';
 import type { Mounts } from './mount/mount.ts';
+import { Receipts } from './receipts.ts';
 import { type RememberedState, withoutWorkload } from './remembered.ts';
 import type { RememberedFile } from './remembered-file.ts';
 import type { Runtime } from './runtime/runtime.ts';
@@ -60,7 +60,6 @@ export interface NodeDisk {
 
 const syncWithinMs = 10_000;
 const lookEveryMs = 15_000;
-const untoldMax = 4096;
 
 export class Node {
   readonly #options: NodeOptions;
@@ -68,17 +67,16 @@ export class Node {
   readonly #witness: Witness;
   readonly #containers: Containers;
   readonly #certificate: NodeCertificate;
+  readonly #receipts: Receipts;
   #session: Session | undefined;
-  /** The gateway has welcomed this session: what is said on it before is lost with it. */
-  #isWelcome = false;
-  /** Receipts that no gateway was there to hear. */
-  #untold: SetReceipt[] = [];
 
   constructor(options: NodeOptions) {
     const { clock, log, credentials, runtime, attestor, mounts, processes, disk } = options;
     this.#options = options;
     const save = (pem: string): void => disk.saveCertificate(pem);
     this.#certificate = new NodeCertificate({ clock, log, credentials, save });
+    const remembered = ofTheLiving(disk.remembered.load(), processes);
+    this.#receipts = new Receipts(remembered?.unheard);
     this.#holdings = new Holdings({
       clock,
       log,
@@ -88,12 +86,11 @@ export class Node {
         log.debug('workload.signalled', { workload: id, name, sent });
       },
       remember: (state, when) => {
-        disk.remembered.soon(state);
+        disk.remembered.soon(() => ({ ...state(), ...this.#receipts.remains }));
         if (when === 'now') disk.remembered.flush();
       },
-      told: (receipt) => this.#tell(receipt),
+      told: (receipt) => this.#receipts.tell(receipt),
     });
-    const remembered = ofTheLiving(disk.remembered.load(), processes);
     if (remembered) this.#holdings.resume(remembered);
     this.#containers = new Containers({
       clock,
@@ -153,20 +150,24 @@ export class Node {
   async #use(link: Link): Promise<void> {
     const { signal, clock, log, version, bootId, weakenings } = this.#options;
     const ended = Promise.withResolvers<void>();
-    const session = new Session({
+    const session: Session = new Session({
       clock,
       log,
       link,
       version,
-      holdings: this.#holdingsHeard(() => this.#welcomed()),
+      holdings: this.#holdingsHeard(() => {
+        this.#receipts.welcomed((receipt) => session.receipt(receipt));
+      }),
       witness: this.#witness,
       bootId,
       weakenings,
-      report: (receipt) => this.#tell(receipt),
+      report: (receipt) => this.#receipts.tell(receipt),
+      checkpointShown: () => this.#receipts.checkpointShown(),
       renewed: (certificate) => this.#certificate.renewed(certificate),
       notRenewed: (code) => this.#certificate.refused(code),
       ended: (reason) => {
         log.info('gateway.disconnected', { reason });
+        this.#receipts.lost();
         ended.resolve();
       },
     });
@@ -176,7 +177,6 @@ export class Node {
     await ended.promise;
     signal.removeEventListener('abort', stop);
     this.#session = undefined;
-    this.#isWelcome = false;
   }
 
   #holdingsHeard(heard: () => void): SessionOptions['holdings'] {
@@ -194,18 +194,6 @@ export class Node {
       },
       assign: (set) => holdings.assign(set),
     };
-  }
-
-  #welcomed(): void {
-    if (this.#isWelcome) return;
-    this.#isWelcome = true;
-    for (const receipt of this.#untold.splice(0)) this.#tell(receipt);
-  }
-
-  /** A wipe in the silence is told when the gateway is back: its log must show it. */
-  #tell(receipt: SetReceipt): void {
-    if (this.#session && this.#isWelcome) this.#session.receipt(receipt);
-    else if (this.#untold.push(receipt) > untoldMax) this.#untold.shift();
   }
 
   /** Looks whether mounts are still as they were made. */

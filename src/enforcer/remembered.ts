@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { Fault } from '../base/fault.ts';
 import { limits } from '../base/limits.ts';
 import * as schema from '../base/schema.ts';
-import { type SetKey, setKeyText, unknownTerms } from '../model/assignment.ts';
+import { type SetKey, type SetReceipt, setKeyText, unknownTerms } from '../model/assignment.ts';
 import type { WorkloadFacts, WorkloadProcess } from '../model/workload.ts';
 import type { PlaceRevision } from './newest.ts';
 import { type Holding, leaseBeganMs } from './reconcile.ts';
@@ -14,6 +14,8 @@ import { type Holding, leaseBeganMs } from './reconcile.ts';
 export interface RememberedState extends Remains {
   /** On the boot clock: means nothing after a reboot, and neither do the mounts. */
   readonly heardAtBootMs: number;
+  /** That nothing is left of these sets, as far as the gateway may not have heard it. */
+  readonly unheard?: readonly SetReceipt[];
 }
 
 /** What was left in containers. */
@@ -106,6 +108,16 @@ export function mountIdOf(key: SetKey): string {
 const number = schema.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const text = schema.string({ max: 4096 });
 
+const held = {
+  workloadId: text,
+  target: text,
+  setRevision: number,
+  files: schema.array(schema.object({ name: text, secretId: text, version: number }), {
+    max: 4096,
+  }),
+  terms: text,
+};
+
 const stateSchema = schema.object({
   heardAtBootMs: number,
   processes: schema.array(
@@ -126,13 +138,7 @@ const stateSchema = schema.object({
   ),
   holdings: schema.array(
     schema.object({
-      workloadId: text,
-      target: text,
-      setRevision: number,
-      files: schema.array(schema.object({ name: text, secretId: text, version: number }), {
-        max: 4096,
-      }),
-      terms: text,
+      ...held,
       leaseMs: number,
       keepOnLeaseLoss: schema.boolean(),
       heardAtBootMs: schema.optional(number),
@@ -142,6 +148,17 @@ const stateSchema = schema.object({
   newest: schema.array(schema.object({ workloadId: text, target: text, setRevision: number }), {
     max: 100_000,
   }),
+  unheard: schema.optional(
+    schema.array(
+      schema.object({
+        ...held,
+        outcome: schema.oneOf(['gone', 'wiped']),
+        fault: text,
+        tookUs: number,
+      }),
+      { max: 100_000 },
+    ),
+  ),
 });
 
 export function stateToText(state: RememberedState): string {

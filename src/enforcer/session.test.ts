@@ -77,6 +77,7 @@ class SessionRig extends EnforcerRig {
       bootId: 'boot',
       weakenings: () => [],
       report: (receipt) => this.session.receipt(receipt),
+      checkpointShown: () => {},
       renewed: (certificate) => void this.renewals.push(certificate),
       notRenewed: (code) => void this.renewals.push(code),
       ended: (reason) => void this.ended.push(reason),

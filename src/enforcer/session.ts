@@ -1,6 +1,6 @@
 /**
  * The enforcer's end of the node stream: says what runs and what is held, carries assignments to
- * the holdings, and receipts back. One per connection; what outlives a connection is in `Holdings`.
+ * the holdings, and receipts back. One per connection; what outlives it is in `Holdings` and `Receipts`.
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import { errorFields, type Log } from '../base/log.ts';
@@ -33,6 +33,8 @@ export interface SessionOptions {
    * ended, and what the next one said at its start did not know of it yet.
    */
   readonly report: (receipt: SetReceipt) => void;
+  /** Before it is answered. */
+  readonly checkpointShown: () => void;
   /** A renewed certificate for the key that asked. */
   readonly renewed: (certificate: string) => void;
   /** No certificate for now: what we have goes on, and so does the stream. */
@@ -149,6 +151,7 @@ export class Session {
         void this.#assign(message.set);
         break;
       case 'checkpoint':
+        this.#options.checkpointShown();
         this.#send(this.#considered(message));
         break;
       case 'renewed':

@@ -97,7 +97,11 @@ test('what is in place and bad goes at once; what is merely replaced may be read
     rig: DeliveryRig,
     ...asked: Parameters<typeof rig.requests.ask> extends [unknown, ...infer More] ? More : never
   ) => rig.requests.ask(rig.owner, ...asked);
-  const changes: readonly [string, boolean, (rig: DeliveryRig) => Promise<unknown>][] = [
+  const changes: readonly [
+    string,
+    boolean,
+    (rig: DeliveryRig, node: TestNode) => Promise<unknown>,
+  ][] = [
     ['replaced', false, (rig) => rig.requests.put(rig.owner, name, 'value 2')],
     ['not granted any more', false, removeGrant],
     ['revoked', true, (rig) => ask(rig, 'secret.revoke', { name, version: 1 })],
@@ -113,18 +117,15 @@ test('what is in place and bad goes at once; what is merely replaced may be read
     [
       'unknown',
       true,
-      async (rig) => {
-        const told = { outcome: 'failed', fault: 'mount.covered', tookUs: 0, files: [] } as const;
-        const [app] = rig.requests.policy.entitlements.workloadsOn('node-1');
-        const about = { workloadId: app ?? '', target: '/run/secrets', setRevision: 1 };
-        rig.delivery.receipt('node-1', { ...about, ...told, terms: unknownTerms });
+      async (rig, node) => {
+        rig.answer(node, 'failed', { fault: 'mount.covered', terms: unknownTerms });
         rig.clock.advance(1000);
       },
     ],
   ];
   for (const [what, urgent, change] of changes) {
     const { rig, node } = await inPlace();
-    await change(rig);
+    await change(rig, node);
     rig.delivery.changed();
     await rig.settle();
     equal(node.seen.length, 2, what);
@@ -239,4 +240,23 @@ test('a set that is too large for one message fails by itself', async () => {
   );
   const failed = [...rig.delivery.holdings()].filter(({ state }) => state === 'failed');
   ok(failed.length === count && failed.every(({ fault }) => fault === 'limit.exceeded'));
+});
+
+test('a receipt that a node says again is recorded, and changes nothing of what came after', async () => {
+  for (const isOlder of [true, false]) {
+    const { rig, node } = await inPlace();
+    const before = node.last.setRevision;
+    await rig.requests.put(rig.owner, 'payments/db', 'value 2');
+    rig.delivery.changed();
+    await rig.settle();
+    rig.answer(node, 'placed');
+    await rig.settle();
+    equal(node.seen.length, 2);
+    const recorded = rig.requests.audit.kept.length;
+    const files = { files: [], terms: '' };
+    rig.answer(node, 'wiped', { ...files, ...(isOlder ? { setRevision: before } : {}) });
+    await rig.settle();
+    const { detail } = rig.requests.audit.kept[recorded] ?? {};
+    deepEqual([detail?.['receipt'], node.seen.length], ['wiped', isOlder ? 2 : 3]);
+  }
 });

@@ -37,10 +37,13 @@ function answerAll(rig: DeliveryRig, node: TestNode, from = 0): void {
   }
 }
 
-/** Says that nothing is there, though nobody asked. */
-function wiped(rig: DeliveryRig, node: string, number: number): void {
-  rig.delivery.receipt(node, {
-    ...{ workloadId: workload(number, node).id, target: '/run/secrets', setRevision: 1, files: [] },
+/** Says that what was sent is not there any more, though nobody asked. */
+function wiped(rig: DeliveryRig, node: TestNode, number: number): void {
+  const { id } = workload(number, node.name);
+  const target = '/run/secrets';
+  const sent = node.seen.findLast((set) => set.workloadId === id && set.target === target);
+  rig.delivery.receipt(node.name, {
+    ...{ workloadId: id, target, setRevision: sent?.setRevision ?? 1, files: [] },
     ...{ terms: '', outcome: 'wiped', fault: '', tookUs: 0 },
   });
 }
@@ -63,7 +66,7 @@ test('4,096 workloads with three sets each are served at once when they come ane
   await settle(rig);
   equal(countOf(rig, 'delivery.receipt'), 3 * count);
   // All of them wiped at once, as after an outage, are listed too, and served again.
-  for (const { id } of workloads) wiped(rig, 'node-1', Number.parseInt(id.slice(4), 16));
+  for (const { id } of workloads) wiped(rig, node, Number.parseInt(id.slice(4), 16));
   await settle(rig);
   equal(countOf(rig, 'delivery.receipt'), 4 * count);
   equal(node.seen.length, 4 * count);
@@ -74,13 +77,13 @@ test('4,096 workloads with three sets each are served at once when they come ane
 
 test('reports that nobody asked for are listed up to a bound, then counted, and the count is recorded', async () => {
   const rig = await DeliveryRig.make(small);
-  rig.connect('node-1', []);
+  const node = rig.connect('node-1', []);
   const extra = 5000;
-  for (let count = 0; count < burst + extra; count += 1) wiped(rig, 'node-1', 1);
+  for (let count = 0; count < burst + extra; count += 1) wiped(rig, node, 1);
   await settle(rig);
   equal(countOf(rig, 'delivery.receipt'), burst);
-  rig.connect('node-2', []);
-  wiped(rig, 'node-2', 2);
+  const other = rig.connect('node-2', []);
+  wiped(rig, other, 2);
   await settle(rig);
   equal(countOf(rig, 'delivery.receipt'), burst + 1, 'control: another node’s is listed');
   equal(unlisted(rig), 0);
@@ -88,7 +91,7 @@ test('reports that nobody asked for are listed up to a bound, then counted, and 
   await settle(rig);
   equal(unlisted(rig), extra);
   const before = countOf(rig, 'delivery.receipt');
-  for (let count = 0; count < burst; count += 1) wiped(rig, 'node-1', 1);
+  for (let count = 0; count < burst; count += 1) wiped(rig, node, 1);
   await settle(rig);
   equal(countOf(rig, 'delivery.receipt') - before, 60 * perSecond, 'what a minute is worth');
 });
@@ -102,7 +105,7 @@ test('a node that loses what it is given for ever is served ever more seldom; a 
     await rig.settle();
     if (node.seen.length === 0) break;
     answerAll(rig, node);
-    wiped(rig, 'node-1', 1);
+    wiped(rig, node, 1);
     node.seen.length = 0;
   }
   ok(served <= burst / 3 + 1, `${served} times`);
@@ -111,13 +114,13 @@ test('a node that loses what it is given for ever is served ever more seldom; a 
     rig.clock.advance(1000);
     await rig.settle();
     answerAll(rig, node);
-    wiped(rig, 'node-1', 1);
+    wiped(rig, node, 1);
     node.seen.length = 0;
   }
   const grown = rig.requests.audit.size - size;
   ok(grown <= 61 * (perSecond + 4), `${grown} entries in a minute`);
   // Nothing is left in the budget, and what an administrator does needs nothing of it.
-  for (let count = 0; count < 200; count += 1) wiped(rig, 'node-1', 1);
+  for (let count = 0; count < 200; count += 1) wiped(rig, node, 1);
   await settle(rig, 50);
   node.seen.length = 0;
   rig.delivery.connected('node-1', node, { workloads: [workload(1, 'node-1')], held: [] });
@@ -135,7 +138,7 @@ test('what should leave leaves though the budget is empty; a node that makes it 
   await rig.settle();
   const [{ files } = node.last] = node.seen;
   const there = files.map(({ name, secretId, version }) => ({ name, secretId, version }));
-  for (let count = 0; count < burst; count += 1) wiped(rig, 'node-1', 1);
+  for (let count = 0; count < burst; count += 1) wiped(rig, node, 1);
   await settle(rig);
   const workloads = [workload(1, 'node-1')];
   const place = (target: string) => ({

@@ -132,6 +132,8 @@ export class SetState {
     const tookMs = this.#sent && this.#sinceMs !== undefined ? nowMs - this.#sinceMs : undefined;
     const { setRevision, outcome } = receipt;
     const answers = this.isAnsweredBy(receipt);
+    // A node that is not sure that it was heard says again what became of an earlier set.
+    if (!answers && setRevision < (this.#held?.setRevision ?? 0)) return undefined;
     // Also of a stale receipt without files: what comes next must be above what was withdrawn there.
     this.#newest = Math.max(this.#newest, setRevision);
     const nothing = receipt.files.length === 0 && receipt.terms !== unknownTerms;

@@ -1,0 +1,78 @@
+/**
+ * Goal: that nothing is left of a set is heard by the gateway, whatever becomes of connections and enforcers.
+ * Method: the receipts alone, with connections that break at each point; `node.test.ts` has the whole line.
+ */
+import { deepEqual } from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ReceiptOutcome, SetReceipt } from '../model/assignment.ts';
+import { Receipts } from './receipts.ts';
+
+function receipt(setRevision: number, outcome: ReceiptOutcome): SetReceipt {
+  const about = { workloadId: 'wld_1', target: '/run/secrets', files: [], terms: '' };
+  return { ...about, setRevision, outcome, fault: '', tookUs: 1 };
+}
+
+class Line {
+  readonly receipts: Receipts;
+  readonly heard: string[] = [];
+
+  constructor(earlier?: readonly SetReceipt[]) {
+    this.receipts = new Receipts(earlier);
+  }
+
+  connect(): void {
+    this.receipts.welcomed((said) => void this.heard.push(`${said.outcome} ${said.setRevision}`));
+  }
+
+  get unheard(): readonly number[] {
+    return (this.receipts.remains.unheard ?? []).map(({ setRevision }) => setRevision);
+  }
+}
+
+test('what is told while nobody hears it is said in order, once somebody does', () => {
+  const line = new Line();
+  line.receipts.tell(receipt(1, 'placed'));
+  line.receipts.tell(receipt(2, 'wiped'));
+  deepEqual([line.heard, line.unheard], [[], [2]]);
+  line.connect();
+  line.receipts.tell(receipt(3, 'placed'));
+  deepEqual(line.heard, ['placed 1', 'wiped 2', 'placed 3']);
+});
+
+test('that nothing is left is said on each connection until it was surely heard, all else once', () => {
+  const line = new Line([receipt(1, 'wiped')]);
+  line.connect();
+  line.receipts.tell(receipt(2, 'gone'));
+  line.receipts.tell(receipt(3, 'placed'));
+  line.receipts.tell(receipt(4, 'failed'));
+  // Answered, and nobody knows whether that arrived.
+  line.receipts.checkpointShown();
+  line.receipts.tell(receipt(5, 'wiped'));
+  line.receipts.lost();
+  line.receipts.tell(receipt(6, 'placed'));
+  line.heard.length = 0;
+  line.connect();
+  deepEqual(line.heard, ['wiped 1', 'gone 2', 'wiped 5', 'placed 6']);
+  deepEqual(line.unheard, [1, 2, 5]);
+});
+
+test('a second checkpoint on one connection says what was heard: all before the answer to the first', () => {
+  const line = new Line();
+  line.connect();
+  line.receipts.tell(receipt(1, 'wiped'));
+  line.receipts.checkpointShown();
+  line.receipts.tell(receipt(2, 'wiped'));
+  deepEqual(line.unheard, [1, 2]);
+  line.receipts.checkpointShown();
+  deepEqual(line.unheard, [2]);
+  line.receipts.lost();
+  line.connect();
+  line.receipts.checkpointShown();
+  deepEqual(line.unheard, [2], 'the first one of a connection says nothing of it');
+  line.receipts.checkpointShown();
+  deepEqual([line.unheard, line.receipts.remains], [[], {}]);
+  line.receipts.lost();
+  line.heard.length = 0;
+  line.connect();
+  deepEqual(line.heard, []);
+});

@@ -1,0 +1,72 @@
+/**
+ * Receipts on their way to the gateway, over however many connections.
+ *
+ * Promises
+ *   - What is told while nobody hears it is said on the next connection, once that one is welcome, in order.
+ *   - That nothing is left of a set is said again on the next connection, and by the next enforcer, until the
+ *     gateway has surely heard it. Everything else the next hello says.
+ * Does not promise
+ *   - That the gateway hears it once: a connection may break before anybody knows what arrived.
+ */
+import type { SetReceipt } from '../model/assignment.ts';
+import type { RememberedState } from './remembered.ts';
+
+/** The oldest beyond that are dropped: a gateway that is away for long learns the rest from the hello. */
+const waitingMax = 4096;
+
+export class Receipts {
+  /** Says one on the connection there is. */
+  #say: ((receipt: SetReceipt) => void) | undefined;
+  readonly #waiting: SetReceipt[] = [];
+  /** That nothing is left, as said on this connection. */
+  readonly #said: SetReceipt[] = [];
+  /** How many of those were said before the last checkpoint was answered. */
+  #saidBefore = 0;
+
+  /** @param earlier - What an earlier enforcer could not be sure of. */
+  constructor(earlier: readonly SetReceipt[] = []) {
+    this.#waiting.push(...earlier);
+  }
+
+  /** What the gateway may not have heard, and the next hello does not say. */
+  get remains(): Pick<RememberedState, 'unheard'> {
+    const unheard = [...this.#said, ...this.#waiting.filter(isLast)];
+    return unheard.length === 0 ? {} : { unheard };
+  }
+
+  tell(receipt: SetReceipt): void {
+    if (!this.#say) {
+      if (this.#waiting.push(receipt) > waitingMax) this.#waiting.shift();
+      return;
+    }
+    if (isLast(receipt)) this.#said.push(receipt);
+    this.#say(receipt);
+  }
+
+  /** The gateway has welcomed this connection: what is said on it before is lost with it. */
+  welcomed(say: (receipt: SetReceipt) => void): void {
+    if (this.#say) return;
+    this.#say = say;
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) this.tell(next);
+  }
+
+  /** The connection is gone. */
+  lost(): void {
+    this.#say = undefined;
+    this.#saidBefore = 0;
+    this.#waiting.unshift(...this.#said.splice(0));
+  }
+
+  /**
+   * The gateway has shown a checkpoint, which is answered next. It shows one only when it has received the
+   * answer to the one before, and with that all that was said before that answer.
+   */
+  checkpointShown(): void {
+    this.#said.splice(0, this.#saidBefore);
+    this.#saidBefore = this.#said.length;
+  }
+}
+
+function isLast({ outcome }: SetReceipt): boolean {
+  return outcome === 'wiped' || outcome === 'gone';
+}
