@@ -51,10 +51,23 @@ function spawnReal(runDirectory: string): ChildProcess {
   return spawn(process.execPath, [coffer, ...argv, '--log-level', 'error'], { stdio: 'ignore' });
 }
 
-const ends: readonly (readonly [string, string, (pid: number, pidFile: string) => void])[] = [
+/** A watchdog it is, but of an enforcer with another directory. */
+function numberOfAnother(_pid: number, pidFile: string, t: TestContext): void {
+  const elsewhere = mkdtempSync(join(tmpdir(), 'coffer-watchdog-'));
+  const other = spawnReal(elsewhere);
+  t.after(() => {
+    other.kill('SIGKILL');
+    rmSync(elsewhere, { recursive: true });
+  });
+  writeFileSync(pidFile, String(other.pid));
+}
+
+type End = (pid: number, pidFile: string, t: TestContext) => void;
+const ends: readonly (readonly [what: string, reason: string, end: End])[] = [
   ['was sent SIGTERM', 'exit 0', (pid) => process.kill(pid, 'SIGTERM')],
   ['was killed', 'SIGKILL', (pid) => process.kill(pid, 'SIGKILL')],
   ['lost its pid file', 'exit 0', (_pid, pidFile) => rmSync(pidFile)],
+  ['finds another one’s number in its pid file', 'exit 0', numberOfAnother],
   ['finds a dead one in its pid file', 'exit 0', (_pid, pidFile) => writeFileSync(pidFile, '1')],
 ];
 for (const [what, reason, end] of ends) {
@@ -63,7 +76,7 @@ for (const [what, reason, end] of ends) {
     await until('it is in charge', () => inCharge() !== undefined);
     const first = inCharge();
     equal(watchdog.pid, first);
-    end(first!, pidFile);
+    end(first!, pidFile, t);
     await until('it is missed', () => !watchdog.isAlive);
     deepEqual(events(), [`watchdog.ended ${reason}`]);
     clock.advance(1000);

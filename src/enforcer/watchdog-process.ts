@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Timer } from '../base/clock.ts';
 import type { EnforcerConfig } from './config.ts';
 import type { EnforcerContext } from './enforcer.ts';
-import { livingWatchdog } from './run-watchdog.ts';
+import { livingWatchdog, watchdogArguments } from './run-watchdog.ts';
 
 type WatchdogConfig = Pick<EnforcerConfig, 'runDirectory' | 'logLevel'>;
 
@@ -101,7 +101,7 @@ export class WatchdogProcess implements Disposable {
 function spawnWatchdog({ runDirectory, logLevel }: WatchdogConfig): ChildProcess {
   const coffer = join(import.meta.dirname, '..', '..', 'bin', 'coffer.mjs');
   const cache = process.env['NODE_COMPILE_CACHE'];
-  const argv = ['watchdog', '--run-directory', runDirectory, '--enforcer', String(process.pid)];
+  const argv = [...watchdogArguments(runDirectory), '--enforcer', String(process.pid)];
   return spawn(process.execPath, [coffer, ...argv, '--log-level', logLevel], {
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit'],
