@@ -43,6 +43,8 @@ export class RememberedFile {
   readonly #place: RememberedPlace;
   readonly #clock: Clock;
   readonly #log: Log;
+  /** The last one that was read: a watchdog reads once a second, and it changes with the gateway's words. */
+  #read: { readonly text: string; readonly state: RememberedState } | undefined;
   #pending: (() => RememberedState) | undefined;
   #timer: Timer | undefined;
 
@@ -60,7 +62,9 @@ export class RememberedFile {
   load(): RememberedState | undefined {
     try {
       const text = this.#place.read();
-      return text === undefined ? undefined : stateFromText(text);
+      if (text === undefined) return undefined;
+      if (this.#read?.text !== text) this.#read = { text, state: stateFromText(text) };
+      return this.#read.state;
     } catch (error) {
       this.#log.warn('remembered.unreadable', errorFields(error));
       return undefined;
