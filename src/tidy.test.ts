@@ -325,7 +325,6 @@ const toMend: Readonly<Record<string, readonly string[]>> = {
     'src/enforcer/holdings.ts',
     'src/gateway/handle-request.ts',
     'src/gateway/http/reply.ts',
-    'src/gateway/identity/nodes.ts',
     'src/gateway/physical/sqlite.ts',
     'src/gateway/policy/role.ts',
     'src/gateway/restore.ts',

@@ -1,6 +1,6 @@
 /**
- * What follows a commit: delivery looks whether anything is due, a node that was revoked loses its stream,
- * values that were destroyed leave the storage.
+ * What follows a commit: delivery looks whether anything is due, a node that was revoked or has joined
+ * again loses its stream, values that were destroyed leave the storage.
  *
  * Goes on whatever goes wrong with one step: without it nothing would be delivered or withdrawn.
  */

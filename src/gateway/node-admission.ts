@@ -33,10 +33,11 @@ export class NodeAdmission {
     const live = nodes.liveNode(certificate);
     if (live.kind === 'refused') throw new Fault('node.refused', { reason: live.reason });
     const { certificate: listed } = live;
-    const { name } = live.node;
+    const { name, keyPin, joinedAtMs } = live.node;
+    const letIn = { name, keyPin, joinedAtMs };
     return {
       node: name,
-      isLive: () => nodes.stillLive(name, listed).kind === 'live',
+      isLive: () => nodes.isStillLive(letIn),
       renew: (request) => this.#renew(name, request, listed),
       witnessKey: witnessKeyOf(name, certificate.publicKey),
     };

@@ -1,7 +1,7 @@
 /**
- * Goal: what is committed reaches the nodes and the disk: a node that is revoked loses its stream at once,
- * and a value that is destroyed leaves the storage, also where a step fails once. The port opens once, and
- * closes when the gateway seals itself; the housekeeping needs no port.
+ * Goal: what is committed reaches the nodes and the disk: a node that is revoked, or joins again, loses its
+ * stream at once, and a value that is destroyed leaves the storage, also where a step fails once. The port
+ * opens once, and closes when the gateway seals itself; the housekeeping needs no port.
  * Method: a whole gateway on loopback; a node that joined by its own hand; the files of the store.
  * Controls: the other node's stream stays; before, the value's row is there.
  */
@@ -11,7 +11,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join as joinPath } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { systemClock } from '../base/clock.ts';
@@ -36,12 +36,12 @@ import { StreamServer } from './stream/stream.ts';
 import { Unsealed } from './unsealed.ts';
 
 async function setUp(t: TestContext) {
-  const directory = mkdtempSync(join(tmpdir(), 'coffer-node-port-'));
+  const directory = mkdtempSync(joinPath(tmpdir(), 'coffer-node-port-'));
   const config = gatewayConfig({
-    data: join(directory, 'data'),
+    data: joinPath(directory, 'data'),
     listen: '127.0.0.1:0',
     'node-listen': '127.0.0.1:0',
-    'key-file': join(directory, 'key'),
+    'key-file': joinPath(directory, 'key'),
   });
   const context = { clock: systemClock, random: systemRandom, log: silentLog };
   const made = await initialise(config, { kind: 'keyfile' }, context);
@@ -60,18 +60,26 @@ async function setUp(t: TestContext) {
   return { config, context, gateway, client };
 }
 
-/** Joins as a node does, and opens its stream. */
-async function connect({ client, gateway }: Awaited<ReturnType<typeof setUp>>, name: string) {
+type Here = Awaited<ReturnType<typeof setUp>>;
+
+/** Joins as a node does. @returns what it shows from then on */
+async function join({ client }: Here, name: string) {
   const { output } = await client.call('node.token', { name: name as never });
   const key = newKey();
   const certificateRequest = makeRequestPem(key);
   const joined = await client.call('node.join', { token: output.token, certificateRequest });
-  const tls = {
+  return {
     key: key.export({ type: 'pkcs8', format: 'pem' }),
     cert: joined.output.certificate,
     ca: joined.output.authority,
     checkServerIdentity: () => undefined,
   };
+}
+
+/** Joins, and opens a stream. */
+async function connect(here: Here, name: string) {
+  const { gateway } = here;
+  const tls = await join(here, name);
   const socket = new WebSocket(`wss://127.0.0.1:${gateway.nodePort}/v1/stream`, tls as object);
   socket.on('error', () => {});
   const heard: string[] = [];
@@ -97,6 +105,19 @@ test('a node that is revoked loses its stream at once, though it has not said he
   again.on('error', () => {});
   const [, response] = await once(again, 'unexpected-response');
   equal((response as { readonly statusCode: number }).statusCode, 403);
+  equal(other.socket.readyState, WebSocket.OPEN, 'control');
+  other.socket.terminate();
+});
+
+test('a node that joins again ends the stream of the machine that had its name, and only that', {
+  timeout: 20_000,
+}, async (t) => {
+  const here = await setUp(t);
+  const [older, other] = [await connect(here, 'node-1'), await connect(here, 'node-2')];
+  const closed = once(older.socket, 'close');
+  await join(here, 'node-1');
+  await closed;
+  deepEqual(older.heard, ['refused node.refused']);
   equal(other.socket.readyState, WebSocket.OPEN, 'control');
   other.socket.terminate();
 });
@@ -155,7 +176,7 @@ test('a value that is destroyed leaves the files of the store', { timeout: 30_00
     readdirSync(config.dataDirectory)
       .filter((file) => file.startsWith('store.db-wal'))
       .reduce((sum, file) => {
-        const path = join(config.dataDirectory, file);
+        const path = joinPath(config.dataDirectory, file);
         return sum + Number(execFileSync('stat', ['-c', '%s', path], { encoding: 'utf8' }));
       }, 0);
   ok(bytes() > 60_000, 'control: the journal holds it');

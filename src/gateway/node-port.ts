@@ -133,13 +133,17 @@ export class NodePort implements PresenceReader {
     log.info('gateway.certificate-renewed');
   }
 
-  /** Nodes that are not live, or not any more, lose their streams and what is known of them. */
-  endRevoked(): void {
+  /**
+   * Streams of nodes that were revoked, or have joined again since, end; of those that are not live nothing
+   * is known any more.
+   */
+  endNotLive(): void {
     const { core } = this.#options;
     // One may not have said hello yet; of one that is away, delivery knows still what runs there.
-    for (const name of new Set([...this.#streams.nodes, ...this.presence.names])) {
+    const names = new Set([...this.#streams.nodes, ...this.presence.names]);
+    this.#streams.endNotLive();
+    for (const name of names) {
       if (core.identity.nodes.find(parseName(name))?.node.state === 'live') continue;
-      this.#streams.closeNode(name, 'node.refused');
       core.delivery.forgetNode(name);
       this.presence.forget(name);
     }

@@ -47,7 +47,7 @@ export class Unsealed {
       log,
       barrier,
       delivery,
-      nodesChanged: () => nodePort.endRevoked(),
+      nodesChanged: () => nodePort.endNotLive(),
       valuesDestroyed: () => this.#housekeeping.purgeSoon(),
       sealed: () => void this.close(),
     });

@@ -194,9 +194,9 @@ const planted: readonly { readonly bug: string; readonly plant: (world: World) =
   {
     bug: 'a revoked node that keeps its stream',
     plant() {
-      const sound = NodeStreams.prototype.closeNode;
-      NodeStreams.prototype.closeNode = () => {};
-      return () => (NodeStreams.prototype.closeNode = sound);
+      const sound = NodeStreams.prototype.endNotLive;
+      NodeStreams.prototype.endNotLive = () => {};
+      return () => (NodeStreams.prototype.endNotLive = sound);
     },
   },
   {

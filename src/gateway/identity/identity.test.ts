@@ -251,6 +251,28 @@ test('the certificate in use stays on the list, however many answers are lost', 
   equal(nodes.liveNode(inUse).kind, 'refused');
 });
 
+test('a node that was let in is live until it is revoked or joins again, however often it renews', async () => {
+  const { clock, rig, owner, nodes } = await setUp();
+  const key = newKey();
+  await joinWith(rig, await tokenFor(rig, owner), makeRequestPem(key));
+  const letIn = nodes.find(node)?.node;
+  ok(letIn);
+  for (let day = 0; day < 3; day += 1) {
+    clock.advance((limits.nodeCertificateMs * 2) / 3);
+    await rig.records.commit(nodes.planRenew(node, makeRequestPem(key)));
+  }
+  const listed = nodes.find(node)?.node.certificates.map(({ serial }) => serial);
+  equal(listed?.includes(letIn.certificates[0]?.serial ?? ''), false, 'its certificate has ended');
+  equal(nodes.isStillLive(letIn), true, 'control');
+  // Also with the same key: it may be on another machine.
+  await joinWith(rig, await tokenFor(rig, owner), makeRequestPem(key));
+  equal(nodes.isStillLive(letIn), false, 'joined again');
+  const again = nodes.find(node)?.node;
+  ok(again && nodes.isStillLive(again), 'control');
+  await rig.ask(owner, 'node.revoke', { name: node });
+  equal(nodes.isStillLive(again), false, 'revoked');
+});
+
 test('a certificate with the serial number of a listed one is not that one', async () => {
   const { clock, rig, owner, nodes } = await setUp();
   const { certificate } = await joinNode(rig, owner, nobody, 'node-1');

@@ -55,6 +55,9 @@ export type LiveNode =
   | { readonly kind: 'live'; readonly node: StoredNode; readonly certificate: NodeCertificate }
   | { readonly kind: 'refused'; readonly reason: string };
 
+/** What tells a node that was let in from one that has joined again since. */
+export type LetIn = Pick<StoredNode, 'name' | 'keyPin' | 'joinedAtMs'>;
+
 /** Expired join tokens that one new token cleans up at most. */
 const cleanedMax = 16;
 
@@ -238,19 +241,25 @@ export class Nodes {
       nowMs: clock.wallMs(),
     });
     if (identity.kind === 'refused') return identity;
-    return this.stillLive(parseName(identity.name), certificateEntry(certificate));
-  }
-
-  /** Whether a certificate that was one of a live node's is so still. Its whole bytes need not be kept for that. */
-  stillLive(name: Name, certificate: NodeCertificate): LiveNode {
-    const node = this.find(name)?.node;
+    const node = this.find(parseName(identity.name))?.node;
     if (!node) return { kind: 'refused', reason: 'unknown-node' };
     if (node.state !== 'live') return { kind: 'refused', reason: 'revoked' };
-    const { serial, sha256 } = certificate;
+    const entry = certificateEntry(certificate);
     const listed = node.certificates.some(
-      (entry) => entry.serial === serial && entry.sha256 === sha256,
+      ({ serial, sha256 }) => serial === entry.serial && sha256 === entry.sha256,
     );
-    return listed ? { kind: 'live', node, certificate } : { kind: 'refused', reason: 'not-listed' };
+    return listed
+      ? { kind: 'live', node, certificate: entry }
+      : { kind: 'refused', reason: 'not-listed' };
+  }
+
+  /**
+   * Whether a node that was let in is the same still: not revoked, and not joined again since. Renewals
+   * change nothing, and neither does the end of the certificate that it was let in by.
+   */
+  isStillLive({ name, keyPin, joinedAtMs }: LetIn): boolean {
+    const node = this.find(name)?.node;
+    return node?.state === 'live' && node.keyPin === keyPin && node.joinedAtMs === joinedAtMs;
   }
 
   #issue(name: Name, publicKey: X509Certificate['publicKey']): X509Certificate {

@@ -3,7 +3,7 @@
  *
  * Promises
  *   - A node has one stream, and a newer one wins.
- *   - `closeNode` ends a node's stream at once, whether it has said hello or not.
+ *   - `endNotLive` ends the streams of nodes that are not live any more at once, before their hello too.
  */
 import type { Link } from '../../wire/link.ts';
 import { Session, type SessionOptions } from './session.ts';
@@ -47,9 +47,9 @@ export class NodeStreams {
     log.info('node.connected', { node });
   }
 
-  /** Tells a node why, and ends its stream. */
-  closeNode(node: string, code: string): void {
-    this.#sessions.get(node)?.refuse(code);
+  /** Tells a node that was revoked or has joined again since, and ends its stream. */
+  endNotLive(): void {
+    for (const session of [...this.#sessions.values()]) session.refuseUnlessLive();
   }
 
   close(): void {

@@ -52,7 +52,7 @@ export interface SessionOptions {
   readonly nodes: SessionNodes;
   /** The same key, the same name, a later end. @throws Fault when the request is for anything else. */
   readonly renew: (certificateRequest: string) => Promise<string>;
-  /** Whether this node may still have anything: it may be revoked before it says hello. */
+  /** Whether this node may still have anything: not once it was revoked, or has joined again. */
   readonly isLive: () => boolean;
   /** The node's key as a witness, as `witnessKeyOf` writes it. */
   readonly witnessKey: string;
@@ -137,6 +137,10 @@ export class Session {
   refuse(code: string): void {
     this.#send({ kind: 'refused', code });
     this.end(code);
+  }
+
+  refuseUnlessLive(): void {
+    if (!this.#options.isLive()) this.refuse('node.refused');
   }
 
   #message(bytes: Uint8Array): void {

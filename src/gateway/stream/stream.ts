@@ -4,7 +4,7 @@
  * Promises
  *   - A connection without a certificate of our own authority for a live node carries no byte of ours.
  *   - There is no TLS resumption: every connection proves itself anew (THREAT-MODEL, V17).
- *   - A node has one stream, and a newer one wins; `NodeStreams.closeNode` ends it at once.
+ *   - A node has one stream, and a newer one wins; `NodeStreams.endNotLive` ends it at once.
  *   - No network input ends the process.
  */
 import { constants, X509Certificate } from 'node:crypto';
