@@ -42,6 +42,19 @@ test('what is spent without asking is paid off first', () => {
   equal(buckets.take('a'), 0);
 });
 
+test('what is given back can be taken again, and is never more than the burst', () => {
+  const { clock, buckets } = setUp();
+  buckets.giveBack('unknown');
+  equal(buckets.level('unknown'), 4);
+  for (let count = 0; count < 4; count += 1) equal(buckets.take('a'), 0);
+  buckets.giveBack('a');
+  equal(buckets.take('a'), 0);
+  equal(buckets.take('a'), 500, 'control');
+  clock.advance(2000);
+  buckets.giveBack('a');
+  equal(buckets.level('a'), 4);
+});
+
 test('keys whose buckets are full again make room; while there is none newcomers wait', () => {
   const { clock, buckets } = setUp();
   const known = newcomers(buckets, 'first', 20_000);

@@ -56,6 +56,12 @@ export class TokenBuckets {
     bucket.tokens -= count;
   }
 
+  /** One that was taken turned out not to count. */
+  giveBack(key: string): void {
+    const bucket = this.#find(key, this.#clock.monotonicMs());
+    if (bucket) bucket.tokens = Math.min(this.#rate.burst, bucket.tokens + 1);
+  }
+
   /** How many there are; negative for what is owed. */
   level(key: string): number {
     return this.#find(key, this.#clock.monotonicMs())?.tokens ?? this.#rate.burst;

@@ -101,12 +101,13 @@ export class NodePort implements PresenceReader {
   /** One call at a time. @throws Fault `gateway.address-in-use` */
   async open(): Promise<void> {
     if (this.#listener) return;
-    const { config, log } = this.#options;
+    const { config, clock, log } = this.#options;
     const listen = this.#options.listen ?? ((options) => StreamServer.listen(options));
     const tls = this.#makeCertificate();
     this.#listener = await listen({
       host: config.nodeListen.host,
       port: config.nodeListen.port,
+      clock,
       log,
       tls,
       liveNode: (certificate) => this.#admission.peerOf(certificate),

@@ -65,16 +65,20 @@ class Rig {
   shortestLeaseMs = Infinity;
   renewals = 0;
   timers = 0;
+  queuedBytes = 0;
   #handlers: LinkHandlers | undefined;
 
   constructor(change: Partial<SessionOptions> = {}) {
+    const queuedBytes = (): number => this.queuedBytes;
     const link: Link = {
       open: (handlers) => (this.#handlers = handlers),
       send: (bytes) => {
         const message = decodeFromGateway(bytes);
         if (message) this.sent.push(message);
       },
-      queuedBytes: 0,
+      get queuedBytes() {
+        return queuedBytes();
+      },
       isOpen: true,
       close: () => {},
     };
@@ -327,6 +331,18 @@ test('a node has witnessed what it was shown and signed with its own key, and no
     await rig.say(seen(own));
     deepEqual(rig.witnessed, [7], 'and a good one counts again');
   }
+});
+
+test('a node that asks and does not read the answers is given up, and a slow one is not', async () => {
+  const refuses = { renew: () => Promise.reject(new Fault('rate.exceeded')) };
+  const rig = new Rig(refuses);
+  await rig.say(hello);
+  rig.queuedBytes = 16 * 1024 * 1024;
+  await rig.say({ kind: 'renew', certificateRequest: 'csr' });
+  deepEqual([rig.ends, rig.noted.length], [[], 1], 'control');
+  rig.queuedBytes += 1;
+  await rig.say({ kind: 'renew', certificateRequest: 'csr' });
+  deepEqual([rig.ends, rig.noted.length], [['unread'], 1]);
 });
 
 test('requests to renew are carried out one at a time', async () => {

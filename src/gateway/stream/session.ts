@@ -66,6 +66,8 @@ export interface SessionOptions {
 
 const helloWithinMs = 10_000;
 const queuedBytesMax = 8 * 1024 * 1024;
+/** Sets are held back long before: this much is answers to one that asks and does not read. */
+const unreadBytesMax = 2 * queuedBytesMax;
 /** Renewals, at their longest distance, that may go unanswered before the node counts as gone. */
 const unansweredMax = 3;
 /** A grant may have a shorter lease than the gateway's own: that one too is renewed this often in its life. */
@@ -145,6 +147,10 @@ export class Session {
 
   #message(bytes: Uint8Array): void {
     if (this.#ended) return;
+    if (this.#options.link.queuedBytes > unreadBytesMax) {
+      this.end('unread');
+      return;
+    }
     try {
       const message = decodeFromEnforcer(bytes);
       if (!message) return;

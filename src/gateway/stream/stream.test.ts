@@ -3,142 +3,29 @@
  * connection of those it refuses, and closes when it is told to, whoever holds the line (T13).
  */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as connectPlain } from 'node:net';
-import { test, type TestContext } from 'node:test';
-import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { systemClock } from '../../base/clock.ts';
-import { Fault } from '../../base/fault.ts';
+import { test } from 'node:test';
+import { connect, type ConnectionOptions } from 'node:tls';
 import { limits } from '../../base/limits.ts';
-import { silentLog } from '../../base/log.ts';
-import { systemRandom } from '../../base/random.ts';
-import {
-  type Authority,
-  generateCertificateKey,
-  issueGatewayCertificate,
-  issueNodeCertificate,
-  makeAuthority,
-} from '../../crypto/x509.ts';
+import { ask, newAuthority, nodeTls, startStreamPort, upgrade } from '../../testing/stream-port.ts';
 import { until } from '../../testing/until.ts';
-import { NodeStreams, StreamServer } from './stream.ts';
-
-const about = {
-  trustDomain: 'test',
-  nowMs: systemClock.wallMs(),
-  lifetimeMs: 3_600_000,
-  random: systemRandom,
-};
-
-function authority(): Authority {
-  return makeAuthority({ ...about, commonName: 'test' });
-}
-
-function pem(key: ReturnType<typeof generateCertificateKey>): string {
-  return key.export({ type: 'pkcs8', format: 'pem' });
-}
-
-async function start(t: TestContext, isLive: () => boolean) {
-  const ours = authority();
-  const gatewayKey = generateCertificateKey();
-  const certificate = issueGatewayCertificate(ours, {
-    ...about,
-    publicKey: createPublicKey(gatewayKey),
-    dnsNames: ['localhost'],
-    ipAddresses: ['127.0.0.1'],
-  });
-  const nothing = (): void => {};
-  const streams = new NodeStreams({
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-    delivery: {
-      admits: () => true,
-      noted: nothing,
-      connected: nothing,
-      disconnected: nothing,
-      workloadStarted: nothing,
-      workloadStopped: nothing,
-      receipt: nothing,
-      drained: nothing,
-      shortestLeaseMs: () => Infinity,
-    },
-    audit: {
-      observe: async () => 'consistent',
-      checkpoint: async () => ({ note: '', size: 0, verifierKey: '', consistency: [] }),
-    },
-    nodes: { seen: nothing, witnessed: nothing },
-    leaseMs: 1000,
-    leaseEveryMs: 1000,
-    checkpointEveryMs: 1000,
-  });
-  const server = await StreamServer.listen({
-    host: '127.0.0.1',
-    port: 0,
-    log: silentLog,
-    tls: {
-      certificate: certificate.toString(),
-      privateKey: pem(gatewayKey),
-      authority: ours.certificate.toString(),
-    },
-    streams,
-    liveNode: () => {
-      if (!isLive()) throw new Fault('node.refused', { reason: 'revoked' });
-      return { node: 'node-1', isLive, renew: async () => '', witnessKey: '' };
-    },
-  });
-  t.after(() => server.close());
-  return { server, streams, ours };
-}
-
-function credentials(by: Authority): ConnectionOptions {
-  const key = generateCertificateKey();
-  const certificate = issueNodeCertificate(by, {
-    ...about,
-    nodeName: 'node-1',
-    publicKey: createPublicKey(key),
-  });
-  return { key: pem(key), cert: certificate.toString(), rejectUnauthorized: false };
-}
-
-/** Of the socket below, which `tls.connect` passes it on to. */
-const halfOpen: object = { allowHalfOpen: true };
-
-const upgrade = `GET /v1/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r
-Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`;
-
-/** The first bytes that the gateway answers; empty when it closes without any. */
-async function ask(
-  port: number,
-  options: ConnectionOptions,
-  request = upgrade,
-): Promise<[string, TLSSocket]> {
-  const socket = connect({ ...options, port, host: '127.0.0.1', ...halfOpen });
-  socket.on('error', () => {});
-  socket.write(request);
-  const first = await Promise.race([
-    once(socket, 'data').then(([data]) => String(data)),
-    once(socket, 'end').then(() => ''),
-    once(socket, 'close').then(() => ''),
-  ]).catch(() => '');
-  return [first, socket];
-}
 
 test('live nodes are let in, revoked ones and other authorities are not', {
   timeout: 5000,
 }, async (t) => {
   let live = true;
-  const { server, streams, ours } = await start(t, () => live);
-  const [answer, socket] = await ask(server.port, credentials(ours));
+  const { server, streams, ours } = await startStreamPort(t, { isLive: () => live });
+  const [answer, socket] = await ask(server.port, nodeTls(ours));
   ok(answer.startsWith('HTTP/1.1 101'));
   equal(streams.connected, 1);
   socket.destroy();
-  const [stranger] = await ask(server.port, credentials(authority()));
+  const [stranger] = await ask(server.port, nodeTls(newAuthority()));
   equal(stranger, '');
   const [nobody] = await ask(server.port, { rejectUnauthorized: false });
   equal(nobody, '');
   live = false;
-  const [revoked, held] = await ask(server.port, credentials(ours));
+  const [revoked, held] = await ask(server.port, nodeTls(ours));
   ok(revoked.startsWith('HTTP/1.1 403'));
   // The peer keeps its half open: that must not keep ours.
   await until('ours is closed', () => server.connections === 0);
@@ -146,8 +33,8 @@ test('live nodes are let in, revoked ones and other authorities are not', {
 });
 
 test('no session is resumed, whatever the peer keeps (G21)', async (t) => {
-  const { server, ours } = await start(t, () => true);
-  const mine = credentials(ours);
+  const { server, ours } = await startStreamPort(t);
+  const mine = nodeTls(ours);
   let session: Buffer | undefined;
   const [, first] = await ask(server.port, mine);
   first.on('session', (given: Buffer) => (session = given));
@@ -160,17 +47,17 @@ test('no session is resumed, whatever the peer keeps (G21)', async (t) => {
 
 test('it closes at once, whoever holds a line open', { timeout: 5000 }, async (t) => {
   let live = true;
-  const { server, streams, ours } = await start(t, () => live);
+  const { server, streams, ours } = await startStreamPort(t, { isLive: () => live });
   const mute = connectPlain({ port: server.port, host: '127.0.0.1' });
   mute.on('error', () => {});
   await once(mute, 'connect');
-  const [, held] = await ask(server.port, credentials(ours));
+  const [, held] = await ask(server.port, nodeTls(ours));
   live = false;
-  const [, refused] = await ask(server.port, credentials(ours));
+  const [, refused] = await ask(server.port, nodeTls(ours));
   const idle = connect({
     port: server.port,
     host: '127.0.0.1',
-    ...credentials(ours),
+    ...nodeTls(ours),
   } as ConnectionOptions);
   idle.on('error', () => {});
   await once(idle, 'secureConnect');
@@ -185,8 +72,8 @@ test('it closes at once, whoever holds a line open', { timeout: 5000 }, async (t
 test('nothing but the stream is served, over nothing older than TLS 1.3, and uncompressed', {
   timeout: 5000,
 }, async (t) => {
-  const { server, ours } = await start(t, () => true);
-  const mine = credentials(ours);
+  const { server, ours } = await startStreamPort(t);
+  const mine = nodeTls(ours);
   const first = async (options: ConnectionOptions, request = upgrade): Promise<string> => {
     const [answer, socket] = await ask(server.port, options, request);
     socket.destroy();
@@ -203,8 +90,8 @@ test('nothing but the stream is served, over nothing older than TLS 1.3, and unc
 test('a node has one stream: a newer one ends the older, and only that', {
   timeout: 5000,
 }, async (t) => {
-  const { server, streams, ours } = await start(t, () => true);
-  const mine = credentials(ours);
+  const { server, streams, ours } = await startStreamPort(t);
+  const mine = nodeTls(ours);
   const [, older] = await ask(server.port, mine);
   const ended = once(older, 'end');
   older.resume();
@@ -220,8 +107,8 @@ test('a node has one stream: a newer one ends the older, and only that', {
 test('a message that is too long ends the stream before it is read', {
   timeout: 5000,
 }, async (t) => {
-  const { server, ours } = await start(t, () => true);
-  const [, socket] = await ask(server.port, credentials(ours));
+  const { server, ours } = await startStreamPort(t);
+  const [, socket] = await ask(server.port, nodeTls(ours));
   // One masked binary frame that announces one byte more than there may be.
   const frame = Buffer.alloc(14);
   frame.set([0x82, 0xff]);

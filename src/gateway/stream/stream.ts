@@ -4,6 +4,7 @@
  * Promises
  *   - A connection without a certificate of our own authority for a live node carries no byte of ours.
  *   - There is no TLS resumption: every connection proves itself anew (THREAT-MODEL, V17).
+ *   - Connections that have not shown whose they are have little time, and are bounded (`strangers.ts`).
  *   - A node has one stream, and a newer one wins; `NodeStreams.endNotLive` ends it at once.
  *   - No network input ends the process.
  */
@@ -14,11 +15,13 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type SecureContextOptions, TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
+import type { Clock } from '../../base/clock.ts';
 import { Fault } from '../../base/fault.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import { limits } from '../../base/limits.ts';
 import { webSocketLink } from '../../wire/web-socket-link.ts';
 import type { LivePeer, NodeStreams } from './node-streams.ts';
+import { type StrangerLimits, strangerLimits, Strangers } from './strangers.ts';
 
 export { witnessKeyOf } from './cosignature.ts';
 export { type LivePeer, NodeStreams } from './node-streams.ts';
@@ -33,6 +36,7 @@ export interface StreamCertificate {
 }
 
 export interface StreamServerOptions {
+  readonly clock: Clock;
   readonly log: Log;
   readonly host: string;
   /** 0 picks a free port. */
@@ -42,6 +46,8 @@ export interface StreamServerOptions {
   readonly liveNode: (certificate: X509Certificate) => LivePeer;
   /** Takes over whoever was let in. Its streams end with the port. */
   readonly streams: Pick<NodeStreams, 'accept' | 'close'>;
+  /** For tests: what is left out is as `strangerLimits` says. */
+  readonly limits?: Partial<StrangerLimits>;
 }
 
 /** The port, once it is open. */
@@ -54,39 +60,45 @@ export interface StreamListener {
 }
 
 export const streamPath = '/v1/stream';
-const upgradeWithinMs = 10_000;
 
 export class StreamServer implements StreamListener {
   readonly #options: StreamServerOptions;
   readonly #server: Server;
   readonly #webSockets: WebSocketServer;
   readonly #sockets = new Set<Socket>();
+  readonly #strangers: Strangers;
   #closed = false;
 
   private constructor(options: StreamServerOptions) {
     this.#options = options;
+    const { clock, log, limits: changed } = options;
+    this.#strangers = new Strangers({ clock, log, limits: { ...strangerLimits, ...changed } });
     this.#webSockets = new WebSocketServer({
       noServer: true,
       maxPayload: limits.streamFrameBytesMax,
       perMessageDeflate: false,
       clientTracking: false,
+      // No enforcer asks; one that does and reads none would have the answers pile up here.
+      autoPong: false,
     });
     this.#server = createServer({
       ...secureContext(options.tls),
       requestCert: true,
       rejectUnauthorized: true,
-      handshakeTimeout: upgradeWithinMs,
-      headersTimeout: upgradeWithinMs,
-      requestTimeout: upgradeWithinMs,
       maxHeaderSize: limits.httpHeaderBytesMax,
     });
-    this.#server.on('connection', (socket: Socket) => {
+    // Before any of Node's own: what is refused costs no handshake.
+    this.#server.prependListener('connection', (socket: Socket) => {
+      socket.on('error', () => {});
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
+      this.#strangers.arrived(socket);
     });
     this.#server.on('tlsClientError', (_error, socket) => socket.destroy());
     this.#server.on('clientError', (_error, socket) => socket.destroy());
-    this.#server.on('request', (_request, response) => response.writeHead(426).end());
+    this.#server.on('request', (_request, response) => {
+      response.writeHead(426, { connection: 'close' }).end();
+    });
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
   }
 
@@ -118,8 +130,14 @@ export class StreamServer implements StreamListener {
     return this.#sockets.size;
   }
 
+  /** Those of them that are not known to be a live node's. */
+  get strangers(): number {
+    return this.#strangers.size;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
+    this.#strangers.close();
     this.#options.streams.close();
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
@@ -144,6 +162,7 @@ export class StreamServer implements StreamListener {
       return;
     }
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      this.#strangers.letIn(request.socket);
       this.#options.streams.accept(peer, webSocketLink(webSocket, { writes: socket }));
     });
   }
