@@ -1,12 +1,12 @@
 /**
- * Audit entries about what nobody proved: failed authentication, refused join tokens. At most so many
- * a second, each with the count of those before it that got none, so that nobody can fill the log.
+ * Audit entries about what nobody proved: failed authentication, refused join tokens and nodes. At most so
+ * many a second, each with the count of those before it that got none, so that nobody can fill the log.
  */
 import type { Clock } from '../base/clock.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import { limits } from '../base/limits.ts';
 import { anonymousFrom } from '../model/principal.ts';
-import type { Audit } from './audit/audit.ts';
+import type { Audit, AuditEntry } from './audit/audit.ts';
 import { TokenBuckets } from '../base/token-buckets.ts';
 
 export interface AnonymousAttempt {
@@ -15,6 +15,9 @@ export interface AnonymousAttempt {
   readonly outcome: string;
   readonly source: string;
   readonly requestId: string;
+  /** `system`, when left out. */
+  readonly resource?: string;
+  readonly detail?: AuditEntry['detail'];
 }
 
 export class AnonymousLog {
@@ -45,11 +48,10 @@ export class AnonymousLog {
     }
     const unlisted = this.#unlisted;
     this.#unlisted = 0;
-    const { action, outcome, source, requestId } = attempt;
-    const detail: Readonly<Record<string, string>> =
-      unlisted === 0 ? {} : { unlisted: `${unlisted}` };
+    const { action, outcome, source, requestId, resource = 'system' } = attempt;
+    const detail = { ...attempt.detail, ...(unlisted === 0 ? {} : { unlisted: `${unlisted}` }) };
     const principal = anonymousFrom(source);
-    const entry = { principal, action, resource: 'system', outcome, rule: '', requestId, detail };
+    const entry = { principal, action, resource, outcome, rule: '', requestId, detail };
     try {
       await audit.commit({ writes: [], expectations: [], entries: [entry] });
     } catch (error) {

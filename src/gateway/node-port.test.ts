@@ -122,6 +122,35 @@ test('a node that joins again ends the stream of the machine that had its name, 
   other.socket.terminate();
 });
 
+test('who connects, leaves or is refused is on the audit log, with the address it came from', {
+  timeout: 20_000,
+}, async (t) => {
+  const here = await setUp(t);
+  const node = await connect(here, 'node-1');
+  const closed = once(node.socket, 'close');
+  await here.client.call('node.revoke', { name: 'node-1' as never });
+  await closed;
+  const url = `wss://127.0.0.1:${here.gateway.nodePort}/v1/stream`;
+  const again = new WebSocket(url, node.tls as object);
+  again.on('error', () => {});
+  await once(again, 'unexpected-response');
+  const entries = async () => {
+    const { output } = await here.client.call('audit.list', { resource: 'nodes/node-1' });
+    return output.items
+      .filter(({ action }) => action.endsWith('connect'))
+      .map((entry) => ({ ...entry, detail: JSON.stringify(entry.detail) }))
+      .map(({ actorKind, source, action, outcome, detail }) =>
+        [actorKind, source, action, outcome, detail].join(' '),
+      );
+  };
+  await until('all are recorded', async () => (await entries()).length >= 3);
+  deepEqual(await entries(), [
+    'node 127.0.0.1 node.connect ok {}',
+    'node 127.0.0.1 node.disconnect ok {"reason":"node.refused"}',
+    'anonymous 127.0.0.1 node.connect node.refused {"reason":"revoked"}',
+  ]);
+});
+
 test('what runs on a node that is revoked while it is away is its no more: the machine may join again', {
   timeout: 20_000,
 }, async (t) => {

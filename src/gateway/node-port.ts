@@ -27,7 +27,7 @@ export interface NodePortOptions {
   readonly config: Pick<GatewayConfig, 'nodeListen' | 'nodeAdvertise' | 'trustDomain' | 'leaseMs'>;
   readonly core: {
     readonly identity: Pick<Identity, 'nodes' | 'authorityForGateway'>;
-    readonly audit: Pick<Audit, 'commit' | 'observe' | 'checkpoint'>;
+    readonly audit: Pick<Audit, 'commit' | 'state' | 'observe' | 'checkpoint'>;
     readonly delivery: Delivery;
   };
   readonly clock: Clock;
@@ -55,7 +55,7 @@ export class NodePort implements PresenceReader {
     const { config, core, clock } = options;
     this.#options = options;
     this.presence = new Presence(clock);
-    this.#admission = new NodeAdmission({ ...core, clock });
+    this.#admission = new NodeAdmission({ ...core, clock, log: options.log });
     this.#streams = new NodeStreams({
       clock,
       random: options.random,
@@ -110,7 +110,7 @@ export class NodePort implements PresenceReader {
       clock,
       log,
       tls,
-      liveNode: (certificate) => this.#admission.peerOf(certificate),
+      liveNode: (certificate, source) => this.#admission.peerOf(certificate, source),
       streams: this.#streams,
     });
     this.#certificate = new X509Certificate(tls.certificate);

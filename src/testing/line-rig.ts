@@ -182,6 +182,7 @@ export class LineRig {
         identity: requests.identity,
         delivery: this.#counting(),
         audit: {
+          state: 'ready',
           commit: (request) => requests.audit.commit(request),
           observe: async () => 'consistent',
           checkpoint: async () => ({ note, verifierKey, size: 0, consistency: [] }),

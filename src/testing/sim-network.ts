@@ -190,7 +190,7 @@ export class SimNetwork {
     const living = (this.#connections.get(machine) ?? []).filter(({ isOpen }) => isOpen);
     this.#connections.set(machine, [...living, connection]);
     try {
-      const peer = port.options.liveNode(credentials.certificate);
+      const peer = port.options.liveNode(credentials.certificate, machine);
       port.options.streams.accept(peer, connection.gatewayEnd);
     } catch (error) {
       connection.gatewayEnd.close('refused');

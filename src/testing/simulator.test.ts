@@ -204,9 +204,9 @@ const planted: readonly { readonly bug: string; readonly plant: (world: World) =
     plant() {
       const sound = NodeAdmission.prototype.peerOf;
       const peers = new Map<X509Certificate, ReturnType<typeof sound>>();
-      NodeAdmission.prototype.peerOf = function peerOf(certificate) {
+      NodeAdmission.prototype.peerOf = function peerOf(certificate, source) {
         try {
-          const peer = { ...sound.call(this, certificate), isLive: () => true };
+          const peer = { ...sound.call(this, certificate, source), isLive: () => true };
           peers.set(certificate, peer);
           return peer;
         } catch (error) {

@@ -93,10 +93,10 @@ export async function startStreamPort(t: TestContext, options: StreamPortOptions
       authority: ours.certificate.toString(),
     },
     streams,
-    liveNode: ({ subjectAltName }) => {
+    liveNode: ({ subjectAltName }, source) => {
       if (!isLive()) throw new Fault('node.refused', { reason: 'revoked' });
       const node = subjectAltName?.split('/node/')[1] ?? '';
-      return { node, isLive, renew: async () => '', witnessKey: '' };
+      return { node, source, isLive, renew: async () => '', witnessKey: '' };
     },
   });
   t.after(() => server.close());

@@ -105,15 +105,17 @@ export interface NodeEvent {
   /** `ok` or a fault code. */
   readonly outcome: string;
   readonly detail: Readonly<Record<string, string>>;
+  /** The address it came from, where that is the point. */
+  readonly source?: string;
 }
 
-export function nodeEventEntry(node: string, event: NodeEvent): AuditEntry {
+export function nodeEventEntry(node: string, { source, ...event }: NodeEvent): AuditEntry {
   const resource = `nodes/${node}`;
-  return { ...base, principal: nodePrincipal(node), resource, rule: '', ...event };
+  return { ...base, principal: nodePrincipal(node, source), resource, rule: '', ...event };
 }
 
-function nodePrincipal(node: string): Principal {
-  return { kind: 'node', id: node, name: node, method: 'mtls', source: 'stream' };
+function nodePrincipal(node: string, source = 'stream'): Principal {
+  return { kind: 'node', id: node, name: node, method: 'mtls', source };
 }
 
 function holdsText(file: HeldFile): string {

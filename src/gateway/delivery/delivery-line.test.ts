@@ -270,8 +270,9 @@ test('a node gets nothing for a container of another node, whatever it says, and
   deepEqual([...thief.kernel.mounts], []);
   deepEqual([rig.holdings(), rig.read(node, app)], [before, { db: 'one' }]);
   equal([...node.kernel.mounts.values()][0], mount, 'not even placed again');
-  ok(rig.actions(from).every((action) => action === 'delivery.claim workload.elsewhere'));
-  ok(rig.actions(from).length >= 4);
+  const recorded = rig.actions(from).filter((action) => !/^node\.(dis)?connect$/.test(action));
+  ok(recorded.every((action) => action === 'delivery.claim workload.elsewhere'));
+  ok(recorded.length >= 4);
 });
 
 test('while nothing can be recorded nothing is sent; afterwards everything that is due', async () => {

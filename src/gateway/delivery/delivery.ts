@@ -247,6 +247,7 @@ export class Delivery {
   close(): void {
     this.#queue.close();
     this.#budgets.close();
+    this.#recorder.close();
     for (const states of this.#sets.values()) for (const state of states.values()) state.close();
   }
 

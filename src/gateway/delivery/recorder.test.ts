@@ -36,7 +36,7 @@ function setUp() {
     for (let count = from; count < to; count += 1) recorder.record(entry(String(count)));
   };
   const recorded = (): string[] => log.entries.map(({ resource }) => resource);
-  return { time, log, record, recorded };
+  return { time, log, recorder, record, recorded };
 }
 
 function entry(resource: string): AuditEntry {
@@ -96,4 +96,22 @@ test('Recorder drops what is too much and says how much, never what is on its wa
   equal(new Set(kept).size, kept.length);
   deepEqual(kept.slice(0, 256), numbers(0, 256));
   equal(kept.at(-1), String(waitingMax + 999));
+});
+
+test('what cannot be recorded any more, once it is closed, keeps nothing waiting', async () => {
+  const { time, log, recorder, record, recorded } = setUp();
+  log.failing = true;
+  record(0, 3);
+  await time.pass(5000);
+  recorder.close();
+  await time.pass(5000);
+  log.failing = false;
+  await time.pass(60_000);
+  deepEqual(recorded(), [], 'it has given up');
+  const other = setUp();
+  other.log.slowMs = 100;
+  other.record(0, 1000);
+  other.recorder.close();
+  await other.time.pass(5000);
+  equal(other.recorded().length, 1000, 'control: what can be recorded is');
 });

@@ -19,6 +19,7 @@ export class Recorder {
   readonly #waiting: AuditEntry[] = [];
   #dropped = 0;
   #running = false;
+  readonly #stop = new AbortController();
 
   constructor(options: {
     readonly audit: Pick<Audit, 'commit'>;
@@ -40,8 +41,14 @@ export class Recorder {
     if (!this.#running) void this.#run();
   }
 
+  /** From now on what cannot be recorded does not wait: it is lost, and their number is logged. */
+  close(): void {
+    this.#stop.abort();
+  }
+
   async #run(): Promise<void> {
     this.#running = true;
+    let isWaiting = false;
     try {
       for (;;) {
         await this.#clock.nextTurn();
@@ -53,12 +60,17 @@ export class Recorder {
           await this.#audit.commit({ writes: [], expectations: [], entries: [first, ...rest] });
           this.#waiting.splice(0, batch.length);
           this.#dropped -= before;
+          isWaiting = false;
         } catch (error) {
-          this.#log.warn('recorder.waits', {
-            waiting: this.#waiting.length,
-            ...errorFields(error),
-          });
-          await this.#clock.sleep(againAfterMs);
+          if (this.#stop.signal.aborted) {
+            const entries = this.#waiting.length + this.#dropped;
+            this.#log.warn('recorder.lost', { entries, ...errorFields(error) });
+            return;
+          }
+          // It may take hours: one line says it.
+          if (!isWaiting) this.#log.warn('recorder.waits', errorFields(error));
+          isWaiting = true;
+          await this.#clock.sleep(againAfterMs, this.#stop.signal).catch(() => {});
         }
       }
     } finally {

@@ -183,7 +183,11 @@ test('a join token is for one name, one secret and one use; refusals are alike',
   );
   const again = await joinWith(rig, newer);
   const before = nodes.liveNode(new X509Certificate(output.certificate));
-  deepEqual(before, { kind: 'refused', reason: 'not-listed' }, 'joining again ends the old key');
+  deepEqual(
+    before,
+    { kind: 'refused', reason: 'not-listed', name: node },
+    'joining again ends the old key',
+  );
   equal(nodes.liveNode(new X509Certificate(again.output.certificate)).kind, 'live');
 });
 
@@ -207,7 +211,7 @@ test('a revoked node is refused at once, gets no new certificate and no new toke
   const { output } = await rig.ask(owner, 'node.revoke', { name: node });
   equal(output.state, 'revoked');
   const refused = nodes.liveNode(new X509Certificate(certificate));
-  deepEqual(refused, { kind: 'refused', reason: 'revoked' });
+  deepEqual(refused, { kind: 'refused', reason: 'revoked', name: node });
   throws(() => nodes.planRenew(node, makeRequestPem()), { code: 'certificate.refused' });
   equal(await codeOfRefusal(joinWith(rig, spare)), 'auth.failed');
   await rejects(rig.ask(owner, 'node.token', { name: node }), { code: 'node.revoked' });
@@ -226,7 +230,11 @@ test('certificates of another authority, or that nobody listed, are not live', a
   equal(outcome.kind === 'refused' && outcome.reason, 'other-authority');
   const plan = nodes.planRenew(node, makeRequestPem(key));
   const renewed = new X509Certificate(plan.certificate);
-  deepEqual(nodes.liveNode(renewed), { kind: 'refused', reason: 'not-listed' }, 'not committed');
+  deepEqual(
+    nodes.liveNode(renewed),
+    { kind: 'refused', reason: 'not-listed', name: node },
+    'not committed',
+  );
   await rig.records.commit(plan);
   equal(nodes.liveNode(renewed).kind, 'live', 'control: committed');
 });
@@ -286,7 +294,7 @@ test('a certificate with the serial number of a listed one is not that one', asy
     random: { ...systemRandom, bytes: () => Buffer.from(listed.serialNumber, 'hex') },
   });
   equal(twin.serialNumber, listed.serialNumber);
-  deepEqual(nodes.liveNode(twin), { kind: 'refused', reason: 'not-listed' });
+  deepEqual(nodes.liveNode(twin), { kind: 'refused', reason: 'not-listed', name: node });
   equal(nodes.liveNode(listed).kind, 'live', 'control');
 });
 

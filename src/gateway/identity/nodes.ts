@@ -53,7 +53,12 @@ export type RenewPlan = Omit<JoinPlan, 'authority'>;
 
 export type LiveNode =
   | { readonly kind: 'live'; readonly node: StoredNode; readonly certificate: NodeCertificate }
-  | { readonly kind: 'refused'; readonly reason: string };
+  | {
+      readonly kind: 'refused';
+      readonly reason: string;
+      /** Which node our authority once said it was. */
+      readonly name?: Name;
+    };
 
 /** What tells a node that was let in from one that has joined again since. */
 export type LetIn = Pick<StoredNode, 'name' | 'keyPin' | 'joinedAtMs'>;
@@ -241,16 +246,17 @@ export class Nodes {
       nowMs: clock.wallMs(),
     });
     if (identity.kind === 'refused') return identity;
-    const node = this.find(parseName(identity.name))?.node;
-    if (!node) return { kind: 'refused', reason: 'unknown-node' };
-    if (node.state !== 'live') return { kind: 'refused', reason: 'revoked' };
+    const name = parseName(identity.name);
+    const node = this.find(name)?.node;
+    if (!node) return { kind: 'refused', reason: 'unknown-node', name };
+    if (node.state !== 'live') return { kind: 'refused', reason: 'revoked', name };
     const entry = certificateEntry(certificate);
     const listed = node.certificates.some(
       ({ serial, sha256 }) => serial === entry.serial && sha256 === entry.sha256,
     );
     return listed
       ? { kind: 'live', node, certificate: entry }
-      : { kind: 'refused', reason: 'not-listed' };
+      : { kind: 'refused', reason: 'not-listed', name };
   }
 
   /**

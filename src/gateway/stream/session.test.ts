@@ -345,6 +345,42 @@ test('a node that asks and does not read the answers is given up, and a slow one
   deepEqual([rig.ends, rig.noted.length], [['unread'], 1]);
 });
 
+test('a node that remembers another log than ours is recorded, once per connection', async () => {
+  const refused = (verdict: string): FromEnforcer => ({
+    kind: 'checkpoint-seen',
+    size: 9,
+    cosignature: '',
+    refused: verdict,
+  });
+  for (const verdict of ['rollback', 'fork', 'unsigned']) {
+    const rig = await shown();
+    await rig.say(refused(verdict), refused(verdict), refused('fork'));
+    const about = { action: 'witness.refuse', outcome: `audit.${verdict}`, detail: { size: '9' } };
+    deepEqual(rig.noted, [about]);
+  }
+  const full = await shown();
+  await full.say(refused('not-remembered'), refused('toString'));
+  deepEqual(full.noted, [], 'control: it has no room, or says nothing that is known');
+  for (const [verdict, outcomes] of [
+    ['rollback', ['audit.rollback']],
+    ['fork', ['audit.fork']],
+    ['behind', []],
+  ] as const) {
+    const rig = new Rig({
+      audit: {
+        observe: async () => verdict,
+        checkpoint: async () => ({ note, size: 7, verifierKey: 'v', consistency: [] }),
+      },
+    });
+    await rig.say({ ...hello, checkpoint: note });
+    deepEqual(
+      rig.noted.map(({ outcome }) => outcome),
+      outcomes,
+      verdict,
+    );
+  }
+});
+
 test('requests to renew are carried out one at a time', async () => {
   const rig = new Rig();
   const renew: FromEnforcer = { kind: 'renew', certificateRequest: 'csr' };

@@ -3,6 +3,7 @@
  * shows checkpoints to the node as a witness, and ends the connection on silence or nonsense.
  */
 import type { Clock, Timer } from '../../base/clock.ts';
+import type { FaultCode } from '../../base/fault-table.ts';
 import { codeOf, Fault, isFault } from '../../base/fault.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
@@ -76,6 +77,13 @@ const leaseEveryMsMin = 500;
 const jitter = 0.1;
 const jitterSteps = 64;
 
+/** What a node may say of our log, or we of what it remembers, as the fault that it is. */
+const alarms = {
+  rollback: 'audit.rollback',
+  fork: 'audit.fork',
+  unsigned: 'audit.unsigned',
+} as const satisfies Record<string, FaultCode>;
+
 export class Session {
   readonly #options: SessionOptions;
   readonly #channel: NodeChannel;
@@ -100,6 +108,7 @@ export class Session {
   #hasMiscosigned = false;
   /** Workloads whose mounts the node said last are not as they were made. */
   #tampered: ReadonlySet<string> = new Set();
+  #hasContradicted = false;
   readonly #timers = new Set<Timer>();
 
   constructor(options: SessionOptions) {
@@ -176,10 +185,11 @@ export class Session {
         const verdict = await audit.observe(node, hello.checkpoint);
         if (verdict === 'consistent' || verdict === 'behind')
           this.#witnessed = sizeOf(hello.checkpoint);
-        this.#options.log[verdict === 'rollback' || verdict === 'fork' ? 'error' : 'debug'](
-          'witness.observed',
-          { node, verdict },
-        );
+        this.#options.log[isAlarm(verdict) ? 'error' : 'debug']('witness.observed', {
+          node,
+          verdict,
+        });
+        if (isAlarm(verdict)) this.#contradicted(verdict, sizeOf(hello.checkpoint));
       }
       const { verifierKey } = await audit.checkpoint(0, { recent: true });
       if (this.#ended) return;
@@ -226,7 +236,11 @@ export class Session {
       case 'checkpoint-seen':
         this.#isShowing = false;
         if (message.refused === '') this.#cosigned(message.cosignature);
-        else log.error('witness.refused', { node, verdict: message.refused, size: message.size });
+        else {
+          const { refused, size } = message;
+          log.error('witness.refused', { node, verdict: refused, size });
+          if (isAlarm(refused)) this.#contradicted(refused, size);
+        }
         break;
       case 'renew':
         void this.#renew(message.certificateRequest);
@@ -257,6 +271,15 @@ export class Session {
     log.error('witness.cosignature', { node, size });
     const detail = { size: String(size) };
     delivery.noted(node, { action: 'witness.cosign', outcome: 'witness.cosignature', detail });
+  }
+
+  /** It remembers another log than ours. Once per connection: it says so every minute. */
+  #contradicted(verdict: keyof typeof alarms, size: number): void {
+    if (this.#hasContradicted) return;
+    this.#hasContradicted = true;
+    const { delivery, node } = this.#options;
+    const detail = { size: String(size) };
+    delivery.noted(node, { action: 'witness.refuse', outcome: alarms[verdict], detail });
   }
 
   async #renew(certificateRequest: string): Promise<void> {
@@ -367,6 +390,10 @@ export class Session {
     this.#options.delivery.disconnected(this.#options.node, this.#channel);
     this.#options.ended(reason);
   }
+}
+
+function isAlarm(verdict: string): verdict is keyof typeof alarms {
+  return Object.hasOwn(alarms, verdict);
 }
 
 function sizeOf(note: string): number {

@@ -42,8 +42,13 @@ export interface StreamServerOptions {
   /** 0 picks a free port. */
   readonly port: number;
   readonly tls: StreamCertificate;
-  /** The live node that this certificate is for. @throws Fault `node.refused` */
-  readonly liveNode: (certificate: X509Certificate) => LivePeer;
+  /**
+   * The live node that this certificate is for.
+   *
+   * @param source - The peer's address.
+   * @throws Fault `node.refused`
+   */
+  readonly liveNode: (certificate: X509Certificate, source: string) => LivePeer;
   /** Takes over whoever was let in. Its streams end with the port. */
   readonly streams: Pick<NodeStreams, 'accept' | 'close'>;
   /** For tests: what is left out is as `strangerLimits` says. */
@@ -153,7 +158,8 @@ export class StreamServer implements StreamListener {
     try {
       if (this.#closed) throw new Fault('node.refused', { reason: 'closed' });
       if (request.url !== streamPath) throw new Fault('node.refused', { reason: 'path' });
-      peer = this.#options.liveNode(certificateOf(socket));
+      const source = request.socket.remoteAddress ?? 'unknown';
+      peer = this.#options.liveNode(certificateOf(socket), source);
     } catch (error) {
       this.#options.log.warn('stream.refused', errorFields(error));
       // The peer may never close its half: ours ends both, or each refusal would keep a descriptor.
