@@ -324,7 +324,6 @@ const toMend: Readonly<Record<string, readonly string[]>> = {
     'src/cli/policy-commands.ts',
     'src/enforcer/holdings.ts',
     'src/gateway/handle-request.ts',
-    'src/gateway/http/reply.ts',
     'src/gateway/physical/sqlite.ts',
     'src/gateway/policy/role.ts',
     'src/gateway/restore.ts',

@@ -66,3 +66,14 @@ export const systemClock: Clock = {
   },
   nextTurn: () => new Promise((resolve) => setImmediate(resolve)),
 };
+
+/** Runs `act` every `everyMs`, until it is cancelled. */
+export function repeat(clock: Clock, everyMs: number, act: () => void): Timer {
+  const next = (): Timer =>
+    clock.setTimer(everyMs, () => {
+      timer = next();
+      act();
+    });
+  let timer = next();
+  return { cancel: () => timer.cancel() };
+}

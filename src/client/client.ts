@@ -49,7 +49,10 @@ export interface ClientOptions {
   readonly token?: string;
   readonly clock: Clock;
   readonly random: Random;
-  /** For a call with all of its attempts, and for silences of what is followed. 30,000 when left out. */
+  /**
+   * For a call with all of its attempts, and for each silence of an answer that goes on: whatever comes ends
+   * one, also the `102 Processing` of a backup that is being made. 30,000 when left out.
+   */
   readonly timeoutMs?: number;
   /** For one attempt to connect: who is there answers at once. 5,000 when left out, at most the other. */
   readonly connectTimeoutMs?: number;

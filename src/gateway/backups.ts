@@ -2,8 +2,8 @@
  * Backups on their way out: a copy of the store beside it, read from there, and gone.
  *
  * Promises
- *   - There is one copy at a time, however slowly it is read, and none is begun that would take the space
- *     which the store needs.
+ *   - There is one copy at a time, and none is begun that would take the space which the store needs. A
+ *     reader that is too slow is cut (http/file-stream.ts): nobody keeps others from making one.
  *   - A copy has no name from when it is read: a crash leaves at most one that was being made, and the
  *     next start removes that.
  * Does not promise

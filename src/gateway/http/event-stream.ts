@@ -7,7 +7,7 @@
  *   - A fault after the stream began arrives as an event named `problem`; the stream then ends.
  */
 import type { ServerResponse } from 'node:http';
-import type { Clock, Timer } from '../../base/clock.ts';
+import { type Clock, repeat } from '../../base/clock.ts';
 import { problemOf } from '../../protocol/problem.ts';
 import { untilWritable } from './reply.ts';
 
@@ -40,7 +40,9 @@ export async function sendEvents(
     });
   response.writeHead(200, { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' });
   response.write(`retry: ${retryMs}\n\n`);
-  const heartbeat = startHeartbeat(response, options);
+  const heartbeat = repeat(options.clock, options.heartbeatMs, () => {
+    if (!response.writableNeedDrain && !response.destroyed) response.write(':\n\n');
+  });
   let failure: unknown;
   try {
     for (;;) {
@@ -59,15 +61,6 @@ export async function sendEvents(
   // Not awaited: a generator that waits for news would keep us here.
   iterator.return?.().catch(() => undefined);
   return failure;
-}
-
-function startHeartbeat(response: ServerResponse, options: EventStreamOptions): Timer {
-  const beat = (): void => {
-    if (!response.writableNeedDrain && !response.destroyed) response.write(':\n\n');
-    timer = options.clock.setTimer(options.heartbeatMs, beat);
-  };
-  let timer = options.clock.setTimer(options.heartbeatMs, beat);
-  return { cancel: () => timer.cancel() };
 }
 
 function eventText(event: unknown, idMember: string): string {

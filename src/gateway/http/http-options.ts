@@ -27,7 +27,7 @@ export interface HttpLimits {
   readonly requestTimeoutMs: number;
   readonly handshakeTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
-  /** No byte in either direction for this long ends a connection. Above the heartbeat of event streams. */
+  /** No byte in either direction for this long ends a connection. Above the heartbeat. */
   readonly idleTimeoutMs: number;
   readonly requestsPerConnectionMax: number;
   readonly connectionsMax: number;
@@ -41,7 +41,11 @@ export interface HttpLimits {
   readonly strangerRequestsPerSecond: number;
   readonly strangerRequestsBurst: number;
   readonly eventStreamsMax: number;
+  /** Of event streams, and of files while they are being made. */
   readonly heartbeatMs: number;
+  /** What the reader of a file must take on average over so long; there is one backup at a time. */
+  readonly fileBytesPerSecondMin: number;
+  readonly fileRateOverMs: number;
   /** How long `close` waits for requests under way. */
   readonly drainMs: number;
 }
@@ -63,6 +67,8 @@ export const httpLimits: HttpLimits = {
   strangerRequestsBurst: 100,
   eventStreamsMax: 256,
   heartbeatMs: 15_000,
+  fileBytesPerSecondMin: 64 * 1024,
+  fileRateOverMs: 60_000,
   drainMs: 10_000,
 };
 

@@ -1,5 +1,5 @@
 /**
- * Writes answers: JSON, problems, files; with the headers that every answer of ours carries.
+ * Writes answers: JSON and problems; with the headers that every answer of ours carries.
  *
  * Promises: one answer per request; a length or a chunked end that tells a whole answer from a cut
  * one; nothing is written to a peer that is gone, and a slow one holds back what produces.
@@ -74,28 +74,4 @@ export async function untilWritable(response: ServerResponse): Promise<void> {
     };
     response.on('drain', done).on('close', done);
   });
-}
-
-/** Sends bytes as a download. A failure after the first piece cuts the connection, so that no half file looks whole. */
-export async function sendFile(
-  response: ServerResponse,
-  fileName: string,
-  pieces: AsyncIterable<Uint8Array>,
-): Promise<void> {
-  const iterator = pieces[Symbol.asyncIterator]();
-  try {
-    let piece = await iterator.next();
-    response.writeHead(200, {
-      'content-type': 'application/octet-stream',
-      'content-disposition': `attachment; filename="${fileName}"`,
-    });
-    while (piece.done !== true && !response.destroyed) {
-      response.write(piece.value);
-      await untilWritable(response);
-      piece = await iterator.next();
-    }
-    if (piece.done === true) response.end();
-  } finally {
-    await iterator.return?.();
-  }
 }

@@ -17,10 +17,11 @@ import type { OperationReply } from '../../protocol/request.ts';
 import type { OperationName } from '../../protocol/operations.ts';
 import { hasBody, readBody } from './body.ts';
 import { sendEvents } from './event-stream.ts';
+import { sendFile } from './file-stream.ts';
 import type { HttpLimits, HttpOptions } from './http-options.ts';
 import type { HttpMetrics } from './http-metrics.ts';
 import { answerProbe } from './probes.ts';
-import { sendFile, sendJson, sendProblem, setCommonHeaders } from './reply.ts';
+import { sendJson, sendProblem, setCommonHeaders } from './reply.ts';
 import * as headers from './request-headers.ts';
 import {
   assertBodyFits,
@@ -175,7 +176,9 @@ async function answer(
       .toISOString()
       .replaceAll(/[-:]|\.\d+/g, '');
     const fileName = `coffer-${match.name.replace('.', '-')}-${stamp}`;
-    await sendFile(response, fileName, asIterable(output) as AsyncIterable<Uint8Array>);
+    const { clock } = context.options;
+    const pieces = asIterable(output) as AsyncIterable<Uint8Array>;
+    await sendFile(response, pieces, { clock, limits: context.limits, fileName });
     return;
   }
   const checked = checkOutput(context, match, output);
