@@ -348,7 +348,10 @@ export const faults = {
     exit: 7,
     retry: 'after-change',
     title: 'The certificate of the API cannot be used',
-    says: ['Cannot use {certificateFile} with {keyFile}'],
+    says: [
+      'Cannot use {certificateFile} with {keyFile}: {problem}',
+      'Cannot use {certificateFile} with {keyFile}',
+    ],
     hint: "The certificate and its key must be PEM files that match and that the gateway's user can read.",
   },
   'gateway.impostor': {
@@ -372,6 +375,14 @@ export const faults = {
     retry: 'later',
     title: 'The gateway is starting or stopping',
     hint: 'Try again in a moment. If this lasts, check that the gateway is running.',
+  },
+  'gateway.trust-domain': {
+    status: 503,
+    exit: 7,
+    retry: 'after-change',
+    title: 'The store was made for another trust domain',
+    says: ['The gateway was started for the trust domain {given}; its store was made for {stored}'],
+    hint: 'Start the gateway with the --trust-domain that `coffer init` was given. Until then it stays sealed, because no node would accept it.',
   },
   'gateway.unreachable': {
     status: 503,

@@ -101,7 +101,7 @@ function certificateFinding({ certificateEndsMs }: Probe, nowMs: number): Findin
   const found = `expires in ${duration(left)}`;
   if (left > 7 * dayMs) return { check, result: 'pass', found };
   const fix =
-    'A certificate of the gateway itself is renewed while it is unsealed. Replace your own (--tls-certificate), then restart the gateway.';
+    'A certificate of the gateway itself is renewed while it is unsealed. Replace the files of your own (--tls-certificate, --tls-key): the gateway notices.';
   return { check, result: 'warn', found, fix };
 }
 

@@ -97,6 +97,13 @@ function checkLeaf(
   return usages.length === 1 && usages[0] === usage ? undefined : 'wrong-usage';
 }
 
+/** Whose nodes this authority speaks for; `undefined` if it says none. */
+export function authorityTrustDomain(authority: X509Certificate): string | undefined {
+  const names = namesOf(authority);
+  const [, domain] = /^URI:spiffe:\/\/([^/]+)$/.exec(names[0] ?? '') ?? [];
+  return names.length === 1 && domain !== undefined && isTrustDomain(domain) ? domain : undefined;
+}
+
 /** As OpenSSL prints them; names with characters that it has to quote are not ours. */
 function namesOf(certificate: X509Certificate): string[] {
   const names = certificate.subjectAltName ?? '';

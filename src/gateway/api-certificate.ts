@@ -1,8 +1,10 @@
 /**
  * The certificate that the API shows, over the gateway's life: loaded, or temporary until the store is
- * open; renewed while running, under the same key and pin.
+ * open. While running, our own is renewed under the same key and pin, and one of somebody else's is taken up
+ * when its files change.
  */
 import { X509Certificate } from 'node:crypto';
+import { errorFields, type Log } from '../base/log.ts';
 import type { Authority } from '../crypto/x509.ts';
 import type { GatewayWeakening } from '../protocol/operations-system.ts';
 import {
@@ -12,24 +14,33 @@ import {
   loadApiCertificate,
   makeApiCertificate,
   renewalIsDue,
+  stampOf,
   temporaryApiCertificate,
+  unusable,
 } from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 
+interface CertificateContext extends CertificateSource {
+  readonly log: Log;
+}
+
 export class ApiCertificateKeeper {
   readonly #config: GatewayConfig;
-  readonly #source: CertificateSource;
+  readonly #context: CertificateContext;
   #current: ApiCertificate;
   #leaf: X509Certificate;
   #isTemporary: boolean;
+  /** Of the files that were looked at last. */
+  #stamp: string;
 
   /** @throws Fault `gateway.certificate-unreadable` */
-  constructor(config: GatewayConfig, source: CertificateSource) {
+  constructor(config: GatewayConfig, context: CertificateContext) {
     this.#config = config;
-    this.#source = source;
+    this.#context = context;
+    this.#stamp = stampOf(config);
     this.#isTemporary = isApiCertificateMissing(config);
     this.#current = this.#isTemporary
-      ? temporaryApiCertificate(config, source)
+      ? temporaryApiCertificate(config, context)
       : loadApiCertificate(config);
     this.#leaf = new X509Certificate(this.#current.certificate);
   }
@@ -43,16 +54,43 @@ export class ApiCertificateKeeper {
     return this.#isTemporary;
   }
 
-  /** Makes the next one if it is time. @returns it, to be shown from now on; undefined if it is not time */
+  /**
+   * Makes the next one if it is time, or takes up files that have changed. While those cannot be used, what
+   * is shown stays, and the log says so once for each change.
+   *
+   * @returns it, to be shown from now on; undefined if there is none
+   */
   renew(authority: () => Authority): ApiCertificate | undefined {
-    if (this.#config.tls) return undefined;
-    if (!this.#isTemporary && !renewalIsDue(this.#leaf, this.#source.clock.wallMs())) {
+    const next = this.#config.tls ? this.#changed() : this.#due(authority);
+    if (!next) return undefined;
+    this.#current = next;
+    this.#leaf = new X509Certificate(next.certificate);
+    this.#isTemporary = false;
+    this.#context.log.info('gateway.api-certificate-renewed', { pin: next.pin });
+    return next;
+  }
+
+  #due(authority: () => Authority): ApiCertificate | undefined {
+    const { clock } = this.#context;
+    const isDue = this.#isTemporary || renewalIsDue(this.#leaf, clock.wallMs());
+    return isDue ? makeApiCertificate(authority(), this.#config, this.#context) : undefined;
+  }
+
+  #changed(): ApiCertificate | undefined {
+    const stamp = stampOf(this.#config);
+    if (stamp === this.#stamp) return undefined;
+    this.#stamp = stamp;
+    try {
+      const found = loadApiCertificate(this.#config);
+      if (found.certificate === this.#current.certificate) return undefined;
+      // Somebody put back an old one, or a wrong one.
+      const { validToDate } = new X509Certificate(found.certificate);
+      if (this.#context.clock.wallMs() < validToDate.getTime()) return found;
+      throw unusable(this.#config, 'the certificate has expired');
+    } catch (error) {
+      this.#context.log.error('gateway.api-certificate-kept', errorFields(error));
       return undefined;
     }
-    this.#current = makeApiCertificate(authority(), this.#config, this.#source);
-    this.#leaf = new X509Certificate(this.#current.certificate);
-    this.#isTemporary = false;
-    return this.#current;
   }
 
   /** As codes, for `status`. */
@@ -63,7 +101,7 @@ export class ApiCertificateKeeper {
     // Of our own authority it is not: that is pinned. One of one's own that nobody vouches for cannot be
     // renewed without telling every client.
     if (leaf.checkIssued(leaf)) found.push('api-certificate-self-signed');
-    if (this.#source.clock.wallMs() >= leaf.validToDate.getTime()) {
+    if (this.#context.clock.wallMs() >= leaf.validToDate.getTime()) {
       found.push('api-certificate-expired');
     }
     return found;

@@ -3,13 +3,13 @@
  * each day; the API's lies on disk, because the API must answer while the gateway is sealed.
  */
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { writeDurably } from '../base/files.ts';
+import { systemErrorText, writeDurably } from '../base/files.ts';
 import type { Random } from '../base/random.ts';
 import { keyPin } from '../crypto/certificate-identity.ts';
 import {
@@ -136,23 +136,54 @@ export function isApiCertificateMissing(
   return !config.tls && !existsSync(join(config.dataDirectory, 'api.crt'));
 }
 
-/** @throws Fault `gateway.certificate-unreadable` */
-export function loadApiCertificate(
-  config: Pick<GatewayConfig, 'dataDirectory' | 'tls'>,
-): ApiCertificate {
-  const certificateFile = config.tls?.certificateFile ?? join(config.dataDirectory, 'api.crt');
-  const keyFile = config.tls?.keyFile ?? join(config.dataDirectory, 'api.key');
+type ApiCertificatePlace = Pick<GatewayConfig, 'dataDirectory' | 'tls'>;
+
+function filesOf({ dataDirectory, tls }: ApiCertificatePlace) {
+  return {
+    certificateFile: tls?.certificateFile ?? join(dataDirectory, 'api.crt'),
+    keyFile: tls?.keyFile ?? join(dataDirectory, 'api.key'),
+  };
+}
+
+/** Another text once either file was changed or replaced, also by way of links. */
+export function stampOf(config: ApiCertificatePlace): string {
+  return Object.values(filesOf(config))
+    .map((file) => statSync(file, { bigint: true, throwIfNoEntry: false }))
+    .map((stat) => (stat ? `${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}` : 'none'))
+    .join(', ');
+}
+
+/** @throws Fault `gateway.certificate-unreadable`, also if they do not match */
+export function loadApiCertificate(config: ApiCertificatePlace): ApiCertificate {
+  const files = filesOf(config);
+  let certificate: string;
+  let key: string;
   try {
-    const certificate = readFileSync(certificateFile, 'utf8');
-    const key = readFileSync(keyFile, 'utf8');
-    const chain =
-      certificate.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-    // Of our own chain the authority is pinned, which outlives its leaves; of a foreign one the leaf.
-    const pinned = new X509Certificate((config.tls ? chain[0] : chain.at(-1)) ?? '');
-    return { certificate, key, pin: keyPin(pinned) };
+    certificate = readFileSync(files.certificateFile, 'utf8');
+    key = readFileSync(files.keyFile, 'utf8');
   } catch (cause) {
-    throw new Fault('gateway.certificate-unreadable', { certificateFile, keyFile }, { cause });
+    throw unusable(config, systemErrorText(cause), cause);
   }
+  const chain =
+    certificate.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  let leaf: X509Certificate;
+  let last: X509Certificate;
+  let matches: boolean;
+  try {
+    leaf = new X509Certificate(chain[0] ?? '');
+    last = new X509Certificate(chain.at(-1) ?? '');
+    matches = leaf.checkPrivateKey(createPrivateKey(key));
+  } catch (cause) {
+    throw unusable(config, 'they are no certificate and key in PEM', cause);
+  }
+  if (!matches) throw unusable(config, 'they do not match');
+  // Of our own chain the authority is pinned, which outlives its leaves; of a foreign one the leaf.
+  return { certificate, key, pin: keyPin(config.tls ? leaf : last) };
+}
+
+export function unusable(config: ApiCertificatePlace, problem: string, cause?: unknown): Fault {
+  const detail = { ...filesOf(config), problem };
+  return new Fault('gateway.certificate-unreadable', detail, { cause });
 }
 
 /**

@@ -53,7 +53,10 @@ export const gatewayFlags = {
     value: 'HOST:PORT',
     help: 'address at which nodes reach --node-listen (the same)',
   },
-  'tls-certificate': { value: 'FILE', help: 'your own certificate chain for --listen (PEM)' },
+  'tls-certificate': {
+    value: 'FILE',
+    help: 'your own certificate chain for --listen (PEM); may be replaced',
+  },
   'tls-key': { value: 'FILE', help: 'the key of that certificate (PEM)' },
   'key-file': { value: 'FILE', help: 'key file of the keyfile seal; development only' },
   'trust-domain': { value: 'NAME', help: 'in the SPIFFE ids of nodes (cofferdam)' },

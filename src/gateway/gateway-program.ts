@@ -148,11 +148,17 @@ Next:
   coffer context add local --server ${server} --pin ${made.pin}    # asks for the token
 ${unsealLine(request)}
 CI and other clients verify the gateway by one of
-  COFFER_PIN=${made.pin}
-  COFFER_CACERT=${made.authorityFile}    # a copy of it
+  COFFER_PIN=${made.pin}${config.tls ? '    # changes with its key' : ''}
+  ${cacertText(made)}
 `,
   );
   return 0;
+}
+
+function cacertText({ authorityFile }: Initialised): string {
+  return authorityFile === undefined
+    ? 'COFFER_CACERT=FILE    # the authority that issued --tls-certificate, if the system does not trust it'
+    : `COFFER_CACERT=${authorityFile}    # a copy of it`;
 }
 
 async function initialiseWith(

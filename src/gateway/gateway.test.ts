@@ -1,6 +1,7 @@
 /**
  * Goal: the API's certificate is renewed while the gateway runs, under the key and the pin that people
- * have; a restored store without one comes up, and then has one; what a start leaves when it fails.
+ * have, or taken up if it is their own; a restored store without one comes up, and then has one; what a start
+ * leaves when it fails.
  */
 import { deepEqual, equal, notEqual, ok, rejects } from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
@@ -18,6 +19,10 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { createLog } from '../base/log.ts';
 import { machineWeakenings } from '../base/machine-weakenings.ts';
 import { systemRandom } from '../base/random.ts';
+import { Client } from '../client/client.ts';
+import { keyPin } from '../crypto/certificate-identity.ts';
+import { SecretValue } from '../model/secret-value.ts';
+import { makeTestCertificate } from '../testing/http-gateway.ts';
 import { until } from '../testing/until.ts';
 import { ApiCertificateKeeper } from './api-certificate.ts';
 import { gatewayConfig } from './config.ts';
@@ -180,13 +185,110 @@ test('an API certificate that is temporary, signed by itself or over is a weaken
   const restored = { ...config, dataDirectory: join(config.dataDirectory, 'none') };
   const temporary = new ApiCertificateKeeper(restored, context);
   deepEqual(temporary.weakenings(), ['api-certificate-temporary']);
-  // The root of our chain stands for a certificate that somebody made and signed by itself.
+  // An authority stands for a certificate that somebody made and signed by itself.
+  const { authority, authorityPem } = makeTestCertificate();
   const tls = {
-    certificateFile: join(config.dataDirectory, 'ca.crt'),
-    keyFile: join(config.dataDirectory, 'api.key'),
+    certificateFile: join(config.dataDirectory, 'own.crt'),
+    keyFile: join(config.dataDirectory, 'own.key'),
   };
+  writeFileSync(tls.certificateFile, authorityPem);
+  writeFileSync(tls.keyFile, authority.privateKey.export({ format: 'pem', type: 'pkcs8' }));
   const own = new ApiCertificateKeeper({ ...config, tls }, context);
   deepEqual(own.weakenings(), ['api-certificate-self-signed']);
   clock.byMs = 20 * 365 * 24 * 3_600_000;
   deepEqual(own.weakenings(), ['api-certificate-self-signed', 'api-certificate-expired']);
 });
+
+test('a certificate of one’s own is taken up when its files change, and kept while they are no good', async (t) => {
+  const { config, clock, context, events } = await setUp(t);
+  const [first, second, old] = [
+    makeTestCertificate(),
+    makeTestCertificate(),
+    makeTestCertificate(),
+  ];
+  const certificateFile = join(config.dataDirectory, 'own.crt');
+  const keyFile = join(config.dataDirectory, 'own.key');
+  writeFileSync(certificateFile, first.chain);
+  writeFileSync(keyFile, first.key);
+  const tls = { certificateFile, keyFile };
+  await using gateway = await startGateway({ ...config, tls }, context);
+  const shown = async (): Promise<string> => (await shownAt(gateway.apiPort)).leaf.serialNumber;
+  const keptFor = (problem: string): Promise<number> =>
+    until(problem, () =>
+      events.some(
+        (line) => line.includes('gateway.api-certificate-kept') && line.includes(problem),
+      ),
+    );
+  equal(await shown(), first.leaf.serialNumber);
+  // One after the other, as most do it.
+  writeFileSync(certificateFile, second.chain);
+  await keptFor('they do not match');
+  equal(await shown(), first.leaf.serialNumber);
+  writeFileSync(keyFile, second.key);
+  await until('it is taken up', async () => (await shown()) === second.leaf.serialNumber);
+  equal(gateway.pin, keyPin(second.leaf));
+  writeFileSync(certificateFile, 'no certificate');
+  await keptFor('no certificate and key');
+  rmSync(keyFile);
+  await keptFor('ENOENT');
+  clock.byMs = 2 * 3_600_000;
+  writeFileSync(keyFile, old.key);
+  writeFileSync(certificateFile, old.chain);
+  await keptFor('has expired');
+  equal(await shown(), second.leaf.serialNumber);
+  const kept = events.filter((line) => line.includes('gateway.api-certificate-kept')).length;
+  ok(kept <= 6, 'once for each change');
+});
+
+test('a gateway that is started for another trust domain than its store is says so, and stays sealed', async (t) => {
+  const { config, context } = await setUp(t);
+  const other = { ...config, trustDomain: 'other.example' };
+  const detail = { given: 'other.example', stored: 'cofferdam' };
+  await rejects(startGateway(other, context), { code: 'gateway.trust-domain', detail });
+  {
+    await using gateway = await startGateway(config, context);
+    equal(gateway.core.barrier.state, 'ready', 'control');
+  }
+  const byHand = gatewayConfig({ data: `${config.dataDirectory}-2`, listen: '127.0.0.1:0' });
+  t.after(() => rmSync(byHand.dataDirectory, { recursive: true, force: true }));
+  const passphrase = 'a passphrase of some length';
+  const seal = { kind: 'passphrase', passphrase: Buffer.from(passphrase) } as const;
+  const { pin } = await initialise(byHand, seal, context);
+  await using gateway = await startGateway({ ...byHand, trustDomain: 'other.example' }, context);
+  await using client = closing(
+    new Client({
+      address: `https://127.0.0.1:${gateway.apiPort}`,
+      trust: { pins: [pin] },
+      ...context,
+    }),
+  );
+  using value = SecretValue.copy(Buffer.from(passphrase));
+  await rejects(client.call('system.unseal', {}, { value }), { code: 'gateway.trust-domain' });
+  equal(gateway.core.barrier.state, 'sealed');
+});
+
+test('init tells clients to pin a certificate of one’s own, and makes nothing if it is no good', async (t) => {
+  const { config, context } = await setUp(t);
+  const own = makeTestCertificate();
+  const files = ['own.crt', 'own.key'].map((name) => join(config.dataDirectory, name));
+  const [certificateFile = '', keyFile = ''] = files;
+  writeFileSync(certificateFile, own.chain);
+  const dataDirectory = join(config.dataDirectory, 'second');
+  const tls = { certificateFile, keyFile };
+  const second = { ...config, dataDirectory, keyFile: join(config.dataDirectory, 'key'), tls };
+  const init = () => initialise(second, { kind: 'keyfile' }, context);
+  await rejects(init(), { code: 'gateway.certificate-unreadable' });
+  equal(existsSync(dataDirectory), false);
+  writeFileSync(keyFile, own.key);
+  const made = await init();
+  deepEqual([made.pin, made.authorityFile], [keyPin(own.leaf), undefined]);
+  await using gateway = await startGateway(second, context);
+  const trust = { pins: [made.pin] };
+  const address = `https://127.0.0.1:${gateway.apiPort}`;
+  await using client = closing(new Client({ address, trust, token: made.ownerToken, ...context }));
+  equal((await client.call('system.status', {})).output.state, 'ready', 'it is what clients need');
+});
+
+function closing(client: Client): Client & AsyncDisposable {
+  return Object.assign(client, { [Symbol.asyncDispose]: () => client.close() });
+}

@@ -35,7 +35,8 @@ export interface Gateway extends AsyncDisposable {
  * Opens the store and both ports. Sealed, it answers only what works while sealed; a seal that helps
  * itself (the key file) is opened at once.
  *
- * @throws Fault `gateway.not-initialised`, `gateway.address-in-use`, `storage.*`, `seal.*`
+ * @throws Fault `gateway.not-initialised`, `gateway.address-in-use`, `gateway.trust-domain`, `storage.*`,
+ *   `seal.*`
  */
 export async function startGateway(
   config: GatewayConfig,
@@ -80,16 +81,14 @@ async function startOver(
   const keepApiCertificate = (): void => {
     if (isSealed()) return;
     const renewed = certificate.renew(() => core.identity.authorityForGateway());
-    if (!renewed) return;
-    http.renewCertificate(renewed.certificate, renewed.key);
-    context.log.info('gateway.api-certificate-renewed');
+    if (renewed) http.renewCertificate(renewed.certificate, renewed.key);
   };
   const nodePort = new NodePort({ config, core, ...context });
   const chores = {
     'api-certificate': keepApiCertificate,
     metrics: () => metrics.update({ core, nodePort }),
   };
-  const unsealed = new Unsealed({ core, nodePort, chores, ...context });
+  const unsealed = new Unsealed({ config, core, nodePort, chores, ...context });
   const parts = { config, core, nodePort, unsealed, physical, certificate, ...context };
   const requests = core.connect({ system: createSystemControl(parts), presence: nodePort });
   const http = await startHttp({

@@ -9,7 +9,7 @@ import type { Authority } from '../crypto/x509.ts';
 import { parseName, parsePathPattern } from '../model/name.ts';
 import { gatewayPrincipal } from '../model/principal.ts';
 import type { AuditEntry } from './audit/audit.ts';
-import { authorityFile, makeApiCertificate } from './certificates.ts';
+import { authorityFile, loadApiCertificate, makeApiCertificate } from './certificates.ts';
 import type { GatewayConfig } from './config.ts';
 import { type Core, openCore } from './core.ts';
 import { makeDataDirectory, sealContext, storePath } from './data-directory.ts';
@@ -20,10 +20,10 @@ import type { SealRequest } from './seal/seal.ts';
 export interface Initialised {
   readonly installation: string;
   readonly ownerToken: string;
-  /** What a context pins: the key of the installation's authority. */
+  /** What a context pins: the key of the installation's authority, or of a certificate of one's own. */
   readonly pin: string;
-  /** The authority's certificate, for clients that take no pin. */
-  readonly authorityFile: string;
+  /** The authority's certificate, for clients that take no pin; only if the API's certificate is of it. */
+  readonly authorityFile?: string;
   /** One per keeper; the caller shows and wipes them. Empty unless the seal is shares. */
   readonly shares: readonly Buffer[];
 }
@@ -36,7 +36,8 @@ type Show = (made: Initialised) => Promise<void>;
  *
  * @param show - Is given what is shown once while there is still no installation, so that none can be
  *   made whose token and shares nobody saw.
- * @throws Fault `barrier.initialised`, `barrier.tampered`, `seal.*`, `storage.*`
+ * @throws Fault `barrier.initialised`, `barrier.tampered`, `gateway.certificate-unreadable`, `seal.*`,
+ *   `storage.*`
  */
 export async function initialise(
   config: GatewayConfig,
@@ -44,6 +45,8 @@ export async function initialise(
   context: GatewayContext,
   show: Show = async () => {},
 ): Promise<Initialised> {
+  // Before anything is made: what clients are to pin is in it.
+  const ownPin = config.tls && loadApiCertificate(config).pin;
   makeDataDirectory(config);
   const path = storePath(config);
   const wasInterrupted = existsSync(path);
@@ -60,8 +63,9 @@ export async function initialise(
     await makeOwner(core, async (authority, ownerToken) => {
       const { pin } = makeApiCertificate(authority, config, context);
       const { installation } = core.barrier;
-      const file = authorityFile(config);
-      const shown = { installation, ownerToken, pin, authorityFile: file, shares };
+      const trust =
+        ownPin === undefined ? { pin, authorityFile: authorityFile(config) } : { pin: ownPin };
+      const shown = { installation, ownerToken, ...trust, shares };
       await show(shown);
       made.resolve(shown);
     });

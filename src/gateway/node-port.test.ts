@@ -267,7 +267,7 @@ test('opened by several at once it opens once, and after a failure it can be ope
     },
     well: () => (done.well += 1),
   };
-  const unsealed = new Unsealed({ core, nodePort, chores, ...context });
+  const unsealed = new Unsealed({ config, core, nodePort, chores, ...context });
   t.after(() => unsealed.close());
   const tries = await Promise.allSettled([unsealed.open(), unsealed.open()]);
   deepEqual(

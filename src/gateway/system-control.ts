@@ -1,5 +1,6 @@
 /** The gateway as a whole, as its handlers may steer it: seal, keys, status, backup. */
 import { defined } from '../base/assert.ts';
+import { isFault } from '../base/fault.ts';
 import { machineWeakenings } from '../base/machine-weakenings.ts';
 import { version } from '../base/version.ts';
 import type { Random } from '../base/random.ts';
@@ -40,7 +41,13 @@ export function createSystemControl(options: SystemControlOptions): SystemContro
       } finally {
         bytes.fill(0);
       }
-      if (barrier.state === 'ready') await unsealed.open();
+      if (barrier.state !== 'ready') return;
+      try {
+        await unsealed.open();
+      } catch (error) {
+        if (isFault(error, 'gateway.trust-domain')) await barrier.seal();
+        throw error;
+      }
     },
     async seal() {
       await unsealed.close();

@@ -4,15 +4,18 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
+import type { GatewayConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { DeliveryFeed } from './delivery-feed.ts';
 import { type Chores, Housekeeping } from './housekeeping.ts';
 import type { NodePort } from './node-port.ts';
+import { requireTrustDomain } from './trust-domain.ts';
 
 export interface UnsealedOptions {
   readonly clock: Clock;
   readonly log: Log;
-  readonly core: Pick<Core, 'barrier' | 'audit' | 'delivery'>;
+  readonly config: Pick<GatewayConfig, 'trustDomain'>;
+  readonly core: Pick<Core, 'barrier' | 'audit' | 'identity' | 'delivery'>;
   readonly nodePort: NodePort;
   /** Beside those of the storage and of the node port. */
   readonly chores: Chores;
@@ -24,6 +27,7 @@ interface Running {
 }
 
 export class Unsealed {
+  readonly #options: UnsealedOptions;
   readonly #nodePort: NodePort;
   readonly #feed: DeliveryFeed;
   readonly #housekeeping: Housekeeping;
@@ -33,6 +37,7 @@ export class Unsealed {
 
   constructor(options: UnsealedOptions) {
     const { clock, log, core, nodePort, chores } = options;
+    this.#options = options;
     const { barrier, audit, delivery } = core;
     this.#nodePort = nodePort;
     this.#housekeeping = new Housekeeping({
@@ -53,11 +58,17 @@ export class Unsealed {
     });
   }
 
-  /** Does nothing where all of it runs. @throws Fault `gateway.address-in-use`: all else runs then */
+  /**
+   * Does nothing where all of it runs.
+   *
+   * @throws Fault `gateway.trust-domain`: nothing runs then
+   * @throws Fault `gateway.address-in-use`: all else runs then
+   */
   open(): Promise<void> {
-    return this.#inTurn(() => {
+    return this.#inTurn(async () => {
+      requireTrustDomain(this.#options.core, this.#options.config);
       this.#running ??= this.#start();
-      return this.#nodePort.open();
+      await this.#nodePort.open();
     });
   }
 

@@ -119,7 +119,7 @@ export class SimGateway {
     });
     const listen: typeof network.listen = (options) => network.listen(options);
     const nodePort = new NodePort({ config, core, listen, ...context });
-    const unsealed = new Unsealed({ core, nodePort, chores: {}, ...context });
+    const unsealed = new Unsealed({ config, core, nodePort, chores: {}, ...context });
     const certificate = { weakenings: () => [] };
     const parts = { config, core, nodePort, unsealed, physical, random, certificate };
     const requests = core.connect({ system: createSystemControl(parts), presence: nodePort });

@@ -90,7 +90,7 @@ test('whoever does not become a node in time is cut, however far it came; nodes 
   equal(node.socket.destroyed, false, 'a node’s connection stays');
   equal((await connectNode(here, 'node-3')).isIn, true, 'afterwards');
   here.clock.advance(60_000);
-  equal(here.lines.filter((line) => line.includes('stream.strangers-cut')).length, 1);
+  equal(here.lines.filter((line) => line.includes('node.strangers-cut')).length, 1);
 });
 
 test('whoever fills the port keeps no node out, not even one behind its own address', async (t) => {

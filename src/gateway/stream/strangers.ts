@@ -142,7 +142,7 @@ export class Strangers {
     const cut = this.#cut;
     this.#cut = { ...noneCut };
     if (cut.late + cut.displaced + cut.refused === 0) return;
-    this.#options.log.warn('stream.strangers-cut', cut);
+    this.#options.log.warn('node.strangers-cut', cut);
   }
 }
 
