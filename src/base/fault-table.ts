@@ -43,6 +43,14 @@ export const faults = {
     says: ['Entry {sequence} {problem}', 'Entries {from} to {to}: {problem}'],
     hint: 'The entries do not match the root that the gateway signed. Keep this output and the bundle, and treat the log as tampered with.',
   },
+  'audit.beyond-end': {
+    status: 410,
+    exit: 1,
+    retry: 'after-change',
+    title: 'The audit log ends before the entry to go on after',
+    says: ['The audit log has {size} entries: there is no entry {after} to go on after'],
+    hint: 'An older store was probably put back. Go on from the newest entry: leave out `after`. What happened since the end of that store is not in this log.',
+  },
   'audit.fork': {
     status: 409,
     exit: 1,

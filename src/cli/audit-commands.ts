@@ -1,4 +1,5 @@
 /** `coffer audit …`: read, follow, prove, export. Verification is in `audit-verify.ts`. */
+import { isFault } from '../base/fault.ts';
 import { leafHashOf, verifyInclusion } from '../crypto/merkle-verify.ts';
 import { bundleFormat } from './audit-bundle.ts';
 import { hashesOf, keyOption, openSigned, readVerifier, recallAudit } from './audit-memory.ts';
@@ -14,7 +15,7 @@ import {
 } from './audit-verify.ts';
 import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
 import type { Given } from './given.ts';
-import { listOptions, pageMax, readList, sorted } from './list-command.ts';
+import { listOptions, noteAnew, pageMax, readList, sorted } from './list-command.ts';
 import { checkInput, operationCommand } from './operation-command.ts';
 import { showList, showRow, showText, tableOf } from './output.ts';
 import { needed } from './permissions.ts';
@@ -132,9 +133,18 @@ const tail: CommandSpec = {
     if (kind === 'table' || kind === 'wide')
       session.print(tableOf(session, entryView, [], { headers: true }));
     for (const entry of before) await showRow(session, entryView, entry);
-    const follow = client.watch('audit.tail', { ...input, ...after }, { signal: session.signal });
-    for await (const { output } of follow) {
-      await showRow(session, entryView, output);
+    const { signal } = session;
+    let from: { readonly after?: number } = after;
+    while (!signal.aborted) {
+      try {
+        const follow = client.watch('audit.tail', { ...input, ...from }, { signal });
+        for await (const { output } of follow) await showRow(session, entryView, output);
+        return;
+      } catch (error) {
+        if (!isFault(error, 'audit.beyond-end')) throw error;
+        noteAnew(session);
+        from = {};
+      }
     }
   },
 };

@@ -1,4 +1,5 @@
 /** Lists: pages put together, limits said, and `--watch` where the gateway has a stream of changes. */
+import { isFault } from '../base/fault.ts';
 import type { JsonOperation } from '../protocol/event-cursor.ts';
 import type { OperationInput, OperationOutput } from '../protocol/operations.ts';
 import { type CommandSpec, type OptionSpec, usage } from './command-spec.ts';
@@ -106,7 +107,12 @@ export function listCommand<Name extends ListOperation>(spec: ListCommand<Name>)
         goneText: (item) => `${spec.view.kind}/${spec.view.nameOf(item)} is no longer listed`,
       });
       await rows.begin(await first());
-      for await (const { kind, name } of changes) {
+      for await (const change of changes) {
+        if (change === 'anew') {
+          await rows.renew(await read());
+          continue;
+        }
+        const { kind, name } = change;
         if (kind === 'policy' && policyKinds.has(watched)) await rows.renew(await read());
         if (kind !== watched) continue;
         const item = await findListed(session, spec, { filter, name });
@@ -207,20 +213,42 @@ function compare(left: unknown, right: unknown): number {
   return collator.compare(String(left), String(right));
 }
 
-type Change = OperationOutput<'event.watch'>;
+/** What happened; or `anew`: the gateway does not know any more what it told last, and all may differ. */
+export type WatchedChange = OperationOutput<'event.watch'> | 'anew';
 
 /** @returns what changes from now on. @throws Fault if the gateway refuses to tell */
-export async function openWatch(session: Session): Promise<AsyncIterable<Change>> {
+export async function openWatch(session: Session): Promise<AsyncIterable<WatchedChange>> {
+  let changes = await openChanges(session);
+  return {
+    async *[Symbol.asyncIterator]() {
+      for (;;) {
+        try {
+          yield* changes;
+          return;
+        } catch (error) {
+          if (!isFault(error, 'audit.beyond-end')) throw error;
+          noteAnew(session);
+          changes = await openChanges(session);
+          yield 'anew';
+        }
+      }
+    },
+  };
+}
+
+export function noteAnew(session: Session): void {
+  session.warn(
+    'The gateway has an older store than before: showing what happens from now on. What happened in between is not in its audit log.',
+  );
+}
+
+async function openChanges(
+  session: Session,
+): Promise<AsyncIterable<OperationOutput<'event.watch'>>> {
   const client = await session.client();
   const opened = Promise.withResolvers<void>();
-  const events = client.watch(
-    'event.watch',
-    {},
-    {
-      signal: session.signal,
-      onOpen: opened.resolve,
-    },
-  );
+  const { signal } = session;
+  const events = client.watch('event.watch', {}, { signal, onOpen: opened.resolve });
   let first: ReturnType<typeof events.next> | undefined = events.next();
   first.then(() => opened.resolve(), opened.reject);
   await session.waitingFor(opened.promise);

@@ -7,6 +7,7 @@
  */
 import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
+import { Fault } from '../base/fault.ts';
 import { operationExamples } from '../protocol/examples.ts';
 import { startCliGateway } from '../testing/cli-gateway.ts';
 import { type CliRun, CliWorld } from '../testing/cli-world.ts';
@@ -28,6 +29,7 @@ class WatchedGateway implements AsyncDisposable {
   reads = 0;
   readonly #events: unknown[] = [];
   #sequence = 0;
+  #isCut = false;
   #wake = Promise.withResolvers<void>();
   #gateway: HttpGateway | undefined;
 
@@ -38,8 +40,12 @@ class WatchedGateway implements AsyncDisposable {
   static async start(operation: 'holding.list' | 'grant.list'): Promise<WatchedGateway> {
     const watched = new WatchedGateway(operationExamples[operation].output.items);
     watched.#gateway = await startHttpGateway(async (request) => {
-      if (request.operation === 'event.watch') {
+      if (request.operation === 'event.watch' || request.operation === 'audit.tail') {
         await watched.onWatch();
+        const { after } = request.input as { readonly after?: number };
+        if (watched.#isOlder(after)) {
+          throw new Fault('audit.beyond-end', { after: after ?? 0, size: watched.#sequence });
+        }
         return { output: watched.#stream() };
       }
       watched.reads += 1;
@@ -54,9 +60,25 @@ class WatchedGateway implements AsyncDisposable {
     this.#wake.resolve();
   }
 
+  /** An older store is put back: what it told of last it does not know any more, and connections end. */
+  restoreOlder(): void {
+    this.#sequence = 0;
+    this.#isCut = true;
+    this.#wake.resolve();
+  }
+
+  #isOlder(after: number | undefined): boolean {
+    return after !== undefined && after > this.#sequence;
+  }
+
   async *#stream(): AsyncGenerator<unknown, void, undefined> {
     for (;;) {
       yield* this.#events.splice(0);
+      if (this.#isCut) {
+        this.#isCut = false;
+        this.#wake = Promise.withResolvers();
+        return;
+      }
       await this.#wake.promise;
       this.#wake = Promise.withResolvers();
     }
@@ -162,6 +184,25 @@ test('grant list --watch shows what a whole policy changed, and what it took awa
   const { stdout, stderr } = await list.end();
   deepEqual(stdout.trim().split('\n'), ['grant/payments-api', 'grant/old', 'grant/new']);
   match(stderr, /grant\/old is no longer listed/);
+});
+
+test('a watch goes on from the newest, and says so, when the gateway has an older store than before', async () => {
+  await using watched = await WatchedGateway.start('grant.list');
+  const [grant] = watched.items as [Record<string, unknown>];
+  const list = new Following(watched.world, ['grant', 'list', '-w', '-o', 'name']);
+  await list.sees('grant/payments-api');
+  watched.items = [grant, { ...grant, group: 'lost' }];
+  for (const change of ['one', 'apply']) watched.send({ kind: 'policy', change });
+  await list.sees('grant/lost');
+  watched.items = [grant, { ...grant, group: 'older' }];
+  watched.restoreOlder();
+  await list.sees('grant/older');
+  watched.items = [grant, { ...grant, group: 'new' }];
+  watched.send({ kind: 'policy', change: 'apply' });
+  await list.sees('grant/new');
+  const { stderr } = await list.end();
+  match(stderr, /older store than before/);
+  match(stderr, /grant\/lost is no longer listed/, 'it was read anew');
 });
 
 /** What changes, in order; the last of each is shown, so that whatever was to be left out was seen before. */

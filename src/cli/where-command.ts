@@ -1,8 +1,14 @@
 /** `coffer where`: which containers hold which version of which secret, now and from now on. */
-import type { OperationOutput } from '../protocol/operations.ts';
 import type { CommandSpec, OptionSpec } from './command-spec.ts';
 import type { Given } from './given.ts';
-import { listOptions, openWatch, readList, refuseSortedWatch, sorted } from './list-command.ts';
+import {
+  listOptions,
+  openWatch,
+  readList,
+  refuseSortedWatch,
+  sorted,
+  type WatchedChange,
+} from './list-command.ts';
 import { type ListBody, showList } from './output.ts';
 import { needed } from './permissions.ts';
 import type { Session } from './session.ts';
@@ -110,20 +116,18 @@ class Stirs {
   readonly #intervalMs: number;
   #stirred = Promise.withResolvers<void>();
 
-  constructor(
-    session: Session,
-    given: Given,
-    changes: AsyncIterable<OperationOutput<'event.watch'>>,
-  ) {
+  constructor(session: Session, given: Given, changes: AsyncIterable<WatchedChange>) {
     this.#session = session;
     this.#intervalMs = (given.number('interval') ?? intervalSecondsDefault) * 1000;
     this.#stirred.promise.catch(() => undefined);
     void this.#follow(changes);
   }
 
-  async #follow(changes: AsyncIterable<OperationOutput<'event.watch'>>): Promise<void> {
+  async #follow(changes: AsyncIterable<WatchedChange>): Promise<void> {
     try {
-      for await (const { kind } of changes) if (stirringKinds.has(kind)) this.#stirred.resolve();
+      for await (const change of changes) {
+        if (change === 'anew' || stirringKinds.has(change.kind)) this.#stirred.resolve();
+      }
     } catch (error) {
       // The next who waits is told, also where this one was told of an event already.
       const ended = Promise.withResolvers<void>();

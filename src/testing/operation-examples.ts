@@ -40,6 +40,13 @@ export function examplesIn(place: Place): Readonly<Record<OperationName, Example
   return Object.fromEntries(examples) as Readonly<Record<OperationName, Example>>;
 }
 
+/** The log of a test is short. */
+const inShortLog: Readonly<Partial<Record<OperationName, Example['input']>>> = {
+  'audit.prove': { sequence: 0 },
+  'audit.tail': { after: 0 },
+  'event.watch': { after: 0 },
+};
+
 function exampleOf(name: OperationName, place: Place): Example {
   // A cursor is good in the gateway that made it.
   const { cursor: _cursor, ...given }: Example['input'] = operationExamples[name].input;
@@ -49,8 +56,7 @@ function exampleOf(name: OperationName, place: Place): Example {
   const input = JSON.parse(text) as Example['input'];
   const { body, preconditioned, resource } = operationNamed(name);
   return {
-    // The log of a test is short.
-    input: name === 'audit.prove' ? { sequence: 0 } : input,
+    input: { ...input, ...inShortLog[name] },
     ...(body === 'value' ? { value: 'a value' } : {}),
     ...(preconditioned === true ? { ifRevision: (rig) => revisionOf(rig, resource(input)) } : {}),
   };

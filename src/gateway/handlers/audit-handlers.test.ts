@@ -104,3 +104,21 @@ test('audit.list gives changes alone, since a time, and the newest first', async
     await rejects(list(wrong), { code: 'request.invalid' }, JSON.stringify(wrong));
   }
 });
+
+test('whoever goes on after what the log does not have is told so, instead of waiting for it', async () => {
+  const rig = new RequestRig();
+  const owner = await rig.owner();
+  await rig.put(owner, 'payments/db', 'v');
+  for (const operation of ['event.watch', 'audit.tail'] as const) {
+    for (const beyond of [0, 1000]) {
+      // A refusal is an entry, too.
+      const { size } = rig.audit;
+      const after = size + beyond;
+      await rejects(rig.ask(owner, operation, { after }), {
+        code: 'audit.beyond-end',
+        detail: { after, size },
+      });
+    }
+    await rig.ask(owner, operation, { after: rig.audit.size - 1 });
+  }
+});

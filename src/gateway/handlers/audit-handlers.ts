@@ -66,7 +66,7 @@ export function auditHandlers({ audit, paging }: Tools): AuditHandlers {
       });
     },
     'audit.tail': (input) => {
-      const from = input.after === undefined ? {} : { from: input.after + 1 };
+      const from = startAfter(audit, input.after);
       const open = (): Tail => audit.tail({ ...from, filter: filterOf(input) });
       return answer(follow(open, (entry) => entryViewOf(entry)));
     },
@@ -86,7 +86,7 @@ export function auditHandlers({ audit, paging }: Tools): AuditHandlers {
       const permittedOf = (table: Readonly<Record<string, OperationName>>) =>
         Object.fromEntries(Object.entries(table).map(([kind, read]) => [kind, permits(read)]));
       const [forChanges, forDeliveries] = [permittedOf(readableWith), permittedOf(followedWith)];
-      const from = after === undefined ? {} : { from: after + 1 };
+      const from = startAfter(audit, after);
       const open = (): Tail => audit.tail({ ...from, filter: {} });
       return answer(
         follow(open, ({ sequence, action, resource, outcome }) => {
@@ -103,6 +103,21 @@ export function auditHandlers({ audit, paging }: Tools): AuditHandlers {
       );
     },
   };
+}
+
+/**
+ * Where to go on. Who goes on after what this log does not have, because an older store was put back, would
+ * wait for that many entries and never hear of them.
+ *
+ * @throws Fault `audit.beyond-end`
+ */
+function startAfter(
+  { size }: Pick<Tools['audit'], 'size'>,
+  after: number | undefined,
+): { readonly from?: number } {
+  if (after === undefined) return {};
+  if (after >= size) throw new Fault('audit.beyond-end', { after, size });
+  return { from: after + 1 };
 }
 
 type FilterInput = Omit<OperationInput<'audit.tail'>, 'after'>;
