@@ -29,8 +29,8 @@ export interface StrangerLimits {
 export const strangerLimits: StrangerLimits = {
   // Five thousand nodes that come back together, and some. In their handshake they take about 60 KB each.
   strangersMax: 6_144,
-  // As long as an enforcer waits for us.
-  withinMs: 10_000,
+  // Longer than an enforcer waits for us: what a busy gateway has not come to yet is no fault of theirs.
+  withinMs: 30_000,
   // A handshake takes the gateway about a millisecond: half of one core.
   perSecond: 500,
   burst: 6_144,

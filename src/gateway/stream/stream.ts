@@ -114,7 +114,10 @@ export class StreamServer implements StreamListener {
         const address = `${options.host}:${options.port}`;
         reject(new Fault('gateway.address-in-use', { address, reason: cause.code }, { cause }));
       });
-      stream.#server.listen(options.port, options.host, resolve);
+      const { host, port } = options;
+      // Or the kernel drops some of a fleet that comes back, without a word to them.
+      const backlog = strangerLimits.strangersMax;
+      stream.#server.listen({ host, port, backlog }, resolve);
     });
     // From here on, what cannot be accepted (no descriptor left) is no reason to end.
     stream.#server.on('error', (error) => options.log.error('stream.listener', errorFields(error)));
