@@ -6,16 +6,16 @@
  *     entry is in the commit of the effect, and a refusal's entry comes before the refusal.
  *   - Exactly one entry per request of somebody who proved who they are. What nobody proved is
  *     counted (`anonymous-log.ts`), so that the log cannot be filled from outside.
- *   - An answer fits its schema, or it is a bug and not an answer.
  *   - The value of a request is wiped, whatever happens.
  * Does not promise
+ *   - That an answer fits its schema: where it leaves, in `http/serve.ts`, it is checked, once.
  *   - That a fault in storage means that nothing was written: whoever needs to know repeats the
  *     request with its idempotency key.
  */
 import { assert } from '../base/assert.ts';
 import { wipe } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
-import { codeOf, Fault, type FaultError, isFault } from '../base/fault.ts';
+import { codeOf, Fault, isFault } from '../base/fault.ts';
 import { limits } from '../base/limits.ts';
 import { errorFields, type Log } from '../base/log.ts';
 import * as schema from '../base/schema.ts';
@@ -306,16 +306,6 @@ export class RequestHandler {
     output: unknown,
     revision: number,
   ): OperationReply<OperationName> {
-    if (run.operation.reply === 'json') {
-      const errors: FaultError[] = [];
-      run.operation.output.read(output, '', errors);
-      // The place, never what stands there.
-      const [first] = errors;
-      assert(
-        errors.length === 0,
-        `${run.request.operation} answers by its schema: ${first?.pointer}`,
-      );
-    }
     const shown = run.operation.reply === 'events' ? this.#whileAllowed(run, output) : output;
     const reply = { output: shown as OperationReply<OperationName>['output'] };
     return plan.seen === undefined ? reply : { ...reply, revision };

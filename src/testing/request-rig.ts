@@ -4,12 +4,13 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
+import * as schema from '../base/schema.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import { type Name, parseName, parsePathPattern } from '../model/name.ts';
 import type { Binding, Principal } from '../model/principal.ts';
 import { SecretValue } from '../model/secret-value.ts';
-import type { OperationInput, OperationName } from '../protocol/operations.ts';
+import { type OperationInput, type OperationName, operationNamed } from '../protocol/operations.ts';
 import type { OperationReply, OperationRequest } from '../protocol/request.ts';
 import { type BucketRate } from '../base/token-buckets.ts';
 import type { HoldingStatus } from '../gateway/delivery/delivery.ts';
@@ -145,14 +146,24 @@ export class RequestRig {
     return this;
   }
 
-  ask<Asked extends OperationName>(
+  /** @throws if the answer is not what the table declares, as `http/serve.ts` would */
+  async ask<Asked extends OperationName>(
     principal: Principal,
     operation: Asked,
     input: OperationInput<Asked> | Readonly<Record<string, unknown>>,
     more: Partial<OperationRequest<Asked>> = {},
   ): Promise<OperationReply<Asked>> {
     const requestId = `req-${++this.#requestCount}`;
-    return this.requests.handle<Asked>({ operation, principal, input, requestId, ...more });
+    const reply = await this.requests.handle<Asked>({
+      operation,
+      principal,
+      input,
+      requestId,
+      ...more,
+    });
+    const { reply: form, output } = operationNamed(operation);
+    if (form === 'json') schema.parse(output, reply.output, 'answer');
+    return reply;
   }
 
   put(principal: Principal, name: string, text: string, more: object = {}) {

@@ -39,16 +39,16 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'group.get': ({ name }) => answer(groupViewOf(policy, name), policy.group(name)?.revision),
     'group.put': (group) => {
       const seen = policy.group(group.name)?.revision ?? 0;
-      const { preview, ...plan } = policy.plans.putGroup(group);
+      const { preview, impact, impactTotal, ...plan } = policy.plans.putGroup(group);
       const { members, warnings, createdAtMs } = preview;
-      const impact = policy.plans.impactOf([{ kind: 'Group', ...group }]);
       const output: Plan<GroupView & PolicyImpactView>['output'] = ({ revision }) => ({
         ...group,
         revision,
         ...createdAt(createdAtMs),
         members,
         warnings,
-        ...impact,
+        impact,
+        impactTotal,
       });
       return { ...change(plan), output, seen };
     },
@@ -75,14 +75,14 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'grant.get': ({ group }) => answer(grantViewOf(policy, group), policy.grant(group)?.revision),
     'grant.put': (grant) => {
       const seen = policy.grant(grant.group)?.revision ?? 0;
-      const { createdAtMs, ...plan } = policy.plans.putGrant(grant);
-      const impact = policy.plans.impactOf([{ kind: 'Grant', ...grant }]);
+      const { createdAtMs, impact, impactTotal, ...plan } = policy.plans.putGrant(grant);
       const output: Plan<GrantView & PolicyImpactView>['output'] = ({ revision }) => ({
         ...grant,
         revision,
         ...createdAt(createdAtMs),
         warnings: warningsOf(plan),
-        ...impact,
+        impact,
+        impactTotal,
       });
       return { ...change(plan), requires: secretsOf(grant), output, seen };
     },
@@ -97,7 +97,7 @@ export function policyHandlers(tools: Tools): PolicyHandlers {
     'policy.diff': ({ documents, prune }) =>
       answer(
         changeViewOf(
-          policy.plans.putDocuments(documents, { prune: prune ?? false, pointer: '/documents' }),
+          policy.plans.reviewDocuments(documents, { prune: prune ?? false, pointer: '/documents' }),
         ),
       ),
     'policy.apply': ({ documents, prune }) => {
@@ -168,7 +168,7 @@ function touchedBy(plan: PolicyPlan, documents: readonly PolicyDocument[]): read
   return [...new Set([...named, ...given])];
 }
 
-function changeViewOf(plan: PolicyPlan & PolicyImpact): PolicyChange {
+function changeViewOf(plan: Pick<PolicyPlan, 'changes'> & PolicyImpact): PolicyChange {
   const { changes, impact, impactTotal } = plan;
   return { changes, impact, impactTotal };
 }

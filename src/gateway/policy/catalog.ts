@@ -66,13 +66,18 @@ export interface Follower<T> {
   clear(): void;
 }
 
+/** The record id is kept beside it: it is a hash, and a plan for many documents names each several times. */
+interface Kept<T> extends Versioned<T> {
+  readonly id: string;
+}
+
 /** All records of one kind, in memory, by the name that people know. */
 export class NamedRecords<T> implements Projection {
   readonly kind: Projection['kind'];
   readonly #view: View;
   readonly #codec: RecordCodec<T>;
   readonly #follower: Follower<T>;
-  readonly #byName = new Map<Name, Versioned<T>>();
+  readonly #byName = new Map<Name, Kept<T>>();
   readonly #inOrder = new SortedBlocks<Name>((name) => name);
   /** By record id. */
   readonly #names = new Map<string, Name>();
@@ -115,7 +120,7 @@ export class NamedRecords<T> implements Projection {
     );
     if (!this.#byName.has(name)) this.#inOrder.add(name);
     this.#names.set(record.id, name);
-    this.#byName.set(name, { ...dated, revision: record.revision });
+    this.#byName.set(name, { ...dated, revision: record.revision, id: record.id });
     this.#follower.set(value);
   }
 
@@ -136,7 +141,7 @@ export class NamedRecords<T> implements Projection {
   put(value: T, nowMs: number): RecordWrite {
     const name = this.#codec.nameOf(value);
     const dated = { value, createdAtMs: this.createdAtMs(name, nowMs) };
-    return this.#view.put(this.#view.nameId(name), this.#codec.encode(dated));
+    return this.#view.put(this.#idOf(name), this.#codec.encode(dated));
   }
 
   /** Of what is there; of what is not, `nowMs`. */
@@ -146,11 +151,15 @@ export class NamedRecords<T> implements Projection {
   }
 
   remove(name: Name): RecordWrite {
-    return this.#view.remove(this.#view.nameId(name));
+    return this.#view.remove(this.#idOf(name));
   }
 
   /** That the record is as it was seen here: at its revision, or not there. */
   expectAsSeen(name: Name): RecordExpectation {
-    return this.#view.expect(this.#view.nameId(name), this.#byName.get(name)?.revision ?? 0);
+    return this.#view.expect(this.#idOf(name), this.#byName.get(name)?.revision ?? 0);
+  }
+
+  #idOf(name: Name): string {
+    return this.#byName.get(name)?.id ?? this.#view.nameId(name);
   }
 }

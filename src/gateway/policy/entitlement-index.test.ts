@@ -156,14 +156,17 @@ function snapshot(model: Model): ReadonlyMap<WorkloadId, string> {
   );
 }
 
-function holdsFor(make: () => EntitlementIndex, numRuns: number): fc.RunDetails<[Step[]]> {
+/** Several changes may come before somebody looks, as those of one commit do. */
+const commit = fc.array(step, { minLength: 1, maxLength: 4 });
+
+function holdsFor(make: () => EntitlementIndex, numRuns: number): fc.RunDetails<[Step[][]]> {
   return fc.check(
-    fc.property(fc.array(step, { minLength: 20, maxLength: 60, size: 'max' }), (steps) => {
+    fc.property(fc.array(commit, { minLength: 20, maxLength: 40, size: 'max' }), (commits) => {
       const index = make();
       const model = new Model();
-      for (const each of steps) {
+      for (const steps of commits) {
         const before = snapshot(model);
-        each(index, model);
+        for (const each of steps) each(index, model);
         check(index, model, before);
       }
     }),

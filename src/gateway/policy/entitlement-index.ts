@@ -75,6 +75,8 @@ export class EntitlementIndex implements Entitlements {
   readonly #bySecret = new Map<SecretName, GroupEntry | Set<GroupEntry>>();
   readonly #wanted = new WantedMemo();
   #affected = new Set<WorkloadId>();
+  /** Whose selector changed: their members are found together, when somebody next wants to know of any. */
+  readonly #unsettled = new Set<GroupEntry>();
   #podCount = 0;
 
   constructor(options: { readonly leaseMsDefault: number }) {
@@ -83,6 +85,7 @@ export class EntitlementIndex implements Entitlements {
 
   /** @throws Fault `workload.elsewhere` */
   setWorkload(facts: SelectableFacts): void {
+    this.#settle();
     const known = this.#workloads.get(facts.id);
     if (known !== undefined && known.facts.node !== facts.node) {
       throw new Fault('workload.elsewhere', { workload: facts.id, node: facts.node });
@@ -104,6 +107,7 @@ export class EntitlementIndex implements Entitlements {
   }
 
   removeWorkload(id: WorkloadId): void {
+    this.#settle();
     const entry = this.#workloads.get(id);
     if (entry === undefined) return;
     this.#workloads.delete(id);
@@ -124,7 +128,7 @@ export class EntitlementIndex implements Entitlements {
     const selected = { selector, entry: group };
     this.#selectors.add(selected);
     this.#selected.set(group, selected);
-    this.#setMembers(group, this.#select(selector));
+    this.#unsettled.add(group);
   }
 
   removeGroup(name: Name): void {
@@ -132,6 +136,7 @@ export class EntitlementIndex implements Entitlements {
     if (group === undefined) return;
     this.#deselect(group);
     group.selector = undefined;
+    this.#unsettled.delete(group);
     this.#setMembers(group, new Set());
     this.#forgetIfEmpty(group);
   }
@@ -166,10 +171,12 @@ export class EntitlementIndex implements Entitlements {
   }
 
   entry(id: WorkloadId): IndexedWorkload | undefined {
+    this.#settle();
     return this.#workloads.get(id);
   }
 
   groupsOf(id: WorkloadId): readonly Name[] {
+    this.#settle();
     const groups = this.#workloads.get(id)?.groups ?? [];
     return groups.map((group) => group.name).toSorted(order);
   }
@@ -195,6 +202,7 @@ export class EntitlementIndex implements Entitlements {
   }
 
   group(name: Name): IndexedGroup | undefined {
+    this.#settle();
     return this.#groups.get(name);
   }
 
@@ -207,11 +215,13 @@ export class EntitlementIndex implements Entitlements {
   }
 
   wantedFor(id: WorkloadId): readonly WantedSet[] {
+    this.#settle();
     const groups = this.#workloads.get(id)?.groups;
     return groups === undefined ? [] : this.#wanted.sets(grantsOf(groups));
   }
 
   shortestLeaseMs(node: string): number {
+    this.#settle();
     let shortest = Number.POSITIVE_INFINITY;
     for (const { groups } of this.#postings.onNode(node)) {
       for (const { grant } of groups) {
@@ -223,6 +233,7 @@ export class EntitlementIndex implements Entitlements {
 
   /** Groups whose grant names the secret, by name. */
   groupsGranted(secret: SecretName): readonly IndexedGroup[] {
+    this.#settle();
     const found = this.#bySecret.get(secret);
     if (found === undefined) return [];
     if (found instanceof GroupEntry) return [found];
@@ -230,6 +241,7 @@ export class EntitlementIndex implements Entitlements {
   }
 
   isGranted(id: WorkloadId, secret: SecretName): boolean {
+    this.#settle();
     const found = this.#bySecret.get(secret);
     const groups = this.#workloads.get(id)?.groups ?? [];
     return groups.some((group) => (found instanceof Set ? found.has(group) : found === group));
@@ -240,22 +252,36 @@ export class EntitlementIndex implements Entitlements {
   }
 
   takeAffected(): ReadonlySet<WorkloadId> {
+    this.#settle();
     const taken = this.#affected;
     this.#affected = new Set();
     return taken;
   }
 
   /** What each selector would match, were it a group: for plans. In the order given. */
-  selectMany(selectors: readonly Selector[]): readonly ReadonlySet<IndexedWorkload>[] {
+  selectMany(selectors: readonly Selector[]): readonly Set<WorkloadEntry>[] {
     const cost = selectors.reduce((sum, { match }) => sum + costs[this.#postings.costOf(match)], 0);
     if (cost <= costMax) return selectors.map((selector) => this.#select(selector));
-    const found = new Map(selectors.map((selector) => [selector, new Set<IndexedWorkload>()]));
+    const found = new Map(selectors.map((selector) => [selector, new Set<WorkloadEntry>()]));
     const anchored = new AnchoredSelectors<{ readonly selector: Selector }>();
     for (const selector of found.keys()) anchored.add({ selector });
     for (const entry of this.#workloads.values()) {
       for (const { selector } of anchored.matching(entry.facts)) found.get(selector)?.add(entry);
     }
-    return selectors.map((selector) => found.get(selector) ?? new Set());
+    return selectors.map((selector) => found.get(selector) ?? new Set<WorkloadEntry>());
+  }
+
+  /**
+   * Documents come by the thousand, in one commit: each by itself would be compared with every workload
+   * where no list helps, and all of them together are found in one pass.
+   */
+  #settle(): void {
+    if (this.#unsettled.size === 0) return;
+    const groups = [...this.#unsettled];
+    this.#unsettled.clear();
+    const selectors = groups.flatMap(({ selector }) => selector ?? []);
+    const selected = this.selectMany(selectors);
+    groups.forEach((group, index) => this.#setMembers(group, selected[index] ?? new Set()));
   }
 
   #select(selector: Selector): Set<WorkloadEntry> {

@@ -20,6 +20,7 @@ import type { EntitlementIndex, IndexedWorkload } from './entitlement-index.ts';
 import { type GroupAfter, impactOf } from './impact.ts';
 import type {
   DocumentChange,
+  DocumentsOptions,
   GroupStatus,
   PolicyDocument,
   PolicyImpact,
@@ -40,9 +41,16 @@ export interface PlannerOptions {
 }
 
 /** What should be there under a name afterwards; undefined: nothing. */
-type Edit =
+type Wish =
   | { readonly kind: 'Group'; readonly name: Name; readonly after: Group | undefined }
   | { readonly kind: 'Grant'; readonly name: Name; readonly after: Grant | undefined };
+
+/** With the texts of what is there and of what should be, made once: they are most of the work of a plan. */
+type Edit = Wish & {
+  readonly textBefore: string | undefined;
+  readonly textAfter: string | undefined;
+  readonly isUnchanged: boolean;
+};
 
 /** Errors of a whole directory of documents are told together, but not without end. */
 const errorsMax = 1000;
@@ -54,20 +62,20 @@ export class Planner implements PolicyPlans {
     this.#options = options;
   }
 
-  putGroup(group: Group): PolicyPlan & { readonly preview: GroupStatus } {
+  putGroup(group: Group): PolicyPlan & PolicyImpact & { readonly preview: GroupStatus } {
     refuse('group', groupErrors(group, ''));
     const nowMs = this.#options.clock.wallMs();
-    const edits: readonly Edit[] = [{ kind: 'Group', name: group.name, after: group }];
+    const edits = [this.#edit({ kind: 'Group', name: group.name, after: group })];
     const members = this.#membersAfter(edits);
-    const count = this.#countAfter(group.name, members);
+    const review = this.#review(edits, members);
     const preview = {
       value: group,
       revision: this.#options.groups.get(group.name)?.revision ?? 0,
       createdAtMs: this.#options.groups.createdAtMs(group.name, nowMs),
-      members: count,
-      warnings: groupWarnings(group, { members: count, pods: this.#options.index.podCount }),
+      members: this.#countAfter(group.name, members),
+      warnings: review.changes.flatMap(({ warnings }) => warnings),
     };
-    return { ...this.#plan(edits, members, nowMs), preview };
+    return { ...review, ...this.#write(edits, nowMs), preview };
   }
 
   deleteGroup(name: Name): PolicyPlan {
@@ -75,53 +83,67 @@ export class Planner implements PolicyPlans {
     if (this.#options.grants.get(name) !== undefined) {
       throw new Fault('group.in-use', { group: name });
     }
-    return this.#plan([{ kind: 'Group', name, after: undefined }], new Map());
+    return this.#deletion({ kind: 'Group', name, after: undefined });
   }
 
-  putGrant(grant: Grant): PolicyPlan & { readonly createdAtMs: number | undefined } {
+  putGrant(grant: Grant): PolicyPlan & PolicyImpact & { readonly createdAtMs: number | undefined } {
     refuse('grant', grantErrors(grant, ''));
     const nowMs = this.#options.clock.wallMs();
     if (this.#options.groups.get(grant.group) === undefined) {
       throw new Fault('group.unknown', { group: grant.group });
     }
-    const edits: readonly Edit[] = [{ kind: 'Grant', name: grant.group, after: grant }];
+    const edits = [this.#edit({ kind: 'Grant', name: grant.group, after: grant })];
     const createdAtMs = this.#options.grants.createdAtMs(grant.group, nowMs);
-    return { ...this.#plan(edits, new Map(), nowMs), createdAtMs };
+    return { ...this.#review(edits), ...this.#write(edits, nowMs), createdAtMs };
   }
 
   deleteGrant(group: Name): PolicyPlan {
     refuseUnknown(this.#options.grants.get(group), `grants/${group}`);
-    return this.#plan([{ kind: 'Grant', name: group, after: undefined }], new Map());
+    return this.#deletion({ kind: 'Grant', name: group, after: undefined });
+  }
+
+  #deletion(wish: Wish): PolicyPlan {
+    const edits = [this.#edit(wish)];
+    return { ...this.#review(edits), ...this.#write(edits) };
   }
 
   putDocuments(
     documents: readonly PolicyDocument[],
-    { prune = false, pointer = '' }: { readonly prune?: boolean; readonly pointer?: string } = {},
+    options: DocumentsOptions = {},
   ): PolicyPlan & PolicyImpact {
-    const edits = documents.map(editOf);
-    const pruned = prune ? this.#unnamed(edits) : [];
-    refuse('documents', this.#documentErrors(documents, { pruned, pointer }));
-    const all = [...edits, ...pruned];
-    if (all.length > limits.documentChangesMax) {
-      throw new Fault('limit.exceeded', { changes: all.length, max: limits.documentChangesMax });
-    }
-    const members = this.#membersAfter(all);
-    return { ...this.#plan(all, members), ...impactOf(this.#groupsAfter(all, members)) };
+    const edits = this.#editsOf(documents, options);
+    return { ...this.#review(edits), ...this.#write(edits) };
   }
 
-  impactOf(documents: readonly PolicyDocument[]): PolicyImpact {
-    const edits = documents.map(editOf);
-    return impactOf(this.#groupsAfter(edits, this.#membersAfter(edits)));
+  reviewDocuments(
+    documents: readonly PolicyDocument[],
+    options: DocumentsOptions = {},
+  ): Pick<PolicyPlan, 'changes'> & PolicyImpact {
+    return this.#review(this.#editsOf(documents, options));
+  }
+
+  #editsOf(
+    documents: readonly PolicyDocument[],
+    { prune = false, pointer = '' }: DocumentsOptions,
+  ): readonly Edit[] {
+    const wishes = documents.map(wishOf);
+    const pruned = prune ? this.#unnamed(wishes) : [];
+    refuse('documents', this.#documentErrors(documents, { pruned, pointer }));
+    const count = wishes.length + pruned.length;
+    if (count > limits.documentChangesMax) {
+      throw new Fault('limit.exceeded', { changes: count, max: limits.documentChangesMax });
+    }
+    return [...wishes, ...pruned].map((wish) => this.#edit(wish));
   }
 
   #documentErrors(
     documents: readonly PolicyDocument[],
-    context: { readonly pruned: readonly Edit[]; readonly pointer: string },
+    context: { readonly pruned: readonly Wish[]; readonly pointer: string },
   ): readonly FaultError[] {
     const errors: FaultError[] = [];
     const first = new Map<string, number>();
     const groups = new Set<Name>(this.#options.groups.names());
-    for (const edit of context.pruned) if (edit.kind === 'Group') groups.delete(edit.name);
+    for (const { kind, name } of context.pruned) if (kind === 'Group') groups.delete(name);
     for (const document of documents) if (document.kind === 'Group') groups.add(document.name);
     documents.forEach((document, index) => {
       const at = `${context.pointer}/${index}`;
@@ -143,10 +165,10 @@ export class Planner implements PolicyPlans {
     return errors;
   }
 
-  /** Deletions of everything that no edit names. */
-  #unnamed(edits: readonly Edit[]): readonly Edit[] {
-    const named = new Set(edits.map((edit) => `${edit.kind} ${edit.name}`));
-    const deletions: Edit[] = [];
+  /** Deletions of everything that no wish names. */
+  #unnamed(wishes: readonly Wish[]): readonly Wish[] {
+    const named = new Set(wishes.map((wish) => `${wish.kind} ${wish.name}`));
+    const deletions: Wish[] = [];
     for (const name of this.#options.grants.names()) {
       if (!named.has(`Grant ${name}`)) deletions.push({ kind: 'Grant', name, after: undefined });
     }
@@ -156,11 +178,18 @@ export class Planner implements PolicyPlans {
     return deletions;
   }
 
-  #plan(
+  #review(
     edits: readonly Edit[],
-    members: ReadonlyMap<Name, ReadonlySet<IndexedWorkload>>,
+    members = this.#membersAfter(edits),
+  ): Pick<PolicyPlan, 'changes'> & PolicyImpact {
+    const changes = edits.map((edit) => this.#changeOf(edit, members));
+    return { changes, ...impactOf(this.#groupsAfter(edits, members)) };
+  }
+
+  #write(
+    edits: readonly Edit[],
     nowMs = this.#options.clock.wallMs(),
-  ): PolicyPlan {
+  ): Pick<PolicyPlan, 'writes' | 'expectations'> {
     const writes: RecordWrite[] = [];
     const expectations = new Map<string, RecordExpectation>();
     const { groups, grants } = this.#options;
@@ -168,9 +197,8 @@ export class Planner implements PolicyPlans {
       expectations.set(`Group ${name}`, groups.expectAsSeen(name));
     const expectGrant = (name: Name): unknown =>
       expectations.set(`Grant ${name}`, grants.expectAsSeen(name));
-    const changes = edits.map((edit) => this.#changeOf(edit, members));
-    edits.forEach((edit, index) => {
-      if (changes[index]?.change === 'unchanged') return;
+    for (const edit of edits) {
+      if (edit.isUnchanged) continue;
       if (edit.kind === 'Group') {
         writes.push(
           edit.after === undefined ? groups.remove(edit.name) : groups.put(edit.after, nowMs),
@@ -185,13 +213,13 @@ export class Planner implements PolicyPlans {
         expectGrant(edit.name);
         if (edit.after !== undefined) expectGroup(edit.name);
       }
-    });
-    return { writes, expectations: [...expectations.values()], changes };
+    }
+    return { writes, expectations: [...expectations.values()] };
   }
 
   #changeOf(edit: Edit, members: ReadonlyMap<Name, ReadonlySet<IndexedWorkload>>): DocumentChange {
     const { kind, name } = edit;
-    const { before, after } = this.#texts(edit);
+    const { textBefore: before, textAfter: after } = edit;
     const texts = {
       ...(before === undefined ? {} : { before: clipped(before) }),
       ...(after === undefined ? {} : { after: clipped(after) }),
@@ -205,16 +233,21 @@ export class Planner implements PolicyPlans {
           })
         : grantWarnings(edit.after, this.#options.secretExists);
     if (before === undefined) return { kind, name, change: 'create', ...texts, warnings };
-    return { kind, name, change: before === after ? 'unchanged' : 'update', ...texts, warnings };
+    return { kind, name, change: edit.isUnchanged ? 'unchanged' : 'update', ...texts, warnings };
   }
 
-  #texts(edit: Edit): { readonly before: string | undefined; readonly after: string | undefined } {
-    if (edit.kind === 'Group') {
-      const before = this.#options.groups.get(edit.name)?.value;
-      return { before: before && groupText(before), after: edit.after && groupText(edit.after) };
+  #edit(wish: Wish): Edit {
+    const [textBefore, textAfter] = this.#texts(wish);
+    return { ...wish, textBefore, textAfter, isUnchanged: textBefore === textAfter };
+  }
+
+  #texts(wish: Wish): readonly [before: string | undefined, after: string | undefined] {
+    if (wish.kind === 'Group') {
+      const before = this.#options.groups.get(wish.name)?.value;
+      return [before && groupText(before), wish.after && groupText(wish.after)];
     }
-    const before = this.#options.grants.get(edit.name)?.value;
-    return { before: before && grantText(before), after: edit.after && grantText(edit.after) };
+    const before = this.#options.grants.get(wish.name)?.value;
+    return [before && grantText(before), wish.after && grantText(wish.after)];
   }
 
   #countAfter(name: Name, members: ReadonlyMap<Name, ReadonlySet<IndexedWorkload>>): number {
@@ -228,7 +261,7 @@ export class Planner implements PolicyPlans {
     for (const edit of edits) {
       if (edit.kind !== 'Group') continue;
       if (edit.after === undefined) members.set(edit.name, new Set());
-      else if (!this.#isUnchanged(edit)) changed.push(edit.after);
+      else if (!edit.isUnchanged) changed.push(edit.after);
     }
     const selectors = changed.map((group) => compileSelector(group.match));
     const selected = this.#options.index.selectMany(selectors);
@@ -241,7 +274,7 @@ export class Planner implements PolicyPlans {
     members: ReadonlyMap<Name, ReadonlySet<IndexedWorkload>>,
   ): readonly GroupAfter[] {
     const { index, leaseMsDefault } = this.#options;
-    const changed = edits.filter((edit) => !this.#isUnchanged(edit));
+    const changed = edits.filter((edit) => !edit.isUnchanged);
     const grants = new Map(
       changed.flatMap((edit) => (edit.kind === 'Grant' ? [[edit.name, edit.after] as const] : [])),
     );
@@ -257,14 +290,9 @@ export class Planner implements PolicyPlans {
       };
     });
   }
-
-  #isUnchanged(edit: Edit): boolean {
-    const { before, after } = this.#texts(edit);
-    return before === after;
-  }
 }
 
-function editOf(document: PolicyDocument): Edit {
+function wishOf(document: PolicyDocument): Wish {
   if (document.kind === 'Group') {
     const { name, match } = document;
     return { kind: 'Group', name, after: { name, match } };

@@ -306,9 +306,7 @@ test('impact: what changes about secrets that stay is told, each by its word', a
     [{ secrets: [{ ...granted!, mode: '0440' }], leaseSeconds: 60 }, ['mode', 'lease']],
   ];
   for (const [change, updates] of changes) {
-    const { impact, impactTotal } = policy.plans.impactOf([
-      { kind: 'Grant', ...apiGrant, ...change },
-    ]);
+    const { impact, impactTotal } = policy.plans.putGrant({ ...apiGrant, ...change });
     deepEqual(impact.map((one) => one.updates).flat(), updates, JSON.stringify(change));
     equal(impactTotal, updates.length === 0 ? 0 : 1);
     ok(impact.every(({ gains, loses }) => gains.length + loses.length === 0));

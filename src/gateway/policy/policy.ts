@@ -233,32 +233,40 @@ export interface Entitlements {
   takeAffected(): ReadonlySet<WorkloadId>;
 }
 
+export interface DocumentsOptions {
+  /** Also delete groups and grants that no document names. */
+  readonly prune?: boolean;
+  /** Where the documents stand in the input, for the pointers of errors. */
+  readonly pointer?: string;
+}
+
 /** What changes of groups and grants come to. Nothing is carried out. */
 export interface PolicyPlans {
   /**
    * @returns Also the group as it will be, at the revision it has now (0 if it is new).
    * @throws Fault `request.invalid`
    */
-  putGroup(group: Group): PolicyPlan & { readonly preview: GroupStatus };
+  putGroup(group: Group): PolicyPlan & PolicyImpact & { readonly preview: GroupStatus };
   /** @throws Fault `resource.unknown`, `group.in-use` */
   deleteGroup(name: Name): PolicyPlan;
   /** @throws Fault `request.invalid`, `group.unknown` */
-  putGrant(grant: Grant): PolicyPlan & { readonly createdAtMs: number | undefined };
+  putGrant(grant: Grant): PolicyPlan & PolicyImpact & { readonly createdAtMs: number | undefined };
   /** @throws Fault `resource.unknown` */
   deleteGrant(group: Name): PolicyPlan;
   /**
    * Plans whole documents, all or nothing. Order does not matter.
    *
-   * @param options.prune - Also delete groups and grants that no document names.
-   * @param options.pointer - Where the documents stand in the input, for the pointers of errors.
    * @throws Fault `request.invalid` with every error found, by pointer; `limit.exceeded`
    */
   putDocuments(
     documents: readonly PolicyDocument[],
-    options?: { readonly prune?: boolean; readonly pointer?: string },
+    options?: DocumentsOptions,
   ): PolicyPlan & PolicyImpact;
-  /** What putting these documents would do to running workloads. They are not checked. */
-  impactOf(documents: readonly PolicyDocument[]): PolicyImpact;
+  /** What putting them would change. @throws as `putDocuments` does */
+  reviewDocuments(
+    documents: readonly PolicyDocument[],
+    options?: DocumentsOptions,
+  ): Pick<PolicyPlan, 'changes'> & PolicyImpact;
 }
 
 /** The room: empty until the barrier feeds its projections. */
