@@ -35,6 +35,8 @@ const sentences: Readonly<Record<string, string>> = {
   'kubernetes-unreported':
     ': the group asks for a pod, but no node reports pods, so nothing can match it.',
   'secret-withheld': ', so no container receives it now.',
+  'target-nested':
+    ': another grant puts files there, in a container that receives both. One of the two directories lies inside the other, so only one can be mounted. Put them beside each other.',
   'secret-unknown': ': this secret does not exist yet. It will be delivered once it does.',
 };
 

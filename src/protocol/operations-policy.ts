@@ -22,7 +22,7 @@ export const groupView = schema.object({
   members: schema.integer({ min: 0, max: 10_000_000 }),
   /**
    * Why the group deserves a second look: `labels-only`, `matches-nothing`, `matches-everything`,
-   * `kubernetes-unreported`.
+   * `kubernetes-unreported`, `target-nested: DIRECTORY` where it is written.
    */
   warnings: schema.array(shortText, { max: limits.warningsMax }),
 });
@@ -32,7 +32,10 @@ export const grantView = schema.object({
   ...grantSchema.members,
   revision,
   createdAt,
-  /** `secret-unknown: NAME` for what is granted and does not exist, or not yet. */
+  /**
+   * `secret-unknown: NAME` for what is granted and does not exist, or not yet; `target-nested: DIRECTORY` of
+   * another grant that is inside this one's target, or around it, in a running container of both.
+   */
   warnings: schema.array(shortText, { max: limits.warningsMax }),
 });
 export type GrantView = schema.Infer<typeof grantView>;

@@ -79,32 +79,53 @@ export function grantErrors(grant: Grant, at: string): readonly FaultError[] {
  * references). `matches-nothing`: no running workload matches.
  * `kubernetes-unreported`: it asks for a pod, and no node reports any, so that nothing could match.
  *
- * @param running - Workloads that match, and all that are reported as containers of pods.
+ * `target-nested`: as of its grant, where members come or go; who reads the group asks the grant.
+ *
+ * @param running - Workloads that match, all that are reported as containers of pods, and targets of other
+ *   grants that are inside its grant's or around it.
  */
 export function groupWarnings(
   group: Group,
-  { members, pods }: { readonly members: number; readonly pods: number },
+  running: {
+    readonly members: number;
+    readonly pods: number;
+    readonly nested?: readonly string[];
+  },
 ): readonly string[] {
+  const { members, pods, nested = [] } = running;
   const { conditions } = compileSelector(group.match);
   const warnings: string[] = [];
   if (!conditions.some(({ narrows }) => narrows)) warnings.push('matches-everything');
   else if (!conditions.some((condition) => condition.strong)) warnings.push('labels-only');
   if (members === 0) warnings.push('matches-nothing');
   if (group.match.kubernetes !== undefined && pods === 0) warnings.push('kubernetes-unreported');
-  return warnings;
+  return [...warnings, ...nestedWarnings(nested)];
 }
 
-/** `secret-unknown: NAME` for each secret that does not exist (yet). */
+/**
+ * `target-nested: DIRECTORY` for each target of another grant that is inside this one's, or around it, in a
+ * workload of both; `secret-unknown: NAME` for each secret that does not exist (yet).
+ */
 export function grantWarnings(
   grant: Grant,
-  secretExists: (name: SecretName) => boolean,
+  known: {
+    readonly secretExists: (name: SecretName) => boolean;
+    readonly nested: readonly string[];
+  },
 ): readonly string[] {
+  const nested = nestedWarnings(known.nested);
   const missing = grant.secrets
-    .filter((granted) => !secretExists(granted.secret))
+    .filter((granted) => !known.secretExists(granted.secret))
     .map((granted) => secretUnknown(granted.secret));
-  if (missing.length <= limits.warningsMax) return missing;
-  const kept = missing.slice(0, limits.warningsMax - 1);
-  return [...kept, `secret-unknown: and ${missing.length - kept.length} more`];
+  const room = limits.warningsMax - nested.length;
+  if (missing.length <= room) return [...nested, ...missing];
+  const kept = missing.slice(0, room - 1);
+  return [...nested, ...kept, `secret-unknown: and ${missing.length - kept.length} more`];
+}
+
+/** Few, so that what else is to be said has room. */
+function nestedWarnings(targets: readonly string[]): readonly string[] {
+  return targets.slice(0, limits.warningsMax / 2).map((target) => `target-nested: ${target}`);
 }
 
 export function secretUnknown(name: SecretName): string {

@@ -224,8 +224,12 @@ test('selectMany finds the same, few selectors or many', () => {
       (workloads, wanted) => {
         const index = new EntitlementIndex({ leaseMsDefault });
         for (const facts of workloads) index.setWorkload(facts);
+        index.setGroup(name('everything'), {});
         const found = index.selectMany(wanted.map(compileSelector));
         equal(found.length, wanted.length);
+        const groups = found.flatMap((some) => [...some].flatMap((one) => one.groups));
+        ok(groups.every((group) => group.name === 'everything'));
+        equal(groups.length, found.flatMap((some) => [...some]).length, 'as it is by now');
         wanted.forEach((match, at) => {
           const ids = [...(found[at] ?? [])].map((workload) => workload.facts.id);
           const naive = workloads

@@ -14,6 +14,7 @@ import type { GroupMatch } from '../../model/group.ts';
 import type { Name, SecretName } from '../../model/name.ts';
 import type { WorkloadId } from '../../model/workload.ts';
 import { AnchoredSelectors } from './anchor.ts';
+import { TargetTree } from './nested-targets.ts';
 import type { Entitlements, SelectableFacts, WantedSet, WorkloadRange } from './policy.ts';
 import { Postings } from './posting.ts';
 import { type Selector, compileSelector, isPod } from './selector.ts';
@@ -74,6 +75,8 @@ export class EntitlementIndex implements Entitlements {
   /** Most secrets are granted once, so the set is made for the second group only. */
   readonly #bySecret = new Map<SecretName, GroupEntry | Set<GroupEntry>>();
   readonly #wanted = new WantedMemo();
+  /** Of all grants, of groups that there are not yet as well. */
+  readonly targets = new TargetTree();
   #affected = new Set<WorkloadId>();
   /** Whose selector changed: their members are found together, when somebody next wants to know of any. */
   readonly #unsettled = new Set<GroupEntry>();
@@ -145,6 +148,7 @@ export class EntitlementIndex implements Entitlements {
     const group = this.#entry(grant.group);
     this.#unlist(group);
     group.grant = compileGrant(grant, this.#leaseMsDefault);
+    this.targets.add(group.grant.target);
     for (const file of group.grant.files) this.#list(file.secret, group);
     this.#affect(group.members);
   }
@@ -259,7 +263,13 @@ export class EntitlementIndex implements Entitlements {
   }
 
   /** What each selector would match, were it a group: for plans. In the order given. */
-  selectMany(selectors: readonly Selector[]): readonly Set<WorkloadEntry>[] {
+  selectMany(selectors: readonly Selector[]): readonly ReadonlySet<IndexedWorkload>[] {
+    // Whoever gets a workload looks at its groups.
+    this.#settle();
+    return this.#selectMany(selectors);
+  }
+
+  #selectMany(selectors: readonly Selector[]): readonly Set<WorkloadEntry>[] {
     const cost = selectors.reduce((sum, { match }) => sum + costs[this.#postings.costOf(match)], 0);
     if (cost <= costMax) return selectors.map((selector) => this.#select(selector));
     const found = new Map(selectors.map((selector) => [selector, new Set<WorkloadEntry>()]));
@@ -280,7 +290,7 @@ export class EntitlementIndex implements Entitlements {
     const groups = [...this.#unsettled];
     this.#unsettled.clear();
     const selectors = groups.flatMap(({ selector }) => selector ?? []);
-    const selected = this.selectMany(selectors);
+    const selected = this.#selectMany(selectors);
     groups.forEach((group, index) => this.#setMembers(group, selected[index] ?? new Set()));
   }
 
@@ -340,6 +350,7 @@ export class EntitlementIndex implements Entitlements {
   }
 
   #unlist(group: GroupEntry): void {
+    if (group.grant !== undefined) this.targets.remove(group.grant.target);
     for (const { secret } of group.grant?.files ?? []) {
       const known = this.#bySecret.get(secret);
       if (known === group) {

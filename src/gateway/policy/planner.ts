@@ -18,6 +18,7 @@ import { grantErrors, grantWarnings, groupErrors, groupWarnings } from './docume
 import { clipped, grantText, groupText } from './document-text.ts';
 import type { EntitlementIndex, IndexedWorkload } from './entitlement-index.ts';
 import { type GroupAfter, impactOf } from './impact.ts';
+import { NestedTargets } from './nested-targets.ts';
 import type {
   DocumentChange,
   DocumentsOptions,
@@ -29,7 +30,7 @@ import type {
   Versioned,
 } from './policy.ts';
 import { compileSelector } from './selector.ts';
-import { compileGrant } from './wanted.ts';
+import { compileGrant, targetDefault } from './wanted.ts';
 
 export interface PlannerOptions {
   readonly groups: NamedRecords<Group>;
@@ -182,7 +183,14 @@ export class Planner implements PolicyPlans {
     edits: readonly Edit[],
     members = this.#membersAfter(edits),
   ): Pick<PolicyPlan, 'changes'> & PolicyImpact {
-    const changes = edits.map((edit) => this.#changeOf(edit, members));
+    const targets = new Map(
+      edits.flatMap(({ kind, name, after }) =>
+        kind === 'Grant' ? [[name, after && (after.target ?? targetDefault)] as const] : [],
+      ),
+    );
+    const nested = new NestedTargets(this.#options.index, { targets, members });
+    const warningsOf = (edit: Edit): readonly string[] => this.#warningsOf(edit, members, nested);
+    const changes = edits.map((edit) => changeOf(edit, warningsOf(edit)));
     return { changes, ...impactOf(this.#groupsAfter(edits, members)) };
   }
 
@@ -217,23 +225,19 @@ export class Planner implements PolicyPlans {
     return { writes, expectations: [...expectations.values()] };
   }
 
-  #changeOf(edit: Edit, members: ReadonlyMap<Name, ReadonlySet<IndexedWorkload>>): DocumentChange {
-    const { kind, name } = edit;
-    const { textBefore: before, textAfter: after } = edit;
-    const texts = {
-      ...(before === undefined ? {} : { before: clipped(before) }),
-      ...(after === undefined ? {} : { after: clipped(after) }),
-    };
-    if (edit.after === undefined) return { kind, name, change: 'delete', ...texts, warnings: [] };
-    const warnings =
-      edit.kind === 'Group'
-        ? groupWarnings(edit.after, {
-            members: this.#countAfter(name, members),
-            pods: this.#options.index.podCount,
-          })
-        : grantWarnings(edit.after, this.#options.secretExists);
-    if (before === undefined) return { kind, name, change: 'create', ...texts, warnings };
-    return { kind, name, change: edit.isUnchanged ? 'unchanged' : 'update', ...texts, warnings };
+  #warningsOf(
+    edit: Edit,
+    members: ReadonlyMap<Name, ReadonlySet<IndexedWorkload>>,
+    nested: NestedTargets,
+  ): readonly string[] {
+    const { index, secretExists } = this.#options;
+    if (edit.after === undefined) return [];
+    const targets = nested.of(edit.name);
+    if (edit.kind === 'Grant') return grantWarnings(edit.after, { secretExists, nested: targets });
+    const running = { members: this.#countAfter(edit.name, members), pods: index.podCount };
+    // Once for both: whose grant is written too is told there.
+    const isSaid = edit.isUnchanged || nested.isChanged(edit.name);
+    return groupWarnings(edit.after, { ...running, nested: isSaid ? [] : targets });
   }
 
   #edit(wish: Wish): Edit {
@@ -303,6 +307,21 @@ function wishOf(document: PolicyDocument): Wish {
 
 function nameOf(document: PolicyDocument): Name {
   return document.kind === 'Group' ? document.name : document.group;
+}
+
+function changeOf(edit: Edit, warnings: readonly string[]): DocumentChange {
+  const { kind, name, textBefore: before, textAfter: after } = edit;
+  const texts = {
+    ...(before === undefined ? {} : { before: clipped(before) }),
+    ...(after === undefined ? {} : { after: clipped(after) }),
+  };
+  return { kind, name, change: kindOf(edit), ...texts, warnings };
+}
+
+function kindOf({ textBefore, textAfter, isUnchanged }: Edit): DocumentChange['change'] {
+  if (textAfter === undefined) return 'delete';
+  if (textBefore === undefined) return 'create';
+  return isUnchanged ? 'unchanged' : 'update';
 }
 
 /** @throws Fault `request.invalid` if there are any. */

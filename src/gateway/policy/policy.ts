@@ -28,6 +28,7 @@ import { NamedRecords, grantCodec, groupCodec } from './catalog.ts';
 import { grantWarnings, groupWarnings, secretUnknown } from './document-check.ts';
 import { EntitlementIndex } from './entitlement-index.ts';
 import { explainAccess, whoReceives } from './explain.ts';
+import { NestedTargets } from './nested-targets.ts';
 import { Planner } from './planner.ts';
 
 export { type Asked, covers, type Decision, decide, permits, type Role } from './role.ts';
@@ -114,7 +115,7 @@ export interface GroupStatus extends Versioned<Group> {
 }
 
 export interface GrantStatus extends Versioned<Grant> {
-  /** `secret-unknown: NAME` for what does not exist, or not yet. */
+  /** By code: see `document-check.ts`. */
   readonly warnings: readonly string[];
 }
 
@@ -312,7 +313,12 @@ export class Policy {
 
   grant(group: Name): GrantStatus | undefined {
     const stored = this.#grants.get(group);
-    return stored && { ...stored, warnings: grantWarnings(stored.value, this.#secretExists) };
+    if (stored === undefined) return undefined;
+    const nested = new NestedTargets(this.#index, { targets: new Map(), members: new Map() }).of(
+      group,
+    );
+    const warnings = grantWarnings(stored.value, { secretExists: this.#secretExists, nested });
+    return { ...stored, warnings };
   }
 
   /** In order. Nothing may be committed while they are read. */
