@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
-import { Audit } from './audit/audit.ts';
+import { Audit, type AuditOptions } from './audit/audit.ts';
 import { Barrier, type Projection } from './barrier/barrier.ts';
 import { Delivery, type DeliveryOptions } from './delivery/delivery.ts';
 import { RequestHandler } from './handle-request.ts';
@@ -24,8 +24,8 @@ export interface CoreOptions {
   readonly settings: () => NodeSettings;
   /** For grants that name no lease of their own. */
   readonly leaseMs: number;
-  /** For metrics: see `Delivery`. */
-  readonly acknowledged?: DeliveryOptions['acknowledged'];
+  /** For metrics. */
+  readonly measured?: Pick<DeliveryOptions, 'acknowledged'> & Pick<AuditOptions, 'committed'>;
 }
 
 /** What the ports know and the core asks: given after the core is made, because it needs the core. */
@@ -47,11 +47,12 @@ export interface Core {
 
 /** @throws Fault `seal.corrupt`, `seal.key-file`, `storage.*` */
 export async function openCore(options: CoreOptions): Promise<Core> {
-  const { clock, random, log, physical, seal, settings } = options;
+  const { clock, random, log, physical, seal, settings, measured = {} } = options;
+  const { acknowledged, committed } = measured;
   // Filled below and read at unseal: rooms need views of the barrier, and it needs their projections.
   const projections: Projection[] = [];
   const barrier = await Barrier.open({ physical, clock, random, log, projections, seal });
-  const audit = new Audit({ barrier, clock, random, log });
+  const audit = new Audit({ barrier, clock, random, log, ...(committed ? { committed } : {}) });
   const values = barrier.view('value');
   const secrets = new Secrets({ secrets: barrier.view('secret'), values, clock, random });
   const policy = new Policy({
@@ -81,7 +82,7 @@ export async function openCore(options: CoreOptions): Promise<Core> {
     secrets: secrets.reader,
     changes: secrets.changes,
     values: new SecretValues(values, secrets.reader),
-    ...(options.acknowledged ? { acknowledged: options.acknowledged } : {}),
+    ...(acknowledged ? { acknowledged } : {}),
   });
   projections.push(secrets.projection, ...policy.projections, ...identity.projections);
   return {

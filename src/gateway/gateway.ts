@@ -67,7 +67,7 @@ async function startOver(
     physical,
     seal: sealContext(config),
     leaseMs: config.leaseMs,
-    acknowledged: (outcome, seconds) => metrics.acknowledged(outcome, seconds),
+    measured: metrics,
     settings: () => ({
       address: withPort(config.advertise, apiPort),
       pin: certificate.current.pin,
@@ -86,7 +86,7 @@ async function startOver(
   const nodePort = new NodePort({ config, core, ...context });
   const chores = {
     'api-certificate': keepApiCertificate,
-    metrics: () => metrics.update({ core, nodePort }),
+    metrics: metrics.updating({ core, nodePort }),
   };
   const unsealed = new Unsealed({ config, core, nodePort, chores, ...context });
   const parts = { config, core, nodePort, unsealed, physical, certificate, ...context };

@@ -31,6 +31,7 @@ export interface WriterOptions {
   readonly ledger: () => Promise<Ledger>;
   /** Told after every commit. */
   readonly onGrowth: () => void;
+  readonly committed?: (seconds: number) => void;
 }
 
 const closing = { closing: true } as const;
@@ -125,10 +126,12 @@ export class Writer {
   }
 
   async #commit(ledger: Ledger, composed: Composed): Promise<void> {
-    const { barrier } = this.#options;
+    const { barrier, clock, committed } = this.#options;
+    const startedAtMs = clock.monotonicMs();
     let revision: number;
     try {
       ({ revision } = await barrier.commit(composed.batch));
+      committed?.((clock.monotonicMs() - startedAtMs) / 1000);
     } catch (error) {
       if (barrier.state !== 'ready' || !barrier.isInDoubt) throw error;
       this.#doubt = { ledger, composed };

@@ -47,11 +47,13 @@ import { type HoldingStatus, SetState } from './set-state.ts';
 import { type Cause, WorkloadQueue } from './workload-queue.ts';
 
 export type { NodeEvent } from './delivery-entries.ts';
-export type { HoldingStatus } from './set-state.ts';
+export { HoldingCensus } from './holding-census.ts';
+export { type HoldingStatus, holdingStates } from './set-state.ts';
 
 export interface HoldingsAsked {
-  /** Workloads from this id on. */
+  /** Workloads from this id on; below the other. */
   readonly from?: string;
+  readonly to?: string;
   readonly secret?: SecretName;
   readonly node?: string;
   /** Id or name. */
@@ -183,6 +185,11 @@ export class Delivery {
     this.#again(workload.id, state);
   }
 
+  /** Entries about what nodes did that are not on the log yet. */
+  get entriesWaiting(): number {
+    return this.#recorder.waiting;
+  }
+
   /** The channel of this node has room again. */
   drained(node: string): void {
     this.#queue.mark(this.#options.entitlements.workloadsOn(node), 'word');
@@ -208,8 +215,9 @@ export class Delivery {
     const shared: SharedDueSets = new Map();
     const mayHold = this.#holderTest(asked);
     for (const workload of this.#options.entitlements.workloads(asked)) {
-      if (!mayHold(workload)) continue;
       const { id } = workload;
+      if (asked.to !== undefined && id >= asked.to) return;
+      if (!mayHold(workload)) continue;
       const connected = this.#channels.has(workload.node);
       for (const due of this.#dueSets(id, shared)) {
         const state = this.#sets.get(id)?.get(due.target);
@@ -450,10 +458,8 @@ export class Delivery {
       await opened.open(change.sent);
       return true;
     } catch (error) {
-      this.#options.log.error('delivery.value-failed', {
-        workload: workload.id,
-        ...errorFields(error),
-      });
+      const { log } = this.#options;
+      log.error('delivery.value-failed', { workload: workload.id, ...errorFields(error) });
       state.failed(codeOf(error), due);
       this.#again(workload.id, state);
       return false;

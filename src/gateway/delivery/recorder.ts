@@ -31,6 +31,10 @@ export class Recorder {
     this.#log = options.log;
   }
 
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   record(entry: AuditEntry): void {
     if (this.#waiting.length >= waitingMax) {
       // Not from the front: those may be on their way into the log.

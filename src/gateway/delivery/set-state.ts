@@ -12,6 +12,8 @@ import type { SelectableFacts } from '../policy/policy.ts';
 import { type DueSet, sameFiles } from './difference.ts';
 import { charsOfHeld } from './node-memory.ts';
 
+export const holdingStates = ['current', 'updating', 'withdrawing', 'failed', 'unknown'] as const;
+
 /** One file that is in place or should be. */
 export interface HoldingStatus {
   readonly workload: string;
@@ -23,7 +25,7 @@ export interface HoldingStatus {
   readonly version: number;
   /** Due; 0: none. */
   readonly wanted: number;
-  readonly state: 'current' | 'updating' | 'withdrawing' | 'failed' | 'unknown';
+  readonly state: (typeof holdingStates)[number];
   readonly fault?: string;
   readonly sinceMs?: number;
 }
