@@ -194,26 +194,47 @@ test('each allowed request leaves exactly one entry', async () => {
   }
 });
 
-test('no effect and no answer without an entry (V14)', async () => {
-  const stillAnswered: string[] = [];
+/** Everything as `asker`, while the log takes nothing. @returns By operation: what came of it */
+async function outcomesWithoutLog(
+  asker: Asker,
+  failure: 'storage.failed' | 'storage.full',
+): Promise<ReadonlyMap<string, string>> {
+  const outcomes = new Map<string, string>();
   for (const operation of operationNames) {
     const rig = freshRig();
-    rig.audit.failure = new Fault('storage.failed');
-    const owner = principals.get('owner') ?? nobody;
+    rig.audit.failure = new Fault(failure);
+    const principal = principals.get(asker) ?? nobody;
     const dump = rig.records.dump();
-    const asked = askExample(rig, owner, operation, examplesIn(ownPlace)[operation]);
-    if ((await asked.then(() => 'ok', codeOf)) === 'ok') stillAnswered.push(operation);
-    equal(rig.records.dump(), dump, operation);
+    const asked = askExample(rig, principal, operation, examplesIn(ownPlace)[operation]);
+    outcomes.set(operation, await asked.then(() => 'ok', codeOf));
+    equal(rig.records.dump(), dump, `${operation} ${asker}`);
   }
-  // What shows an operator how to mend it, and the one that ends the state by its own entry.
-  deepEqual(stillAnswered.toSorted(), [
-    'audit.checkpoint',
-    'audit.list',
-    'audit.prove',
-    'system.accept-rollback',
-    'system.backup',
-    'system.status',
-  ]);
+  return outcomes;
+}
+
+test('no effect and no answer without an entry (V14)', async () => {
+  for (const failure of ['storage.failed', 'storage.full'] as const) {
+    const outcomes = await outcomesWithoutLog('owner', failure);
+    const answered = [...outcomes].filter(([, outcome]) => outcome === 'ok').map(([name]) => name);
+    // What shows an operator how to mend it, and the one that ends the state by its own entry.
+    deepEqual(answered.toSorted(), [
+      'audit.checkpoint',
+      'audit.list',
+      'audit.prove',
+      'system.accept-rollback',
+      'system.backup',
+      'system.status',
+    ]);
+    // What may not be asked is not answered either, nor told apart by what the storage says.
+    for (const asker of ['stranger', 'writer'] as const) {
+      for (const [name, outcome] of await outcomesWithoutLog(asker, failure)) {
+        const mayAsk =
+          accessTable[name]?.split(' ')[askers.indexOf(asker)]?.startsWith('Y') === true;
+        if (!mayAsk && outcome !== 'auth.failed')
+          equal(outcome, 'policy.denied', `${name} ${asker}`);
+      }
+    }
+  }
 });
 
 /** Whose things there are none of. */
