@@ -20,7 +20,7 @@ import { type WriterOptions, WriterProcess } from '../../testing/writer-process.
 import { openSqlite } from './sqlite.ts';
 
 const isLong = process.env['COFFER_LONG'] === '1';
-const kills = isLong ? 1000 : 80;
+const kills = isLong ? 1000 : 100;
 /** Stores that are written to at once: while one is read, another's writer starts. */
 const lanes = 2;
 const cuts = isLong ? 300 : 15;
