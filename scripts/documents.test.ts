@@ -85,7 +85,7 @@ function unknownFaults({ path, text }: Page): string[] {
 
 /** Operations, audit actions and log events share the shape of fault codes. */
 const knownWords =
-  /^(secret|group|grant|policy|node|token|audit|system|access|workload|holding|event|delivery|enforcer|gateway|witness|mount)\./;
+  /^(secret|group|grant|policy|node|token|audit|system|access|workload|holding|event|delivery|enforcer|gateway|witness|mount)\.|^runtime\.down$/;
 
 test('links and anchors lead somewhere', () => {
   const planted = { path: 'docs/planted.md', text: '# A b\n[x](nowhere.md) [y](#a-b) [z](#c)\n' };
