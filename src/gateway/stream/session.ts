@@ -76,6 +76,8 @@ const renewalsPerLease = 10;
 const leaseEveryMsMin = 500;
 const jitter = 0.1;
 const jitterSteps = 64;
+/** Shared: a gateway has thousands of sessions. */
+const nothing: ReadonlySet<string> = new Set();
 
 /** What a node may say of our log, or we of what it remembers, as the fault that it is. */
 const alarms = {
@@ -107,7 +109,7 @@ export class Session {
   #shown = { note: '', size: 0 };
   #hasMiscosigned = false;
   /** Workloads whose mounts the node said last are not as they were made. */
-  #tampered: ReadonlySet<string> = new Set();
+  #tampered = nothing;
   #hasContradicted = false;
   readonly #timers = new Set<Timer>();
 
@@ -247,10 +249,10 @@ export class Session {
         break;
       case 'health':
         nodes.seen(node, { version: '', weakenings: message.weakenings });
-        for (const workload of message.tampered) {
-          if (!this.#tampered.has(workload)) log.warn('mount.tampered', { node, workload });
+        for (const workload of new Set(message.tampered).difference(this.#tampered)) {
+          log.warn('mount.tampered', { node, workload });
         }
-        this.#tampered = new Set(message.tampered);
+        this.#tampered = message.tampered.length === 0 ? nothing : new Set(message.tampered);
         break;
     }
     this.#resumeIfDrained();

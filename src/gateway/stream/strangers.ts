@@ -47,6 +47,8 @@ export interface StrangersOptions {
 
 interface Stranger {
   readonly socket: Socket;
+  /** Listens to its end: not any more once it was let in, as that may be for months. */
+  readonly left: () => void;
   readonly address: string;
   readonly untilMs: number;
 }
@@ -80,8 +82,9 @@ export class Strangers {
       if (this.#strangers.size >= limits.strangersMax) this.#displaceOldest();
       const ends = endsOf(socket);
       const untilMs = clock.monotonicMs() + limits.withinMs;
-      this.#strangers.set(ends, { socket, address, untilMs });
-      socket.on('close', () => this.#left(ends, socket));
+      const left = (): void => this.#left(ends, socket);
+      this.#strangers.set(ends, { socket, left, address, untilMs });
+      socket.on('close', left);
       this.#nextEnd ??= clock.setTimer(limits.withinMs, () => this.#endLate());
     }
   }
@@ -94,8 +97,10 @@ export class Strangers {
   letIn(socket: Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress'>): void {
     const ends = endsOf(socket);
     const stranger = this.#strangers.get(ends);
+    if (!stranger) return;
     this.#strangers.delete(ends);
-    if (stranger) this.#connections.giveBack(stranger.address);
+    stranger.socket.off('close', stranger.left);
+    this.#connections.giveBack(stranger.address);
   }
 
   close(): void {

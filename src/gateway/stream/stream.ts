@@ -92,9 +92,11 @@ export class StreamServer implements StreamListener {
       rejectUnauthorized: true,
       maxHeaderSize: limits.httpHeaderBytesMax,
     });
+    // There is one protocol. Node would copy its name for each socket into a pool, which that holds up.
+    Object.assign(this.#server, { ALPNProtocols: undefined });
     // Before any of Node's own: what is refused costs no handshake.
     this.#server.prependListener('connection', (socket: Socket) => {
-      socket.on('error', () => {});
+      socket.on('error', ignore);
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
       this.#strangers.arrived(socket);
@@ -156,7 +158,7 @@ export class StreamServer implements StreamListener {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    socket.on('error', () => {});
+    socket.on('error', ignore);
     let peer: LivePeer;
     try {
       if (this.#closed) throw new Fault('node.refused', { reason: 'closed' });
@@ -175,6 +177,11 @@ export class StreamServer implements StreamListener {
       this.#options.streams.accept(peer, webSocketLink(webSocket, { writes: socket }));
     });
   }
+}
+
+/** One for all: a listener made in `#upgrade` would keep the request for as long as the stream lasts. */
+function ignore(): void {
+  // On purpose nothing.
 }
 
 function secureContext(tls: StreamCertificate): SecureContextOptions {
