@@ -101,8 +101,8 @@ export class DeliveryRig {
   }
 
   /** Lets everything that is ready happen. */
-  async settle(): Promise<void> {
-    for (let turn = 0; turn < 12; turn += 1) await this.clock.nextTurn();
+  async settle(turns = 12): Promise<void> {
+    for (let turn = 0; turn < turns; turn += 1) await this.clock.nextTurn();
   }
 }
 

@@ -19,12 +19,7 @@ import { codeOf, Fault, isFault } from '../../base/fault.ts';
 import { limits } from '../../base/limits.ts';
 import { errorFields, type Log } from '../../base/log.ts';
 import type { BucketRate } from '../../base/token-buckets.ts';
-import {
-  type AssignedSet,
-  type HeldSet,
-  type ReceiptOutcome,
-  type SetReceipt,
-} from '../../model/assignment.ts';
+import type { AssignedSet, HeldSet, ReceiptOutcome, SetReceipt } from '../../model/assignment.ts';
 import type { SecretName } from '../../model/name.ts';
 import type { WorkloadFacts, WorkloadId } from '../../model/workload.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
@@ -41,6 +36,7 @@ import { type DueSet, difference, dueSet, nothingDue, type SharedDueSets } from 
 import { NodeBudgets } from './node-budgets.ts';
 import { charsOfHeld, NodeMemory } from './node-memory.ts';
 import { OpenValues } from './open-values.ts';
+import { Pace } from './pace.ts';
 import { Recorder } from './recorder.ts';
 import { type Due, SetComposer } from './set-composer.ts';
 import { type HoldingStatus, SetState } from './set-state.ts';
@@ -410,11 +406,13 @@ export class Delivery {
       throw error;
     });
     using opened = new OpenValues(this.#options.values);
+    const pace = new Pace(this.#options.clock, due.length);
     for (const item of due) {
-      const { sent } = item.change;
+      const pause = pace.before(item.workload.node);
+      if (pause) await pause;
       // Nearly always all are open: sets of one change have the same values.
       const canSend =
-        opened.fit(sent) || !this.#isStillDue(item) || (await this.#open(item, opened));
+        opened.fit(item.change.sent) || !this.#isStillDue(item) || (await this.#open(item, opened));
       const left = canSend ? item : this.#composer.withoutSent(item);
       if (left) this.#send(left, revision, opened);
     }

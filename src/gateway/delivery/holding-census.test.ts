@@ -39,7 +39,7 @@ test('a round of steps counts what is there, and no step more than its slice', a
     rig.connect('node-2', many(3001, 1500, 'node-2')),
     rig.connect('node-3', many(4501, 500, 'node-3')),
   ];
-  await rig.settle();
+  await rig.settle(600);
   const [placing, failing, leaving] = nodes;
   ok(placing && failing && leaving);
   for (const { workloadId, setRevision, terms, files } of placing.seen) {

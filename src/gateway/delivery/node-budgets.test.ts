@@ -24,7 +24,7 @@ const unlisted = (rig: DeliveryRig): number =>
     .reduce((sum, { detail }) => sum + Number(detail['count']), 0);
 
 /** Lets everything happen, also what the recorder does in many turns. */
-async function settle(rig: DeliveryRig, turns = 400): Promise<void> {
+async function settle(rig: DeliveryRig, turns = 2000): Promise<void> {
   for (let turn = 0; turn < turns; turn += 1) await rig.clock.nextTurn();
 }
 
