@@ -5,7 +5,7 @@
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ReceiptOutcome, SetReceipt } from '../model/assignment.ts';
-import { Receipts } from './receipts.ts';
+import { Receipts, receiptsMax } from './receipts.ts';
 
 function receipt(setRevision: number, outcome: ReceiptOutcome): SetReceipt {
   const about = { workloadId: 'wld_1', target: '/run/secrets', files: [], terms: '' };
@@ -75,4 +75,22 @@ test('a second checkpoint on one connection says what was heard: all before the 
   line.heard.length = 0;
   line.connect();
   deepEqual(line.heard, []);
+});
+
+test('what a gateway never confirms is kept up to a bound, the newest of it', () => {
+  const line = new Line();
+  line.connect();
+  line.receipts.tell(receipt(1, 'gone'));
+  line.receipts.checkpointShown();
+  for (let number = 2; number <= receiptsMax; number += 1)
+    line.receipts.tell(receipt(number, 'gone'));
+  deepEqual([line.unheard.length, line.unheard[0]], [receiptsMax, 1], 'control: so many are kept');
+  line.receipts.tell(receipt(receiptsMax + 1, 'gone'));
+  deepEqual([line.unheard.length, line.unheard[0]], [receiptsMax, 2]);
+  // The one before the checkpoint is among those that were dropped: this confirms none of the others.
+  line.receipts.checkpointShown();
+  deepEqual([line.unheard.length, line.unheard[0]], [receiptsMax, 2]);
+  line.receipts.lost();
+  line.receipts.tell(receipt(receiptsMax + 2, 'gone'));
+  deepEqual([line.unheard.length, line.unheard[0]], [receiptsMax, 3]);
 });

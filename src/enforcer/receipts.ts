@@ -12,7 +12,7 @@ import type { SetReceipt } from '../model/assignment.ts';
 import type { RememberedState } from './remembered.ts';
 
 /** The oldest beyond that are dropped: a gateway that is away for long learns the rest from the hello. */
-const waitingMax = 4096;
+export const receiptsMax = 4096;
 
 export class Receipts {
   /** Says one on the connection there is. */
@@ -36,10 +36,10 @@ export class Receipts {
 
   tell(receipt: SetReceipt): void {
     if (!this.#say) {
-      if (this.#waiting.push(receipt) > waitingMax) this.#waiting.shift();
+      if (this.#waiting.push(receipt) > receiptsMax) this.#waiting.shift();
       return;
     }
-    if (isLast(receipt)) this.#said.push(receipt);
+    if (isLast(receipt)) this.#remember(receipt);
     this.#say(receipt);
   }
 
@@ -54,7 +54,8 @@ export class Receipts {
   lost(): void {
     this.#say = undefined;
     this.#saidBefore = 0;
-    this.#waiting.unshift(...this.#said.splice(0));
+    const told = this.#waiting.splice(0);
+    this.#waiting.push(...[...this.#said.splice(0), ...told].slice(-receiptsMax));
   }
 
   /**
@@ -64,6 +65,13 @@ export class Receipts {
   checkpointShown(): void {
     this.#said.splice(0, this.#saidBefore);
     this.#saidBefore = this.#said.length;
+  }
+
+  /** A gateway whose log cannot be written shows no checkpoint, for hours perhaps. */
+  #remember(receipt: SetReceipt): void {
+    if (this.#said.push(receipt) <= receiptsMax) return;
+    this.#said.shift();
+    this.#saidBefore = Math.max(0, this.#saidBefore - 1);
   }
 }
 
