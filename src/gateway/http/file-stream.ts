@@ -25,23 +25,23 @@ export async function sendFile(
   options: FileStreamOptions,
 ): Promise<void> {
   const iterator = pieces[Symbol.asyncIterator]();
-  const pace = new Pace(response, options);
+  const rate = new ReadingRate(response, options);
   try {
     let piece = await firstPiece(response, iterator, options);
     response.writeHead(200, {
       'content-type': 'application/octet-stream',
       'content-disposition': `attachment; filename="${options.fileName}"`,
     });
-    pace.begin();
+    rate.begin();
     while (piece.done !== true && !response.destroyed) {
       response.write(piece.value);
       await untilWritable(response);
-      pace.took(piece.value.length);
+      rate.took(piece.value.length);
       piece = await iterator.next();
     }
     if (piece.done === true) response.end();
   } finally {
-    pace.end();
+    rate.end();
     await iterator.return?.();
   }
 }
@@ -62,7 +62,7 @@ async function firstPiece(
 }
 
 /** Whether a reader takes enough, looked at now and then: a moment's pause is nobody's fault. */
-class Pace {
+class ReadingRate {
   readonly #response: ServerResponse;
   readonly #options: FileStreamOptions;
   #bytes = 0;
