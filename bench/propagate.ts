@@ -5,7 +5,8 @@
  *
  * One figure per container and rotation: from the acknowledgement at the client to the moment at which
  * a process outside has read the new value through that container's own mount. What is there before the
- * acknowledgement counts as 0. `--containers 1,10,100`, `--rotations 40` for others.
+ * acknowledgement counts as 0. And what a rotation costs each program, with all that follows it: receipts,
+ * and the end of what was replaced. `--containers 1,10,100`, `--rotations 40` for others.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +18,7 @@ import { SecretValue } from '../src/model/secret-value.ts';
 import { Installation } from '../src/testing/installation.ts';
 import { type BenchContainers, startContainers } from './containers.ts';
 import type { FromReader, ToReader } from './propagate-messages.ts';
-import { Report } from './report.ts';
+import { cpuMsOf, Report } from './report.ts';
 import { sharedMs } from './shared-clock.ts';
 
 const { values: flags } = parseArgs({
@@ -97,7 +98,9 @@ class Round {
     const took: number[] = [];
     await this.#deliver();
     for (let turn = 0; turn < warming; turn += 1) await this.#rotate();
+    const cpuBeforeMs = this.#programs.map(([, pid]) => cpuMsOf(pid));
     for (let turn = 0; turn < rotations; turn += 1) took.push(...(await this.#rotate()));
+    const cpuAfterMs = this.#programs.map(([, pid]) => cpuMsOf(pid));
     for (let turn = 0; turn < warming; turn += 1) {
       await this.#withdraw();
       await this.#deliver();
@@ -112,8 +115,21 @@ class Round {
     const strict = this.#count >= 100;
     const metric = 'acknowledgement → read inside';
     report.addSpread(name, metric, took, 'ms', strict ? { p50: 15, p99: 50 } : {});
+    for (const [index, [program]] of this.#programs.entries()) {
+      const cpuMs = (cpuAfterMs[index] ?? 0) - (cpuBeforeMs[index] ?? 0);
+      const each = `rotation: processor time of the ${program}`;
+      report.add({ case: name, metric: each, value: cpuMs / rotations, unit: 'ms' });
+    }
     const gone = 'withdrawal sent → gone from all, receipts in';
     report.addSpread(name, gone, withdrawn, 'ms', strict ? { p99: 100 } : {});
+  }
+
+  get #programs() {
+    const { gateway, enforcer } = this.#installation;
+    return [
+      ['gateway', gateway?.child.pid ?? 0],
+      ['enforcer', enforcer?.child.pid ?? 0],
+    ] as const;
   }
 
   get #name() {
