@@ -6,12 +6,14 @@
  *   - That nothing is left of a set is said again on the next connection, and by the next enforcer, until the
  *     gateway has surely heard it. Everything else the next hello says.
  * Does not promise
+ *   - That more than the newest `receiptsMax` are kept. What is held, the gateway learns from the next hello
+ *     all the same; the audit log lacks the end of the sets whose receipts were dropped.
  *   - That the gateway hears it once: a connection may break before anybody knows what arrived.
  */
 import type { SetReceipt } from '../model/assignment.ts';
 import type { RememberedState } from './remembered.ts';
 
-/** The oldest beyond that are dropped: a gateway that is away for long learns the rest from the hello. */
+/** The oldest beyond that are dropped. */
 export const receiptsMax = 4096;
 
 export class Receipts {
