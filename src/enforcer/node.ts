@@ -76,7 +76,7 @@ export class Node {
     const save = (pem: string): void => disk.saveCertificate(pem);
     this.#certificate = new NodeCertificate({ clock, log, credentials, save });
     const remembered = ofTheLiving(disk.remembered.load(), processes);
-    this.#receipts = new Receipts(remembered?.unheard);
+    this.#receipts = new Receipts(log, remembered?.unheard);
     this.#holdings = new Holdings({
       clock,
       log,

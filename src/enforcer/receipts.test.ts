@@ -4,6 +4,7 @@
  */
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
+import type { LogFields } from '../base/log.ts';
 import type { ReceiptOutcome, SetReceipt } from '../model/assignment.ts';
 import { Receipts, receiptsMax } from './receipts.ts';
 
@@ -15,9 +16,13 @@ function receipt(setRevision: number, outcome: ReceiptOutcome): SetReceipt {
 class Line {
   readonly receipts: Receipts;
   readonly heard: string[] = [];
+  readonly logged: (readonly [event: string, fields?: LogFields])[] = [];
 
   constructor(earlier?: readonly SetReceipt[]) {
-    this.receipts = new Receipts(earlier);
+    const warn = (...line: readonly [event: string, fields?: LogFields]): void => {
+      this.logged.push(line);
+    };
+    this.receipts = new Receipts({ warn }, earlier);
   }
 
   connect(): void {
@@ -93,4 +98,28 @@ test('what a gateway never confirms is kept up to a bound, the newest of it', ()
   line.receipts.lost();
   line.receipts.tell(receipt(receiptsMax + 2, 'gone'));
   deepEqual([line.unheard.length, line.unheard[0]], [receiptsMax, 3]);
+});
+
+test('how many were dropped is logged: that it begins at once, the number when somebody hears again', () => {
+  const line = new Line();
+  const tell = (from: number, to: number): void => {
+    for (let number = from; number <= to; number += 1) line.receipts.tell(receipt(number, 'gone'));
+  };
+  tell(1, receiptsMax);
+  deepEqual(line.logged, [], 'control: so many are kept');
+  tell(receiptsMax + 1, receiptsMax + 3);
+  const dropping = ['receipts.dropping', { kept: receiptsMax }] as const;
+  deepEqual(line.logged, [dropping]);
+  line.connect();
+  deepEqual([line.heard.length, line.heard[0]], [receiptsMax, 'gone 4']);
+  const dropped = (count: number) => ['receipts.dropped', { count }] as const;
+  deepEqual(line.logged.splice(0), [dropping, dropped(3)]);
+  // Said, and never confirmed: dropped while connected, and again with what is told after that.
+  tell(1, 2);
+  line.receipts.checkpointShown();
+  deepEqual(line.logged.splice(0), [dropping, dropped(2)]);
+  line.receipts.lost();
+  tell(3, 3);
+  line.connect();
+  deepEqual(line.logged.splice(0), [dropping, dropped(1)]);
 });

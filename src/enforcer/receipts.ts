@@ -6,10 +6,11 @@
  *   - That nothing is left of a set is said again on the next connection, and by the next enforcer, until the
  *     gateway has surely heard it. Everything else the next hello says.
  * Does not promise
- *   - That more than the newest `receiptsMax` are kept. What is held, the gateway learns from the next hello
- *     all the same; the audit log lacks the end of the sets whose receipts were dropped.
+ *   - That more than the newest `receiptsMax` are kept; the log says how many were not. What is held, the
+ *     gateway learns from the next hello all the same; the audit log lacks the end of the other sets.
  *   - That the gateway hears it once: a connection may break before anybody knows what arrived.
  */
+import type { Log } from '../base/log.ts';
 import type { SetReceipt } from '../model/assignment.ts';
 import type { RememberedState } from './remembered.ts';
 
@@ -24,9 +25,13 @@ export class Receipts {
   readonly #said: SetReceipt[] = [];
   /** How many of those were said before the last checkpoint was answered. */
   #saidBefore = 0;
+  /** Since the log last said how many. */
+  #dropped = 0;
+  readonly #log: Pick<Log, 'warn'>;
 
   /** @param earlier - What an earlier enforcer could not be sure of. */
-  constructor(earlier: readonly SetReceipt[] = []) {
+  constructor(log: Pick<Log, 'warn'>, earlier: readonly SetReceipt[] = []) {
+    this.#log = log;
     this.#waiting.push(...earlier);
   }
 
@@ -38,7 +43,8 @@ export class Receipts {
 
   tell(receipt: SetReceipt): void {
     if (!this.#say) {
-      if (this.#waiting.push(receipt) > receiptsMax) this.#waiting.shift();
+      this.#waiting.push(receipt);
+      this.#bound(this.#waiting);
       return;
     }
     if (isLast(receipt)) this.#remember(receipt);
@@ -49,6 +55,7 @@ export class Receipts {
   welcomed(say: (receipt: SetReceipt) => void): void {
     if (this.#say) return;
     this.#say = say;
+    this.#countDropped();
     for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) this.tell(next);
   }
 
@@ -56,8 +63,8 @@ export class Receipts {
   lost(): void {
     this.#say = undefined;
     this.#saidBefore = 0;
-    const told = this.#waiting.splice(0);
-    this.#waiting.push(...[...this.#said.splice(0), ...told].slice(-receiptsMax));
+    this.#waiting.unshift(...this.#said.splice(0));
+    this.#bound(this.#waiting);
   }
 
   /**
@@ -67,13 +74,29 @@ export class Receipts {
   checkpointShown(): void {
     this.#said.splice(0, this.#saidBefore);
     this.#saidBefore = this.#said.length;
+    this.#countDropped();
   }
 
   /** A gateway whose log cannot be written shows no checkpoint, for hours perhaps. */
   #remember(receipt: SetReceipt): void {
-    if (this.#said.push(receipt) <= receiptsMax) return;
-    this.#said.shift();
-    this.#saidBefore = Math.max(0, this.#saidBefore - 1);
+    this.#said.push(receipt);
+    this.#saidBefore = Math.max(0, this.#saidBefore - this.#bound(this.#said));
+  }
+
+  /** @returns How many were dropped. */
+  #bound(receipts: SetReceipt[]): number {
+    const tooMany = Math.max(0, receipts.length - receiptsMax);
+    if (tooMany === 0) return 0;
+    // How many it will be, nobody knows yet; this may be the last that is heard of this enforcer.
+    if (this.#dropped === 0) this.#log.warn('receipts.dropping', { kept: receiptsMax });
+    this.#dropped += tooMany;
+    receipts.splice(0, tooMany);
+    return tooMany;
+  }
+
+  #countDropped(): void {
+    if (this.#dropped > 0) this.#log.warn('receipts.dropped', { count: this.#dropped });
+    this.#dropped = 0;
   }
 }
 
