@@ -106,9 +106,10 @@ class Round {
       await this.#deliver();
     }
     const withdrawn: number[] = [];
+    const granted: number[] = [];
     for (let turn = 0; turn < withdrawals; turn += 1) {
       withdrawn.push(await this.#withdraw());
-      await this.#deliver();
+      granted.push(await this.#deliver());
     }
     await this.#withdraw();
     const name = `${this.#count} ${this.#containers.kind}`;
@@ -122,6 +123,8 @@ class Round {
     }
     const gone = 'withdrawal sent → gone from all, receipts in';
     report.addSpread(name, gone, withdrawn, 'ms', strict ? { p99: 100 } : {});
+    const placed = 'grant sent → in place in all, receipts in';
+    report.addSpread(name, placed, granted, 'ms');
   }
 
   get #programs() {
@@ -155,15 +158,18 @@ class Round {
   }
 
   /** Grants, and waits until it is everywhere. */
-  async #deliver(): Promise<void> {
+  async #deliver(): Promise<number> {
+    const sentMs = sharedMs();
     const grant = { group: this.#name, secrets: [{ secret: this.#secret }] };
     const { output } = await this.#installation.client.call('grant.put', grant, { ifRevision: 0 });
     this.#grantRevision = output.revision;
     await this.#untilHeld(this.#count);
+    const tookMs = sharedMs() - sentMs;
     // Watched from now on: the mount was not there before.
     await this.#reader.watch(this.#pids, `value-${this.#count}`);
     await this.#reader.seen(this.#content);
     await clock.sleep(pauseMs);
+    return tookMs;
   }
 
   async #rotate(): Promise<readonly number[]> {

@@ -51,7 +51,7 @@ class ContainersRig extends EnforcerRig {
             this.questions.push({ container, answer: () => resolve(facts), fail: reject });
           }),
       },
-      admitted: () => void this.said.push('admitted'),
+      admitted: async () => void this.said.push('admitted'),
       started: ({ process }) => void this.said.push(`started ${process.pid}`),
       stopped: (id) => void this.said.push(`stopped ${this.#pidOf(id)}`),
       ...change(this),

@@ -25,7 +25,7 @@ export interface ContainersOptions {
   readonly attestor: Attestor;
   readonly holdings: Pick<Holdings, 'started' | 'stopped'>;
   /** The holdings know of one more: what they remember must be written before anything is mounted there. */
-  readonly admitted: () => void;
+  readonly admitted: () => Promise<void>;
   readonly started: (workload: WorkloadFacts) => void;
   readonly stopped: (workloadId: string) => void;
 }
@@ -72,9 +72,7 @@ export class Containers {
     this.#running.set(container.id, attested);
     const workload = await attested;
     if (!workload) return;
-    const taken = holdings.started(workload);
-    admitted();
-    await taken;
+    await Promise.all([holdings.started(workload), admitted()]);
     started(workload);
   }
 

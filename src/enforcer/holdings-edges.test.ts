@@ -6,6 +6,7 @@
  */
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { Fault } from '../base/fault.ts';
 import { unknownTerms } from '../model/assignment.ts';
 import type { WorkloadFacts } from '../model/workload.ts';
@@ -109,15 +110,22 @@ test('a set at another revision than was remembered is reported as unknown', asy
 test('the watchdog knows on which lease a set is before the set is there', async () => {
   const rig = new EnforcerRig();
   const app = await rig.container();
-  const known: unknown[] = [];
+  const happened: unknown[] = [];
   rig.failing = (what) => {
-    if (what !== 'place') return;
-    known.push(rig.remembered?.holdings.map((holding) => [holding.leaseMs, holding.files.length]));
+    if (what === 'place') happened.push(what);
+  };
+  rig.written = async () => {
+    const holdings = rig.remembered?.holdings.map(({ leaseMs, files }) => [leaseMs, files.length]);
+    await setImmediate();
+    happened.push(...(holdings ?? []));
   };
   await rig.holdings.assign(rig.set(app, [rig.file('db', 1, 'one')], { leaseMs: 5000 }));
   await rig.holdings.assign(rig.set(app, [rig.file('db', 2, 'two')], { leaseMs: 7000 }));
-  deepEqual(known, [[[5000, 0]], [[7000, 0]]]);
+  deepEqual(happened, [[5000, 0], 'place', [7000, 0], 'place']);
   deepEqual(rig.remembered?.holdings[0]?.files.length, 1, 'control: afterwards, with its files');
+  happened.length = 0;
+  await rig.holdings.assign(rig.set(app, [rig.file('db', 3, 'three')], { leaseMs: 7000 }));
+  deepEqual(happened, ['place'], 'what the watchdog knows already is not waited for');
 });
 
 test('a receipt says placed only of what the container sees', async () => {

@@ -38,7 +38,7 @@ test('a program that watches hears of each set once, and before the signal', { s
   let program = 0;
   const holdings = new Holdings({
     ...{ clock: systemClock, log: silentLog, mounts: opened.mounts },
-    ...{ remember: () => undefined, told: () => undefined },
+    ...{ remember: () => undefined, remembered: async () => undefined, told: () => undefined },
     signal: (_workload, name) => void process.kill(program, name),
   });
   const { pid, startTicks, mountNamespace } = container;

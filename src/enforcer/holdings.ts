@@ -44,11 +44,10 @@ export interface HoldingsOptions {
   readonly mounts: Mounts;
   /** Sends a signal to the first process of the workload, if it is still the one that was attested. */
   readonly signal: (workload: WorkloadFacts, name: SignalName) => void;
-  /**
-   * Called with what a successor, or the watchdog, must know: `soon` after a change, or `now` when it must
-   * be known before the change is made.
-   */
-  readonly remember: (state: () => RememberedState, when: 'soon' | 'now') => void;
+  /** Called with what a successor, or the watchdog, must know, to be remembered soon. */
+  readonly remember: (state: () => RememberedState) => void;
+  /** Resolves when it is: for what must be known before it is done. */
+  readonly remembered: () => Promise<void>;
   /**
    * Called with what nobody assigned: a wipe because of silence, a mount that somebody inside covered, a
    * set that could be adopted only later, or that is not there any more.
@@ -264,9 +263,10 @@ export class Holdings {
     const { leaseMs, keepOnLeaseLoss } = set;
     if (held?.leaseMs !== leaseMs || held.keepOnLeaseLoss !== keepOnLeaseLoss) {
       this.#expected.set(key, { ...holdingOf(set), files: [] });
-      this.#remember('now');
+      this.#remember();
     }
     try {
+      if (this.#expected.has(key)) await this.#options.remembered();
       const place = { process: workload.process, target: set.target };
       return await this.#options.mounts.place(mountIdOf(set), place, {
         revision: set.setRevision,
@@ -442,7 +442,7 @@ export class Holdings {
     this.#remember();
   }
 
-  #remember(when: 'soon' | 'now' = 'soon'): void {
+  #remember(): void {
     const state = (): RememberedState =>
       stateOf({
         heardAtBootMs: this.#leases.heardAtMs,
@@ -451,7 +451,7 @@ export class Holdings {
         newest: this.#newest.all,
         inherited: this.#inherited.remains,
       });
-    this.#options.remember(state, when);
+    this.#options.remember(state);
   }
 
   #changed(event: string, { workloadId, target, setRevision, files }: HeldSet): void {

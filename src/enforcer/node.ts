@@ -85,10 +85,8 @@ export class Node {
         const sent = processes.signal(process, name);
         log.debug('workload.signalled', { workload: id, name, sent });
       },
-      remember: (state, when) => {
-        disk.remembered.soon(() => ({ ...state(), ...this.#receipts.remains }));
-        if (when === 'now') disk.remembered.flush();
-      },
+      remember: (state) => disk.remembered.soon(() => ({ ...state(), ...this.#receipts.remains })),
+      remembered: () => disk.remembered.written(),
       told: (receipt) => this.#receipts.tell(receipt),
     });
     if (remembered) this.#holdings.resume(remembered);
@@ -98,7 +96,7 @@ export class Node {
       runtime,
       attestor,
       holdings: this.#holdings,
-      admitted: () => disk.remembered.flush(),
+      admitted: () => disk.remembered.written(),
       started: (workload) => this.#session?.workloadStarted(workload),
       stopped: (workloadId) => this.#session?.workloadStopped(workloadId),
     });

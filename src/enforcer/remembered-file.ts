@@ -1,6 +1,6 @@
 /**
  * The remembered state, written down: one small file on a tmpfs, replaced by rename. Written soon after
- * each change, and at once where the watchdog's knowledge must not lag.
+ * each change, and before it where the watchdog's knowledge must not lag.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -47,6 +47,7 @@ export class RememberedFile {
   #read: { readonly text: string; readonly state: RememberedState } | undefined;
   #pending: (() => RememberedState) | undefined;
   #timer: Timer | undefined;
+  #writing: Promise<void> | undefined;
 
   constructor(options: {
     readonly place: RememberedPlace;
@@ -74,6 +75,19 @@ export class RememberedFile {
   soon(state: () => RememberedState): void {
     this.#pending = state;
     this.#timer ??= this.#clock.setTimer(soonMs, () => this.flush());
+  }
+
+  /**
+   * Writes what was given to `soon`, together with all that is given to it in this turn: a hundred sets that
+   * arrive together are one write, and the file grows with them.
+   *
+   * @returns When that is done. Should it fail, the log says so.
+   */
+  written(): Promise<void> {
+    return (this.#writing ??= this.#clock.nextTurn().then(() => {
+      this.#writing = undefined;
+      this.flush();
+    }));
   }
 
   flush(): void {

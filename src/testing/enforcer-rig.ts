@@ -27,6 +27,8 @@ export class EnforcerRig {
   /** Throws from here fail a change of a mount. */
   failing: (what: 'place' | 'withdraw' | 'adopt') => void = () => {};
   remembered: RememberedState | undefined;
+  /** When what is remembered has been written down. */
+  written: () => Promise<void> = async () => {};
   clock: SimClock = this.time.clock();
   holdings: Holdings;
   #revision = 100;
@@ -52,6 +54,7 @@ export class EnforcerRig {
       remember: (state) => {
         if (this.holdings === undefined || this.holdings === holdings) this.remembered = state();
       },
+      remembered: () => this.written(),
       told: (receipt) => void this.told.push(receipt),
     });
     if (this.remembered) holdings.resume(this.remembered);
