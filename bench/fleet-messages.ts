@@ -26,3 +26,10 @@ export interface ToFleetGateway {
   readonly kind: 'until';
   readonly receipts: number;
 }
+
+/** `until`: say when so many sets have arrived since the start. `release`: say all receipts that are held. */
+export type ToFleet =
+  | { readonly kind: 'until'; readonly sets: number }
+  | { readonly kind: 'release' };
+
+export type FromFleet = { readonly kind: 'connected' } | { readonly kind: 'arrived' };

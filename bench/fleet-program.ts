@@ -1,8 +1,9 @@
 /**
  * Simulated enforcers: as many real mutual-TLS streams as asked for, each with workloads that exist only
- * in what it says. Acknowledges every set at once. Started by `fleet.ts`.
+ * in what it says. Acknowledges every set at once, or holds the receipts until they are released. Started
+ * by `fleet.ts`.
  *
- * usage: fleet-program.ts <file of identities> <address> <workloads on each>
+ * usage: fleet-program.ts <file of identities> <address> <workloads on each> [hold]
  */
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -16,6 +17,7 @@ import {
   streamProtocol,
 } from '../src/protocol/stream-messages.ts';
 import { webSocketLink } from '../src/wire/web-socket-link.ts';
+import type { FromFleet, ToFleet } from './fleet-messages.ts';
 import { fakeWorkload } from './fleet-workload.ts';
 
 interface FleetFile {
@@ -27,11 +29,23 @@ interface FleetFile {
   }[];
 }
 
-const [path = '', address = '', workloadsEach = '1'] = process.argv.slice(2);
+const [path = '', address = '', workloadsEach = '1', mode] = process.argv.slice(2);
 const file = JSON.parse(readFileSync(path, 'utf8')) as FleetFile;
 /** Handshakes at once: more only queue, on two cores. */
 const together = 64;
 let received = 0;
+let wanted = Number.POSITIVE_INFINITY;
+let held: (() => void)[] = [];
+
+function arrived(): void {
+  if (received < wanted) return;
+  wanted = Number.POSITIVE_INFINITY;
+  say({ kind: 'arrived' });
+}
+
+function say(message: FromFleet): void {
+  process.send?.(message);
+}
 
 function connect(node: FleetFile['nodes'][number]): Promise<void> {
   const workloads = Array.from({ length: Number(workloadsEach) }, (_, index) =>
@@ -87,7 +101,10 @@ function talk(
           fault: '',
           tookUs: 1,
         } as const;
-        link.send(encodeFromEnforcer({ kind: 'receipt', receipt }));
+        const answer = (): void => link.send(encodeFromEnforcer({ kind: 'receipt', receipt }));
+        if (mode === 'hold') held.push(answer);
+        else answer();
+        arrived();
       }
     },
     closed(reason) {
@@ -107,7 +124,16 @@ function talk(
 for (let at = 0; at < file.nodes.length; at += together) {
   await Promise.all(file.nodes.slice(at, at + together).map(connect));
 }
-process.send?.({ kind: 'connected' });
+process.on('message', (message: ToFleet) => {
+  if (message.kind === 'until') {
+    wanted = message.sets;
+    arrived();
+  } else {
+    for (const answer of held) answer();
+    held = [];
+  }
+});
+say({ kind: 'connected' });
 process.on('disconnect', () => process.exit(0));
 for (;;) {
   await clock.sleep(1000);

@@ -15,7 +15,9 @@ import { endsWithUs, temporaryDirectory } from '../src/testing/left-behind.ts';
 import type {
   FleetGatewayReady,
   FleetJoined,
+  FromFleet,
   FromFleetGateway,
+  ToFleet,
   ToFleetGateway,
 } from './fleet-messages.ts';
 import { sharedMs } from './shared-clock.ts';
@@ -31,6 +33,10 @@ export interface Fleet extends AsyncDisposable {
    * @returns When it had them, as `sharedMs` counts.
    */
   receipts(count: number): Promise<number>;
+  /** Waits until so many sets have arrived at the fleet since it started. */
+  arrived(sets: number): Promise<void>;
+  /** Of a fleet that holds its receipts: says them. */
+  release(): void;
 }
 
 const benchSecret = parseSecretName('bench/secret');
@@ -39,6 +45,8 @@ const withinMs = 120_000;
 export async function startFleet(options: {
   readonly nodes: number;
   readonly workloadsEach: number;
+  /** At once, unless `hold`: then when they are released. */
+  readonly receipts?: 'hold';
 }): Promise<Fleet> {
   const temporary = temporaryDirectory('coffer-fleet-');
   const directory = temporary.path;
@@ -53,7 +61,7 @@ export async function startFleet(options: {
     temporary[Symbol.dispose]();
   };
   try {
-    const { nodes, workloadsEach } = options;
+    const { nodes, workloadsEach, receipts = '' } = options;
     const { pin, ownerToken } = (await answer(
       start('fleet-gateway.ts', [directory, 'join', `${nodes}`]),
       'joined',
@@ -65,20 +73,16 @@ export async function startFleet(options: {
     });
     const ports = (await answer(gateway, 'ready')) as FleetGatewayReady;
     const address = `https://127.0.0.1:${ports.apiPort}`;
-    const client = new Client({
-      address,
-      trust: { pins: [pin] },
-      token: ownerToken,
-      clock,
-      random,
-    });
+    const trust = { pins: [pin] };
+    const client = new Client({ address, trust, token: ownerToken, clock, random });
     await grant(client);
-    const fleet = [
+    const fleet = start('fleet-program.ts', [
       join(directory, 'fleet.json'),
       `127.0.0.1:${ports.nodePort}`,
       `${workloadsEach}`,
-    ];
-    await answer(start('fleet-program.ts', fleet), 'connected');
+      receipts,
+    ]);
+    await answer(fleet, 'connected');
     return {
       client,
       gatewayPid: gateway.pid ?? 0,
@@ -90,6 +94,13 @@ export async function startFleet(options: {
         gateway.send({ kind: 'until', receipts: count } satisfies ToFleetGateway);
         const reached = await answer(gateway, 'reached');
         return reached.kind === 'reached' ? reached.atMs : sharedMs();
+      },
+      async arrived(sets) {
+        fleet.send({ kind: 'until', sets } satisfies ToFleet);
+        await answer(fleet, 'arrived');
+      },
+      release() {
+        fleet.send({ kind: 'release' } satisfies ToFleet);
       },
       async [Symbol.asyncDispose]() {
         await client.close();
@@ -103,7 +114,7 @@ export async function startFleet(options: {
 }
 
 /** The next thing this child says. @throws Error if it ends, or takes too long. */
-async function answer(child: ChildProcess, what: string): Promise<FromFleetGateway> {
+async function answer(child: ChildProcess, what: string): Promise<FromFleetGateway | FromFleet> {
   const done = new AbortController();
   const { signal } = done;
   const late = clock.sleep(withinMs, signal).then(() => `after ${withinMs} ms`);
@@ -113,7 +124,7 @@ async function answer(child: ChildProcess, what: string): Promise<FromFleetGatew
   const first = await Promise.race([said, ended, late]);
   done.abort();
   if (typeof first === 'string') throw new Error(`no word of ${what}: ${first}`);
-  return first[0] as FromFleetGateway;
+  return first[0] as FromFleetGateway | FromFleet;
 }
 
 async function grant(client: Client): Promise<void> {
